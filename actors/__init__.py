@@ -1,0 +1,1 @@
+"""Lease -> rollouts -> queue: the daemon that contributors run."""

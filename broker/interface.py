@@ -1,0 +1,201 @@
+"""The seam to the message broker: what the rest of Tributary may ask of it.
+
+Two implementations pass the same contract tests: `broker.jetstream` (NATS) and `broker.memory` (the
+twin that unit tests and simulations run on).
+
+| part | durable | used for |
+|---|---|---|
+| publish, pull | yes | ROLLOUTS: a work queue; an ack removes the message |
+| append, read, last, follow | yes | LOG and POLICIES: one writer, one order, read by anyone |
+| request, serve, notify, listen | no | leases, grants, who, verdicts, heartbeats |
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class StreamKind(StrEnum):
+    QUEUE = "queue"
+    """Work queue, discard new: full means that the unconsumed backlog is full."""
+    LOG = "log"
+    """Kept for ever; purge and delete are denied."""
+
+
+class StreamSpec(Struct, frozen=True, kw_only=True):
+    """A stream that a run needs."""
+
+    name: str
+    subjects: tuple[str, ...]
+    kind: StreamKind
+    max_bytes: int = -1
+    """Of the whole stream; -1: unbounded."""
+    max_message_bytes: int = -1
+    consumer: str = ""
+    """The one durable consumer of a queue; empty for a log."""
+    max_ack_pending: int = 1024
+    ack_wait_s: float = 30.0
+    duplicate_window_s: float = 120.0
+
+
+class StreamState(Struct, frozen=True, kw_only=True):
+    """A stream's counts at one moment."""
+
+    name: str
+    num_messages: int
+    num_bytes: int
+    first_sequence: int
+    last_sequence: int
+    """Of all messages ever stored, also after they are gone."""
+    num_pending: int = 0
+    """Of the queue's consumer: not delivered yet."""
+    num_ack_pending: int = 0
+    """Of the queue's consumer: delivered, not acked."""
+    num_redelivered: int = 0
+    max_bytes: int = -1
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """A stored message as a reader sees it."""
+
+    stream: str
+    sequence: int
+    subject: str
+    data: bytes
+    time: float
+    """Unix seconds on the server's clock, when it was stored."""
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """The broker's acknowledgement of a publish."""
+
+    stream: str
+    sequence: int
+    duplicate: bool
+    """True: this message id was seen before; nothing was stored now."""
+
+
+class Delivery(Protocol):
+    """A message of the queue in hand. It comes again if it is not acked within the ack wait."""
+
+    record: Record
+    num_delivered: int
+
+    async def ack(self) -> None:
+        """Remove the message from the queue; returns when the server has confirmed it."""
+        ...
+
+    async def in_progress(self) -> None:
+        """Restart the ack wait."""
+        ...
+
+
+Handler = Callable[[str, bytes], Awaitable[bytes]]
+"""(subject, request) -> reply."""
+
+
+class Broker(Protocol):
+    """A connection. Methods raise BrokerUnavailable when there is no answer within the time given;
+    the connection itself reconnects for ever."""
+
+    @property
+    def connected(self) -> bool:
+        """False while the server is away."""
+        ...
+
+    async def ensure_stream(self, spec: StreamSpec) -> None:
+        """Create the stream and its consumer, or check that they are as they should be.
+
+        Raises:
+            BrokerError: the stream exists with another configuration; says which part.
+        """
+        ...
+
+    async def state(self, stream: str) -> StreamState:
+        """Raises BrokerError when there is no such stream."""
+        ...
+
+    # The queue
+
+    async def publish(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> Stored:
+        """Publish once; the message id is the sha256 of the data.
+
+        Raises:
+            QueueFull, PermissionDenied, MessageTooLarge, BrokerUnavailable
+        """
+        ...
+
+    async def pull(
+        self, stream: str, consumer: str, *, max_messages: int, max_bytes: int, timeout_s: float
+    ) -> list[Delivery]:
+        """Take messages in hand; empty when none came in time."""
+        ...
+
+    # The logs
+
+    async def append(
+        self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 30.0
+    ) -> int:
+        """Write one entry behind sequence `expected_last`; returns its sequence.
+
+        A write whose answer was lost is settled by reading the tail: our own bytes there mean
+        success.
+
+        Raises:
+            Fenced: somebody else's entry stands there.
+            BrokerUnavailable: no answer in time; call again with the same arguments.
+        """
+        ...
+
+    def read(
+        self, stream: str, *, first: int = 1, last: int | None = None
+    ) -> AsyncIterator[Record]:
+        """All records from `first` to `last` (None: to the end as of the call), in order."""
+        ...
+
+    def follow(
+        self, stream: str, *, first: int = 1, subject: str | None = None
+    ) -> AsyncIterator[Record]:
+        """As `read`, then waits for more for ever, over reconnects. `subject` filters."""
+        ...
+
+    async def last(self, stream: str, subject: str) -> Record | None:
+        """The last record on a subject; None when there is none."""
+        ...
+
+    async def get(self, stream: str, sequence: int) -> Record | None:
+        """One record; None when it is gone or not there yet. Never consumes."""
+        ...
+
+    # Words that need not last
+
+    async def request(self, subject: str, data: bytes, *, timeout_s: float) -> bytes:
+        """Ask, and wait for the answer.
+
+        Raises:
+            NoResponders: nobody serves the subject (at once).
+            BrokerUnavailable: somebody does, or the server is away, but no answer came in time.
+            PermissionDenied
+        """
+        ...
+
+    async def serve(self, subject: str, handler: Handler) -> None:
+        """Answer requests, each in its own task, until the connection closes.
+
+        A handler that raises leaves its request unanswered and is logged.
+        """
+        ...
+
+    async def notify(self, subject: str, data: bytes) -> None:
+        """Publish without an acknowledgement; lost when nobody listens."""
+        ...
+
+    def listen(self, subject: str) -> AsyncIterator[tuple[str, bytes]]:
+        """(subject, data) of messages from the call on."""
+        ...
+
+    async def close(self) -> None:
+        """Flush and close. Iterators end."""
+        ...

@@ -1,0 +1,1 @@
+"""Tasks, interaction and rewards, used by actors and by the learner."""

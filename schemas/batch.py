@@ -1,0 +1,39 @@
+"""One optimizer step's rows, written once, before the step: the commit point of training."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.policy import Index, PolicyId
+from schemas.verdict import Count, Sha256, Token
+
+
+class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One accepted group: where its wire bytes are, and what it counts."""
+
+    segment: Sha256
+    """Names the archive segment."""
+    offset: Count
+    length: Count
+    """Bytes of the segment that are this group's wire bytes."""
+    sha256: Sha256
+    """Of those bytes."""
+    lease_id: Count
+    actor: Token
+    policy: PolicyId
+    advantages: Annotated[tuple[float, ...], Meta(min_length=1, max_length=256)]
+    """One per rollout: its reward minus the group's mean."""
+    num_tokens: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=256)]
+    """Tokens of each rollout, prompt included: ranks agree on a packing before they read."""
+
+
+class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rows of step `step`, which turns version step - 1 into version step."""
+
+    run: Token
+    step: Annotated[Index, Meta(ge=1)]
+    rows: Annotated[tuple[Row, ...], Meta(min_length=1, max_length=65_536)]
+    previous_sha256: Sha256 | None
+    """Of the wire bytes of the batch before it; None in the first."""
+    instance: Token
+    """Of the coordinator that cut it."""

@@ -1,0 +1,142 @@
+"""The error tree.
+
+TributaryError
+  UserError            something the person at the keyboard can mend; exit status 2, no traceback
+    SettingsError      a setting is unknown, malformed or out of bounds
+    RoleTaken          another process already is this run's coordinator or trainer
+    ServerMissing      a server binary or a server is not there
+  Rejected             bytes from outside are not what they should be; carries the reason
+  BrokerError          the message broker
+    BrokerUnavailable  no answer in time: retry
+    QueueFull          the unconsumed backlog is full: wait and retry the same bytes
+    PermissionDenied   the server refuses this subject: never retried
+    MessageTooLarge    the message is above the stream's or the server's limit: never retried
+    NoResponders       nobody serves the subject of a request
+  Fenced             another writer holds this log: stop at once
+  StoreError           object storage
+    ObjectMissing      no object under this key
+    ObjectExists       a write-once key is already taken
+    StoreUnavailable   no answer in time: retry
+  PolicyError          a policy cannot be trusted or used
+    SignatureInvalid   not signed by the run's key
+    DigestMismatch     bytes are not what the manifest says
+    RollbackRefused    older than a policy already seen
+    ProbeMismatch      the engine computes other log-probabilities than the trainer did
+"""
+
+from schemas.verdict import Reason
+
+
+class TributaryError(Exception):
+    """Base of all errors that Tributary raises on purpose."""
+
+    exit_status = 1
+
+
+class UserError(TributaryError):
+    """Raised for what the user can mend; the message is one sentence that says how."""
+
+    exit_status = 2
+
+
+class SettingsError(UserError):
+    """Raised when a setting is unknown, malformed or out of bounds."""
+
+
+class RoleTaken(UserError):
+    """Raised at start when another process already holds the role (coordinator, trainer)."""
+
+    def __init__(self, role: str, holder: str, advice: str) -> None:
+        super().__init__(f"{role} of this run is already {holder}; {advice}")
+        self.role = role
+        self.holder = holder
+
+
+class ServerMissing(UserError):
+    """Raised when a server program is not installed or a server does not answer at start."""
+
+
+class Rejected(TributaryError):
+    """Raised by every decoder and check of outside bytes, and the only error that they raise."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class BrokerError(TributaryError):
+    """Base of what can go wrong between us and the message broker."""
+
+
+class BrokerUnavailable(BrokerError):
+    """Raised when the broker gave no answer in time; the operation may have happened: retry it."""
+
+
+class QueueFull(BrokerError):
+    """Raised when a stream's backlog is at its bound (err_code 10077); nothing was stored."""
+
+
+class PermissionDenied(BrokerError):
+    """Raised when the server refuses a subject to this user; a retry cannot help."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"the server does not allow this user to use {subject}")
+        self.subject = subject
+
+
+class MessageTooLarge(BrokerError):
+    """Raised when a message is above the limit of the server or the stream; nothing was sent."""
+
+
+class NoResponders(BrokerError):
+    """Raised at once when nobody serves the subject of a request."""
+
+
+class Fenced(BrokerError):
+    """Raised when a log holds an entry that this writer did not write: it has been replaced."""
+
+    def __init__(self, stream: str, expected: int, found: int) -> None:
+        super().__init__(
+            f"{stream} was expected to end at sequence {expected} and ends at {found}: "
+            "another writer has taken over, this process must stop"
+        )
+        self.stream = stream
+        self.expected = expected
+        self.found = found
+
+
+class StoreError(TributaryError):
+    """Base of what can go wrong between us and object storage."""
+
+
+class ObjectMissing(StoreError):
+    """Raised when there is no object under the key."""
+
+
+class ObjectExists(StoreError):
+    """Raised when a write-once key already holds an object."""
+
+
+class StoreUnavailable(StoreError):
+    """Raised when object storage gave no usable answer in time: retry."""
+
+
+class PolicyError(TributaryError):
+    """Base of the reasons not to use a policy."""
+
+
+class SignatureInvalid(PolicyError):
+    """Raised when a manifest or an announcement is not signed by the run's key."""
+
+
+class DigestMismatch(PolicyError):
+    """Raised when bytes are not those that the manifest names."""
+
+
+class RollbackRefused(PolicyError):
+    """Raised when an announced policy is older than one already seen."""
+
+
+class ProbeMismatch(PolicyError):
+    """Raised when the engine's log-probabilities of the probe are too far from the trainer's."""

@@ -1,0 +1,50 @@
+"""What a daemon says about itself, for screens only: nothing is decided from it."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.policy import PolicyId
+from schemas.verdict import Count, Token
+
+
+class State(StrEnum):
+    """What a daemon is doing."""
+
+    STARTING = "starting"
+    CONNECTING = "connecting"
+    """The broker does not answer; it keeps trying."""
+    WAITING_FOR_POLICY = "waiting-for-policy"
+    FETCHING = "fetching"
+    """Downloading a policy."""
+    LOADING = "loading"
+    """Putting a policy into the engine and checking it."""
+    WAITING_FOR_LEASE = "waiting-for-lease"
+    GENERATING = "generating"
+    PUBLISHING = "publishing"
+    QUEUE_FULL = "queue-full"
+    """The queue has no room; it waits and keeps its work."""
+    FEED_FROZEN = "feed-frozen"
+    """No new policy can be had, and its own is too old for any lease."""
+    WAITING_FOR_BATCH = "waiting-for-batch"
+    TRAINING = "training"
+    STORE_AWAY = "store-away"
+    """Object storage does not answer; it keeps trying."""
+    DRAINING = "draining"
+    """Finishing what it has before it stops."""
+    STOPPED = "stopped"
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Published by actors and the trainer every few seconds and at each change of state."""
+
+    run: Token
+    who: Token
+    """Actor id, or `trainer`."""
+    instance: Token
+    state: State
+    policy: PolicyId | None = None
+    tokens_per_s: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+    groups_published: Count = 0
+    waiting_for: Annotated[str, Meta(max_length=200)] = ""

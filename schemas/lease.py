@@ -1,0 +1,131 @@
+"""Work asked of an actor, and what an actor is granted on the way."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.policy import Index, PolicyAnnouncement, PolicyId
+from schemas.verdict import Count, Sha256, Token
+
+Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_./-]{1,256}\Z")]
+MAX_LEASES_PER_REPLY = 64
+MAX_KEYS_PER_GRANT = 64
+MAX_GROUP_SIZE = 256
+MAX_NEW_TOKENS = 1 << 17
+
+
+class EngineProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What generates an actor's tokens."""
+
+    engine: Token
+    version: Annotated[str, Meta(max_length=64)]
+    dtype: Token
+    track: Token
+    """Numeric format of the policy that it loads: f32, bf16, fp8, int4."""
+    max_context: Index
+    """Tokens."""
+
+
+class EnvironmentRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pins an environment."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=128)]
+    version: Annotated[str, Meta(min_length=1, max_length=64)]
+    digest: Sha256
+    """Over its id, version and parameters; both sides build the environment and compare."""
+
+
+class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How tokens are drawn: always the model's own distribution, by seeded Gumbel noise."""
+
+    temperature: Annotated[float, Meta(ge=1.0, le=1.0)] = 1.0
+    top_p: Annotated[float, Meta(ge=1.0, le=1.0)] = 1.0
+    max_new_tokens: Annotated[int, Meta(ge=1, le=MAX_NEW_TOKENS)]
+    """Per completion: a rollout of several turns has several."""
+    stop_ids: Annotated[tuple[Index, ...], Meta(min_length=1, max_length=16)]
+
+
+class Lease(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Asks one actor for one group: `group_size` rollouts of one task."""
+
+    lease_id: Count
+    """Counts the run's leases from 0."""
+    run: Token
+    actor: Token
+    environment: EnvironmentRef
+    task: Count
+    """Index of the task in the environment."""
+    group_size: Annotated[int, Meta(ge=2, le=MAX_GROUP_SIZE)]
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    sampling: Sampling
+    renderer: Sha256
+    shard: Token
+    least_policy: PolicyId
+    """The oldest policy that any of its tokens may be sampled with."""
+    deadline: float
+    """Unix seconds on the coordinator's clock; what is stored in the queue by then is in time."""
+
+
+class LeaseRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Asks for work. The same request id always gets the same leases."""
+
+    run: Token
+    actor: Token
+    request_id: Token
+    instance: Token
+    """Of the actor's process: a new instance gives up the leases of the one before it."""
+    wanted: Annotated[int, Meta(ge=0, le=MAX_LEASES_PER_REPLY)]
+    """0 only asks for the last announcement."""
+    held: PolicyId | None
+    """The policy that it has loaded."""
+    profile: EngineProfile
+    spooled: Annotated[tuple[Count, ...], Meta(max_length=1024)] = ()
+    """Leases of an earlier instance whose groups are on its disk and will be published."""
+    abandoned: Annotated[tuple[Count, ...], Meta(max_length=1024)] = ()
+    """Leases that it gives back, for instance when it drains."""
+
+
+class WaitReason(StrEnum):
+    """Why a reply has no lease."""
+
+    NONE = ""
+    NO_POLICY = "no-policy"
+    """No policy has been announced yet."""
+    CAPACITY = "capacity"
+    """Enough groups are under way for the staleness limit."""
+    ACTOR_LIMIT = "actor-limit"
+    """This actor has as many open leases as it may have."""
+    TOO_FEW_ACTORS = "too-few-actors"
+    """This actor has reached its hard share, and too few others fill the rest."""
+    NO_SIGNAL = "no-signal"
+    """The run is paused: no group had different rewards for too long."""
+    FINISHED = "finished"
+    """The run has cut its last batch."""
+    REFUSED = "refused"
+    """The request is not valid; `detail` says why."""
+
+
+class LeaseReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Answers a lease request."""
+
+    leases: Annotated[tuple[Lease, ...], Meta(max_length=MAX_LEASES_PER_REPLY)] = ()
+    announcement: PolicyAnnouncement | None = None
+    """The last one, for late joiners."""
+    waiting_for: WaitReason = WaitReason.NONE
+    detail: Annotated[str, Meta(max_length=500)] = ""
+
+
+class GrantRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Asks for presigned URLs of policy objects."""
+
+    run: Token
+    actor: Token
+    keys: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=MAX_KEYS_PER_GRANT)]
+
+
+class GrantReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """URLs in the order of the keys; empty with a detail when refused."""
+
+    urls: Annotated[tuple[str, ...], Meta(max_length=MAX_KEYS_PER_GRANT)] = ()
+    detail: Annotated[str, Meta(max_length=500)] = ""

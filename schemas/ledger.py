@@ -1,0 +1,138 @@
+"""The coordinator's events. Folding them in order gives the coordinator's state.
+
+Each event has an identity of its own (a lease id, a stream sequence, a step), so that folding it
+twice is folding it once. All events of one round of decisions travel in one entry.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.lease import EnvironmentRef, Lease
+from schemas.policy import PolicyId
+from schemas.settings import RunSettings
+from schemas.verdict import Count, Detail, Outcome, Reason, Sha256, Token
+
+Rewards = Annotated[tuple[float, ...], Meta(max_length=256)]
+
+
+class RewardPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One named figure of each rollout of a group, such as exact match or partial credit."""
+
+    name: Token
+    values: Rewards
+
+
+class _Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    pass
+
+
+class RunOpened(_Event, frozen=True):
+    """The first event of every run: all that decides what the model learns."""
+
+    settings: RunSettings
+    environment: EnvironmentRef
+    renderer: Sha256
+    vocabulary_size: Annotated[int, Meta(ge=1, le=1 << 22)]
+    initial_policy: PolicyId
+    initial_manifest_sha256: Sha256
+    run_key: Sha256
+    """Public half of the run's Ed25519 key, in hex (it has the form of a digest)."""
+    code_sha256: Sha256
+    """Over the source files of the learner's packages."""
+
+
+class CoordinatorStarted(_Event, frozen=True):
+    """A coordinator took over the log. Identity: its instance."""
+
+    instance: Token
+    host: Annotated[str, Meta(max_length=255)]
+    pid: Count
+
+
+class LeaseIssued(_Event, frozen=True):
+    """Identity: the lease's id."""
+
+    lease: Lease
+    request_id: Token
+    instance: Token
+    """Of the actor's process."""
+
+
+class LeaseExpired(_Event, frozen=True):
+    """Its deadline has passed and everything stored by then has been judged."""
+
+    lease_id: Count
+
+
+class LeaseAbandoned(_Event, frozen=True):
+    """The actor gave it back, or a new instance of the actor did not name it."""
+
+    lease_id: Count
+
+
+class GroupAccepted(_Event, frozen=True):
+    """Identity: stream and sequence. Fulfils its lease."""
+
+    stream: Token
+    sequence: Count
+    sha256: Sha256
+    lease_id: Count
+    actor: Token
+    policy: PolicyId
+    segment: Sha256
+    offset: Count
+    length: Count
+    rewards: Rewards
+    """What is trained on, one per rollout."""
+    parts: Annotated[tuple[RewardPart, ...], Meta(max_length=16)]
+    num_tokens: Annotated[tuple[Count, ...], Meta(max_length=256)]
+    """Tokens of each rollout, prompt included."""
+
+
+class GroupRefused(_Event, frozen=True):
+    """Identity: stream and sequence."""
+
+    stream: Token
+    sequence: Count
+    sha256: Sha256
+    actor: Token
+    """From the subject; `unknown` when the subject is not that of a group."""
+    lease_id: Count | None
+    closes_lease: bool
+    """True when the sender holds this open lease: a refused answer ends it."""
+    outcome: Outcome
+    reason: Reason
+    detail: Detail = ""
+    rewards: Rewards = ()
+    """The recomputed ones, where the message got that far."""
+    parts: Annotated[tuple[RewardPart, ...], Meta(max_length=16)] = ()
+    sample_kept: bool = False
+    """Its bytes are kept in object storage for inspection."""
+
+
+class GroupsDropped(_Event, frozen=True):
+    """Groups that waited, and are too old for step `step`. Identity: their leases."""
+
+    step: Count
+    lease_ids: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=65_536)]
+
+
+LedgerEvent = (
+    RunOpened
+    | CoordinatorStarted
+    | LeaseIssued
+    | LeaseExpired
+    | LeaseAbandoned
+    | GroupAccepted
+    | GroupRefused
+    | GroupsDropped
+)
+
+
+class LedgerEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One write to the log: all events of one round of decisions."""
+
+    instance: Token
+    """Of the coordinator that wrote it."""
+    events: Annotated[tuple[LedgerEvent, ...], Meta(min_length=1, max_length=65_536)]

@@ -1,0 +1,169 @@
+"""Every subject, stream name and object key, built and parsed in one place.
+
+A token is one dot-separated part of a subject. Tokens are checked when a name is built and when it
+is parsed, so that no id can smuggle in a separator or a wildcard.
+
+>>> rollouts_subject("demo", "s0", (1, 7), "ALICE")
+'rollouts.demo.s0.1-7.ALICE'
+>>> parse_rollouts_subject("rollouts.demo.s0.1-7.ALICE")
+RolloutsSubject(run='demo', shard='s0', incarnation=1, version=7, actor='ALICE')
+"""
+
+import re
+from typing import NamedTuple
+
+from schemas.errors import Rejected
+from schemas.verdict import Reason
+
+TOKEN_PATTERN = r"^[A-Za-z0-9_-]{1,64}\Z"
+_TOKEN = re.compile(TOKEN_PATTERN)
+_VERSION = re.compile(r"^(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})\Z")
+
+COORDINATOR = "coordinator"
+TRAINER = "trainer"
+
+
+def token(text: str) -> str:
+    """Return `text` if it is a valid token.
+
+    Raises:
+        ValueError: it is empty, longer than 64 characters, or has a character outside A-Za-z0-9_-.
+    """
+    if not _TOKEN.match(text):
+        raise ValueError(f"{text[:80]!r} is not a name: 1 to 64 of A-Z a-z 0-9 _ -")
+    return text
+
+
+class RolloutsSubject(NamedTuple):
+    """What the subject of a rollout group says, all of it chosen by the sender except the actor."""
+
+    run: str
+    shard: str
+    incarnation: int
+    version: int
+    actor: str
+
+
+def rollouts_subject(run: str, shard: str, policy: tuple[int, int], actor: str) -> str:
+    """Subject of a group: `policy` is (incarnation, oldest version that sampled any token)."""
+    incarnation, version = policy
+    return f"rollouts.{token(run)}.{token(shard)}.{incarnation}-{version}.{token(actor)}"
+
+
+def parse_rollouts_subject(subject: str) -> RolloutsSubject:
+    """Parse the subject of a group.
+
+    Raises:
+        Rejected: with Reason.SUBJECT, when it is not `rollouts.<run>.<shard>.<i>-<v>.<actor>`.
+    """
+    parts = subject.split(".")
+    if len(parts) != 5 or parts[0] != "rollouts":
+        raise Rejected(Reason.SUBJECT, "not rollouts.<run>.<shard>.<incarnation>-<version>.<actor>")
+    _, run, shard, policy, actor = parts
+    matched = _VERSION.match(policy)
+    if not matched or not all(_TOKEN.match(part) for part in (run, shard, actor)):
+        raise Rejected(Reason.SUBJECT, "a part of the subject is not a valid name or version")
+    return RolloutsSubject(run, shard, int(matched[1]), int(matched[2]), actor)
+
+
+def rollouts_filter(run: str, shard: str) -> str:
+    """All groups of one shard."""
+    return f"rollouts.{token(run)}.{token(shard)}.*.*"
+
+
+def ledger_subject(run: str) -> str:
+    return f"ledger.{token(run)}"
+
+
+def batch_subject(run: str, step: int) -> str:
+    return f"batches.{token(run)}.{step}"
+
+
+def batches_filter(run: str) -> str:
+    return f"batches.{token(run)}.*"
+
+
+def policy_subject(run: str) -> str:
+    """Announcements of policies, read by actors too."""
+    return f"policy.{token(run)}"
+
+
+def trainer_subject(run: str) -> str:
+    """The trainer's events other than announcements."""
+    return f"trainer.{token(run)}"
+
+
+def lease_subject(run: str, actor: str) -> str:
+    return f"lease.{token(run)}.{token(actor)}"
+
+
+def grant_subject(run: str, actor: str) -> str:
+    return f"grant.{token(run)}.{token(actor)}"
+
+
+def verdict_subject(run: str, actor: str) -> str:
+    return f"verdict.{token(run)}.{token(actor)}"
+
+
+def heartbeat_subject(run: str, who: str) -> str:
+    return f"heartbeat.{token(run)}.{token(who)}"
+
+
+def who_subject(run: str, role: str) -> str:
+    return f"who.{token(run)}.{token(role)}"
+
+
+def last_token(subject: str) -> str:
+    """The id at the end of a subject: the actor of a lease, grant or heartbeat."""
+    return subject.rsplit(".", 1)[-1]
+
+
+def rollouts_stream(run: str, shard: str) -> str:
+    return f"ROLLOUTS_{token(run)}_{token(shard)}"
+
+
+def log_stream(run: str) -> str:
+    return f"LOG_{token(run)}"
+
+
+def policies_stream(run: str) -> str:
+    return f"POLICIES_{token(run)}"
+
+
+def intake_consumer(shard: str) -> str:
+    """The one durable consumer of a shard."""
+    return f"intake_{token(shard)}"
+
+
+def segment_key(run: str, sha256: str) -> str:
+    """Archive segment, named by the digest of its bytes."""
+    return f"archive/{token(run)}/{token(sha256)}"
+
+
+def archive_prefix(run: str) -> str:
+    return f"archive/{token(run)}/"
+
+
+def refused_key(run: str, sha256: str) -> str:
+    """A kept sample of refused bytes."""
+    return f"refused/{token(run)}/{token(sha256)}"
+
+
+def policies_prefix(run: str) -> str:
+    """Everything an actor may be granted a URL for."""
+    return f"policies/{token(run)}/"
+
+
+def blob_key(run: str, sha256: str) -> str:
+    """A file of a policy, named by the digest of its bytes: equal files are stored once."""
+    return f"policies/{token(run)}/blobs/{token(sha256)}"
+
+
+def policy_manifest_key(run: str, policy: tuple[int, int]) -> str:
+    """The manifest that says what a policy is; `policy` is (incarnation, version)."""
+    return f"policies/{token(run)}/{policy[0]}-{policy[1]}/policy"
+
+
+def anchor_manifest_key(run: str, policy: tuple[int, int]) -> str:
+    """The path manifest of a policy's full anchor."""
+    return f"policies/{token(run)}/{policy[0]}-{policy[1]}/anchor"

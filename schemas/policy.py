@@ -1,0 +1,138 @@
+"""What a policy is, how to get it, and the word that there is a new one."""
+
+from enum import StrEnum
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta, Struct
+
+from schemas.verdict import Count, Sha256, Token
+
+Index = Annotated[int, Meta(ge=0, le=999_999_999)]
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}\Z")]
+"""One path component: no separator, no leading dot."""
+
+
+class PolicyId(NamedTuple):
+    """Names a policy; policies are ordered by (incarnation, version)."""
+
+    incarnation: Index
+    """Counts starts of the trainer under new numerics, from 1."""
+    version: Index
+    """Number of optimizer steps taken."""
+
+    def __str__(self) -> str:
+        return f"{self.incarnation}-{self.version}"
+
+
+class PolicyKind(StrEnum):
+    FULL = "full"
+    """Every tensor of the model."""
+
+
+class TensorEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One tensor of a policy."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
+    dtype: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,16}\Z")]
+    """As in safetensors, lower case: f32, bf16."""
+    shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
+    """Additive content digest, see `learner.trainer.digest`."""
+
+
+class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of a policy's folder."""
+
+    name: FileName
+    size: Count
+    """Bytes."""
+    sha256: Sha256
+
+
+class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fixed text whose log-probabilities every engine recomputes before it serves a policy."""
+
+    token_ids: Annotated[bytes, Meta(min_length=8, max_length=4 * 4096)]
+    """u32; N tokens."""
+    logprobs: Annotated[bytes, Meta(min_length=4, max_length=4 * 4096)]
+    """f32; N - 1 values: of each token after the first, given those before it."""
+
+
+class PolicyManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Says what a policy is. Written once, signed with the run's key."""
+
+    run: Token
+    policy: PolicyId
+    kind: PolicyKind
+    weights_digest: Sha256
+    """Over all tensor entries: equal digests mean bit-equal weights."""
+    tensors: Annotated[tuple[TensorEntry, ...], Meta(min_length=1, max_length=100_000)]
+    files: Annotated[tuple[FileEntry, ...], Meta(max_length=64)]
+    """Tokenizer and configuration."""
+    renderer: Sha256
+    """Identity of the renderer that its prompts are made with."""
+    probe: Probe
+    previous_sha256: Sha256 | None
+    """Of the manifest of the policy before it; None for the initial policy."""
+
+
+class PathManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Says one way to get a policy: an anchor, a plain Hugging Face folder file by file."""
+
+    run: Token
+    policy: PolicyId
+    weights_digest: Sha256
+    """As in the policy manifest: binds this way to what it must lead to."""
+    files: Annotated[tuple[FileEntry, ...], Meta(min_length=1, max_length=4096)]
+
+
+class Signed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A manifest's wire bytes with the signature in the same object: one write, never half."""
+
+    payload: Annotated[bytes, Meta(max_length=64 << 20)]
+    signature: Signature
+
+
+class StepMetrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the trainer saw in the step that made a policy. All zero for an initial policy."""
+
+    loss: float = 0.0
+    grad_norm: float = 0.0
+    """Before clipping."""
+    learning_rate: float = 0.0
+    entropy: float = 0.0
+    """Mean over trainable tokens, in nats."""
+    mismatch_kl: float = 0.0
+    """k3 estimate of KL(behaviour || trainer), mean over trainable tokens, in nats."""
+    masked_fraction: float = 0.0
+    """Of trainable tokens, those that the loss's trust region leaves out."""
+    num_tokens: Count = 0
+    """Trainable tokens."""
+    num_packed_tokens: Count = 0
+    """Tokens that went through the model, prompts included."""
+    step_s: float = 0.0
+    """Forward, backward and update."""
+    publish_s: float = 0.0
+    """Writing the policy before this one to object storage."""
+    waited_s: float = 0.0
+    """Waiting for the batch."""
+
+
+class PolicyAnnouncement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Word that a policy can be had: the trainer's log entry that says that a step was trained."""
+
+    run: Token
+    policy: PolicyId
+    manifest_sha256: Sha256
+    """Of the policy manifest's object, under `names.policy_manifest_key`."""
+    signature: Signature
+    """Ed25519 over `announcement_text`."""
+    instance: Token
+    """Of the trainer that wrote it."""
+    metrics: StepMetrics = StepMetrics()
+
+
+def announcement_text(run: str, policy: PolicyId, manifest_sha256: str) -> bytes:
+    """The bytes that an announcement's signature covers."""
+    return f"tributary announcement\n{run}\n{policy}\n{manifest_sha256}\n".encode()

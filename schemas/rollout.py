@@ -1,0 +1,98 @@
+"""What an actor publishes: one group, the rollouts of one lease."""
+
+import math
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.arrays import unpack_f32, unpack_u32
+from schemas.errors import Rejected
+from schemas.lease import MAX_GROUP_SIZE, EngineProfile
+from schemas.policy import Index, PolicyId
+from schemas.verdict import Count, Reason, Sha256, Token
+
+MAX_ROLLOUT_TOKENS = 1 << 18
+MAX_TRACE_BYTES = 1 << 18
+
+
+class Finish(StrEnum):
+    """Why the last completion of a rollout ended."""
+
+    STOP = "stop"
+    """A stop id was sampled; it is the last sampled token."""
+    LENGTH = "length"
+    """max_new_tokens were sampled."""
+
+
+class VersionSpan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stretch of sampled tokens that one policy made."""
+
+    num_tokens: Annotated[int, Meta(ge=1, le=MAX_ROLLOUT_TOKENS)]
+    """Sampled tokens, counted in order; the spans of a rollout add up to all of them."""
+    policy: PolicyId
+
+
+class Rollout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One completion of a task with its interaction. T tokens, of which S are sampled.
+
+    Example: prompt [5, 6], sampled [7, 2] gives token_ids [5, 6, 7, 2], loss_mask [0, 0, 1, 1] and
+    logprobs of 7 and of 2.
+    """
+
+    token_ids: Annotated[bytes, Meta(min_length=8, max_length=4 * MAX_ROLLOUT_TOKENS)]
+    """u32, T values: prompt, completions and what the environment put between them."""
+    loss_mask: Annotated[bytes, Meta(min_length=2, max_length=MAX_ROLLOUT_TOKENS)]
+    """u8, T values: 1 where the policy sampled the token, 0 where the environment rendered it."""
+    logprobs: Annotated[bytes, Meta(min_length=4, max_length=4 * MAX_ROLLOUT_TOKENS)]
+    """f32, S values: behaviour log-probabilities of the sampled tokens, in nats."""
+    spans: Annotated[tuple[VersionSpan, ...], Meta(min_length=1, max_length=1024)]
+    finish: Finish
+    claimed_reward: Annotated[float, Meta(ge=-1e6, le=1e6)]
+    """What the actor computed, for its own screen; the learner computes its own."""
+    trace: Annotated[bytes, Meta(max_length=MAX_TRACE_BYTES)] = b""
+    """What the environment needs beside the tokens to compute the reward again; often nothing."""
+
+
+class RolloutGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All rollouts of one lease: one message, one verification, one advantage baseline."""
+
+    run: Token
+    lease_id: Count
+    actor: Token
+    policy: PolicyId
+    """The oldest policy that sampled any token of it."""
+    manifest_sha256: Sha256
+    """Of that policy's manifest."""
+    profile: EngineProfile
+    rollouts: Annotated[tuple[Rollout, ...], Meta(min_length=1, max_length=MAX_GROUP_SIZE)]
+
+
+def check_shape(rollout: Rollout, vocabulary_size: Index) -> None:
+    """Check what `Meta` bounds cannot see inside the arrays.
+
+    Raises:
+        Rejected: with Reason.TOKENS, when lengths disagree, a mask value is not 0 or 1, the first
+            token is a sampled one, an id is outside the vocabulary, or a log-probability is not a
+            finite number at most 0.
+    """
+    if len(rollout.token_ids) % 4 or len(rollout.logprobs) % 4:
+        raise Rejected(Reason.TOKENS, "an array is cut in the middle of a value")
+    num_tokens, num_sampled = len(rollout.token_ids) // 4, len(rollout.logprobs) // 4
+    mask = rollout.loss_mask
+    if len(mask) != num_tokens:
+        raise Rejected(Reason.TOKENS, f"{num_tokens} tokens but {len(mask)} mask values")
+    if mask.count(0) + mask.count(1) != num_tokens or mask[0] != 0:
+        raise Rejected(Reason.TOKENS, "the mask must be 0 and 1, and 0 at the first token")
+    if mask.count(1) != num_sampled:
+        raise Rejected(
+            Reason.TOKENS, f"{mask.count(1)} sampled tokens but {num_sampled} log-probabilities"
+        )
+    if sum(span.num_tokens for span in rollout.spans) != num_sampled:
+        raise Rejected(Reason.TOKENS, "the version spans do not add up to the sampled tokens")
+    if max(unpack_u32(rollout.token_ids)) >= vocabulary_size:
+        raise Rejected(Reason.TOKENS, f"a token id is outside the vocabulary of {vocabulary_size}")
+    logprobs = unpack_f32(rollout.logprobs)
+    # NaN compares false with everything, so the test is written to fail on it.
+    if not (math.isfinite(sum(logprobs)) and max(logprobs) <= 0.0):
+        raise Rejected(Reason.TOKENS, "log-probabilities must be finite and at most 0")

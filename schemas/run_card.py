@@ -1,0 +1,34 @@
+"""The little file that an actor needs to find a run and to know its key."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from schemas.errors import UserError
+from schemas.verdict import Sha256, Token
+
+
+class RunCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Written by `learner open` as `run.json`; given to actors."""
+
+    run: Token
+    nats: Annotated[str, Meta(min_length=1, max_length=1024)]
+    """URL of the NATS server, as actors reach it."""
+    run_key: Sha256
+    """Public half of the run's Ed25519 key, in hex: actors load nothing that it did not sign."""
+
+
+def write_run_card(path: Path, card: RunCard) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(card)) + b"\n")
+
+
+def read_run_card(path: Path) -> RunCard:
+    """Raises UserError when the file is missing or not a run card."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunCard)
+    except OSError as error:
+        raise UserError(f"cannot read the run card {path}: {error.strerror}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a run card: {error}") from None

@@ -1,0 +1,81 @@
+"""What becomes of a message on a rollouts subject, and why."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Detail = Annotated[str, Meta(max_length=500)]
+
+
+class Outcome(StrEnum):
+    """The verdict. Every judged message has exactly one."""
+
+    ACCEPTED = "accepted"
+    """Its rewards are verified; it waits for a batch, or carries no signal."""
+    STALE = "stale"
+    """Made with a policy older than the staleness limit."""
+    LATE = "late"
+    """Its lease had expired or been abandoned before it arrived."""
+    DUPLICATE = "duplicate"
+    """Its lease is already fulfilled: seen before, or a second answer to one lease."""
+    REJECTED = "rejected"
+    """Something in it is wrong; the reason says what."""
+
+
+class Reason(StrEnum):
+    """Why a message was rejected."""
+
+    NONE = ""
+    """Not rejected."""
+    SUBJECT = "subject"
+    """The subject is not that of a group, or names another run or shard."""
+    OVERSIZE = "oversize"
+    """More bytes, on the wire or decompressed, than the run allows."""
+    ENVELOPE = "envelope"
+    """Not our magic, an unknown schema version, or a broken or trailing zstd frame."""
+    SCHEMA = "schema"
+    """Not the message it should be: a field is missing, unknown, of another type, out of bounds."""
+    MISMATCH = "subject-payload-mismatch"
+    """Subject and payload name different runs, actors or policies."""
+    LEASE_UNKNOWN = "lease-unknown"
+    """No such lease was issued."""
+    LEASE_FOREIGN = "lease-foreign"
+    """The lease was issued to another actor."""
+    LEASE_TERMS = "lease-terms"
+    """Not what the lease asked for: size, sampling limits or shard."""
+    POLICY_UNKNOWN = "policy-unknown"
+    """Made with a policy that was never announced, or whose manifest digest differs."""
+    POLICY_OLD = "policy-older-than-lease"
+    """Made with an older policy than the lease asked for."""
+    TOKENS = "tokens"
+    """Ids outside the vocabulary, lengths that disagree, or log-probabilities that cannot be."""
+    RENDERING = "rendering"
+    """A token that the environment renders is not the one that it renders."""
+    REWARD_MISMATCH = "reward-mismatch"
+    """A claimed reward is not the recomputed one."""
+    MEMORY = "memory-limit"
+    """Judging it took more memory than any honest group can need."""
+    CPU = "cpu-limit"
+    """Judging it took more CPU time than any honest group can need."""
+    CUT_OFF = "cut-off"
+    """Purged with the rest of a flooding actor's messages."""
+
+
+class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Word to the actor about one of its messages."""
+
+    stream: Token
+    sequence: Count
+    sha256: Sha256
+    """Of the message's wire bytes."""
+    actor: Token
+    lease_id: Count | None
+    """None when the message could not be decoded far enough to know."""
+    outcome: Outcome
+    reason: Reason = Reason.NONE
+    detail: Detail = ""
+    """For the actor to read: what was expected and what was found."""

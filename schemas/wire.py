@@ -1,0 +1,89 @@
+"""The wire codec: one message is `TRIB`, one version byte, and one zstd frame of msgpack.
+
+Decoding treats its input as hostile. The guards act before anything is allocated: the size on the
+wire, the magic, the schema version, the content size and the window that the zstd header declares.
+The one-shot decompressor then cannot write more than the declared size. (`max_output_size` alone is
+no guard: zstandard ignores it when the header declares a size.)
+
+Two different byte strings may decode to the same message, so digests, signatures and deduplication
+are always taken over the wire bytes.
+"""
+
+import hashlib
+from typing import Final, TypeVar
+
+import msgspec
+import zstandard
+
+from schemas.errors import Rejected
+from schemas.verdict import Reason
+
+MAGIC: Final = b"TRIB"
+SCHEMA_VERSION: Final = 1
+_PREFIX: Final = MAGIC + bytes([SCHEMA_VERSION])
+
+MAX_WIRE_BYTES: Final = 2 << 20
+"""Largest message on the queue; a larger group goes through object storage."""
+MAX_DECODED_BYTES: Final = 8 << 20
+"""Largest msgpack document inside a message."""
+_MAX_WINDOW_BYTES: Final = 8 << 20
+_ZSTD_LEVEL: Final = 3
+
+T = TypeVar("T")
+
+
+def sha256_hex(data: bytes) -> str:
+    """Digest of wire bytes: the message id, the archive's and the manifests' digest."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Encode any of our messages to its wire bytes."""
+    document = msgspec.msgpack.encode(message)
+    compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True)
+    return _PREFIX + compressor.compress(document)
+
+
+def decode(
+    data: bytes,
+    kind: type[T],
+    *,
+    max_wire_bytes: int = MAX_WIRE_BYTES,
+    max_decoded_bytes: int = MAX_DECODED_BYTES,
+) -> T:
+    """Decode wire bytes to a message of the given kind.
+
+    Raises:
+        Rejected: for whatever is wrong with the bytes; nothing else is raised.
+    """
+    document = _open_envelope(data, max_wire_bytes, max_decoded_bytes)
+    try:
+        return msgspec.msgpack.decode(document, type=kind)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise Rejected(Reason.SCHEMA, str(error)[:300]) from None
+
+
+def _open_envelope(data: bytes, max_wire_bytes: int, max_decoded_bytes: int) -> bytes:
+    if len(data) > max_wire_bytes:
+        raise Rejected(Reason.OVERSIZE, f"{len(data)} bytes on the wire, limit {max_wire_bytes}")
+    if data[: len(MAGIC)] != MAGIC or len(data) <= len(_PREFIX):
+        raise Rejected(Reason.ENVELOPE, "does not begin as a Tributary message does")
+    if data[len(MAGIC)] != SCHEMA_VERSION:
+        raise Rejected(
+            Reason.ENVELOPE,
+            f"schema version {data[len(MAGIC)]}, this side reads {SCHEMA_VERSION}: please update",
+        )
+    frame = memoryview(data)[len(_PREFIX) :]
+    try:
+        parameters = zstandard.get_frame_parameters(frame)
+        # The binding reports a size that the header does not declare as 2**64 - 1 (or - 2).
+        if parameters.content_size > max_decoded_bytes:
+            raise Rejected(
+                Reason.OVERSIZE, f"declares more than {max_decoded_bytes} bytes, or no size"
+            )
+        if parameters.window_size > _MAX_WINDOW_BYTES:
+            raise Rejected(Reason.OVERSIZE, f"zstd window above {_MAX_WINDOW_BYTES} bytes")
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
+        return decompressor.decompress(frame, allow_extra_data=False)
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise Rejected(Reason.ENVELOPE, f"broken zstd frame: {error}"[:300]) from None
