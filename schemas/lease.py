@@ -1,7 +1,7 @@
 """Work asked of an actor, and what an actor is granted on the way."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -28,9 +28,13 @@ class EngineProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class EnvironmentRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pins an environment."""
+    """Pins an environment: whoever reads it can open the environment, and knows which one is meant."""
 
     id: Annotated[str, Meta(min_length=1, max_length=128)]
+    smallest: Annotated[int, Meta(ge=1, le=64)]
+    largest: Annotated[int, Meta(ge=1, le=64)]
+    train_on: Literal["exact", "partial"]
+    """These three are the parameters, see `schemas.settings.EnvironmentSettings`."""
     version: Annotated[str, Meta(min_length=1, max_length=64)]
     digest: Sha256
     """Over its id, version and parameters; both sides build the environment and compare."""
@@ -112,6 +116,9 @@ class LeaseReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     leases: Annotated[tuple[Lease, ...], Meta(max_length=MAX_LEASES_PER_REPLY)] = ()
     announcement: PolicyAnnouncement | None = None
     """The last one, for late joiners."""
+    time: Annotated[float, Meta(ge=0, le=1e12)] = 0.0
+    """Unix seconds on the coordinator's clock: an actor counts deadlines from here, whatever its own
+    clock says. 0: not said, and no lease is given up for its deadline."""
     waiting_for: WaitReason = WaitReason.NONE
     detail: Annotated[str, Meta(max_length=500)] = ""
 

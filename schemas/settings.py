@@ -189,6 +189,10 @@ class ActorSettings(_Settings, frozen=True):
     max_batch: Annotated[PositiveInt, Meta(description="sequences generated at once")] = 64
     heartbeat_s: Seconds = 2.0
     drain_s: Annotated[Seconds, Meta(description="at most this long to finish on SIGTERM")] = 30.0
+    spool_mib: Annotated[
+        PositiveInt,
+        Meta(description="finished groups kept while the broker is away; then it waits"),
+    ] = 64
 
 
 def run_settings(settings: LearnerSettings) -> RunSettings:
