@@ -28,7 +28,7 @@ class EngineProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class EnvironmentRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pins an environment: whoever reads it can open the environment, and knows which one is meant."""
+    """Pins an environment: enough to open it, and to know that it is the one meant."""
 
     id: Annotated[str, Meta(min_length=1, max_length=128)]
     smallest: Annotated[int, Meta(ge=1, le=64)]
@@ -117,8 +117,8 @@ class LeaseReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     announcement: PolicyAnnouncement | None = None
     """The last one, for late joiners."""
     time: Annotated[float, Meta(ge=0, le=1e12)] = 0.0
-    """Unix seconds on the coordinator's clock: an actor counts deadlines from here, whatever its own
-    clock says. 0: not said, and no lease is given up for its deadline."""
+    """Unix seconds on the coordinator's clock: actors count deadlines from here, whatever their own
+    clocks say. 0: not said, and no lease is given up for its deadline."""
     waiting_for: WaitReason = WaitReason.NONE
     detail: Annotated[str, Meta(max_length=500)] = ""
 
