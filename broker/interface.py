@@ -33,6 +33,8 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     max_bytes: int = -1
     """Of the whole stream; -1: unbounded."""
     max_message_bytes: int = -1
+    max_messages_per_subject: int = -1
+    """Of a queue: one sender and policy version; above it that subject alone is full."""
     consumer: str = ""
     """The one durable consumer of a queue; empty for a log."""
     max_ack_pending: int = 1024
@@ -130,7 +132,11 @@ class Broker(Protocol):
     async def pull(
         self, stream: str, consumer: str, *, max_messages: int, max_bytes: int, timeout_s: float
     ) -> list[Delivery]:
-        """Take messages in hand; empty when none came in time."""
+        """Take messages in hand; empty when none came in time.
+
+        `max_bytes` bounds them together, save that a single larger message comes alone. With a
+        `timeout_s` of 0 only what lies ready is taken.
+        """
         ...
 
     # The logs
