@@ -119,6 +119,10 @@ class Broker(Protocol):
         """Raises BrokerError when there is no such stream."""
         ...
 
+    async def streams(self) -> list[str]:
+        """The names of all streams, sorted."""
+        ...
+
     # The queue
 
     async def publish(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> Stored:

@@ -69,6 +69,10 @@ class MemoryBroker:
     async def state(self, stream: str) -> StreamState:
         return self._server.stream(stream).state()
 
+    async def streams(self) -> list[str]:
+        self._server.check_running()
+        return sorted(self._server.streams)
+
     async def publish(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> Stored:
         self._deliver(subject, data)
         stored = self._store(subject, data, message_id=sha256_hex(data))
