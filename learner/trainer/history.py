@@ -1,0 +1,77 @@
+"""What the trainer's log says: a fold of POLICIES, and nothing else.
+
+Two trainers that have folded the same log know the same incarnations and the same announced
+policies. Every entry has an identity of its own, so applying it twice changes nothing the second
+time.
+"""
+
+import msgspec
+
+from schemas.names import policy_subject
+from schemas.policy import PolicyAnnouncement, PolicyId
+from schemas.trainer_events import IncarnationStarted, StepSkipped, TrainerEntry, TrainerStarted
+from schemas.wire import decode
+
+
+class History(msgspec.Struct, kw_only=True):
+    """Incarnations and announced policies, in the order of the log."""
+
+    last_sequence: int = 0
+    """Of POLICIES: the fence of the next write."""
+    incarnations: dict[int, IncarnationStarted] = {}
+    announced: dict[PolicyId, PolicyAnnouncement] = {}
+    skipped: set[PolicyId] = set()
+    """The policies that equal the one before them, because the update was not finite."""
+
+    @property
+    def current(self) -> IncarnationStarted | None:
+        """The incarnation that policies are made in; None before the first."""
+        return self.incarnations[max(self.incarnations)] if self.incarnations else None
+
+    def last_version(self, incarnation: int) -> int:
+        """The last version announced in an incarnation, or else the one that it goes on from."""
+        versions = [
+            policy.version for policy in self.announced if policy.incarnation == incarnation
+        ]
+        return max(versions, default=self.incarnations[incarnation].resumed_from)
+
+    def owner(self, version: int) -> int:
+        """The incarnation whose state at `version` the run goes on from: the last that has one."""
+        return max(
+            (
+                started.incarnation
+                for started in self.incarnations.values()
+                if started.resumed_from <= version
+            ),
+            default=1,
+        )
+
+    def announcement(self, version: int) -> PolicyAnnouncement | None:
+        """The announcement of `version` in the incarnation that owns it."""
+        return self.announced.get(PolicyId(self.owner(version), version))
+
+    def apply(self, event: IncarnationStarted | StepSkipped | TrainerStarted) -> None:
+        """Fold one of the trainer's events other than announcements."""
+        match event:
+            case TrainerStarted():
+                pass
+            case IncarnationStarted(incarnation=incarnation):
+                self.incarnations.setdefault(incarnation, event)
+            case StepSkipped(incarnation=incarnation, step=step):
+                self.skipped.add(PolicyId(incarnation, step))
+
+    def announce(self, announcement: PolicyAnnouncement) -> None:
+        """Fold one announcement."""
+        self.announced.setdefault(announcement.policy, announcement)
+
+    def apply_record(self, run: str, subject: str, data: bytes, sequence: int) -> None:
+        """Fold one stored message of POLICIES.
+
+        Raises:
+            Rejected: it is not what the trainer writes.
+        """
+        if subject == policy_subject(run):
+            self.announce(decode(data, PolicyAnnouncement))
+        else:
+            self.apply(decode(data, TrainerEntry).event)
+        self.last_sequence = sequence
