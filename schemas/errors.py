@@ -16,11 +16,13 @@ TributaryError
   StoreError           object storage
     ObjectMissing      no object under this key
     ObjectExists       a write-once key is already taken
+    StoreDenied        the storage refuses us or has no such bucket: never retried
     StoreUnavailable   no answer in time: retry
   PolicyError          a policy cannot be trusted or used
     SignatureInvalid   not signed by the run's key
     DigestMismatch     bytes are not what the manifest says
     RollbackRefused    older than a policy already seen
+    PolicyTaken        another trainer has published something else under this name
     ProbeMismatch      the engine computes other log-probabilities than the trainer did
 """
 
@@ -118,6 +120,12 @@ class ObjectExists(StoreError):
     """Raised when a write-once key already holds an object."""
 
 
+class StoreDenied(StoreError):
+    """Raised when object storage refuses our credentials, our bucket or our kind of request."""
+
+    exit_status = 2
+
+
 class StoreUnavailable(StoreError):
     """Raised when object storage gave no usable answer in time: retry."""
 
@@ -136,6 +144,10 @@ class DigestMismatch(PolicyError):
 
 class RollbackRefused(PolicyError):
     """Raised when an announced policy is older than one already seen."""
+
+
+class PolicyTaken(PolicyError):
+    """Raised when a policy's manifest is already written, and is not the one to be published."""
 
 
 class ProbeMismatch(PolicyError):

@@ -167,3 +167,8 @@ def policy_manifest_key(run: str, policy: tuple[int, int]) -> str:
 def anchor_manifest_key(run: str, policy: tuple[int, int]) -> str:
     """The path manifest of a policy's full anchor."""
     return f"policies/{token(run)}/{policy[0]}-{policy[1]}/anchor"
+
+
+def scratch_key(name: str) -> str:
+    """An object that is written to try the storage out, and removed again."""
+    return f"scratch/{token(name)}"
