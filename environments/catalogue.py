@@ -1,0 +1,49 @@
+"""The environments that a run can name."""
+
+from environments import arithmetic, lookup, reverse
+from environments.interface import Environment
+from schemas.errors import SettingsError
+from schemas.lease import EnvironmentRef
+from schemas.settings import EnvironmentSettings
+
+
+def open_environment(settings: EnvironmentSettings) -> Environment:
+    """The environment that the settings name.
+
+    Raises:
+        SettingsError: there is none of this id, or its bounds contradict each other.
+    """
+    builders = {
+        "reverse": reverse.build,
+        "arithmetic": arithmetic.build,
+        "lookup": lookup.build,
+    }
+    if settings.id not in builders:
+        raise SettingsError(
+            f"environment.id is {settings.id!r}; it must be one of {', '.join(builders)}"
+        )
+    if settings.smallest > settings.largest:
+        raise SettingsError(
+            f"environment.smallest is {settings.smallest}, "
+            f"above environment.largest, which is {settings.largest}"
+        )
+    return builders[settings.id](settings)
+
+
+def open_pinned(ref: EnvironmentRef) -> Environment:
+    """The environment that a lease names.
+
+    Raises:
+        SettingsError: there is none of this id here, or it is not the one that the ref pins.
+    """
+    settings = EnvironmentSettings(
+        id=ref.id, smallest=ref.smallest, largest=ref.largest, train_on=ref.train_on
+    )
+    environment = open_environment(settings)
+    if environment.ref != ref:
+        raise SettingsError(
+            f"this machine has another version of environment {ref.id} than the run: "
+            f"{environment.ref.version} ({environment.ref.digest[:12]}), "
+            f"the run has {ref.version} ({ref.digest[:12]})"
+        )
+    return environment
