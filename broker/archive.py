@@ -1,0 +1,97 @@
+"""The archive: wire bytes of accepted groups, written before the ledger names them.
+
+A round of intake becomes one immutable segment under the digest of its bytes. Readers ask for one
+group's slice and check its digest. The coordinator alone removes segments that no entry names.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from broker.store import Store
+from schemas import names, wire
+from schemas.errors import DigestMismatch
+
+
+class Slice(NamedTuple):
+    """Where one group lies in its segment, in bytes."""
+
+    offset: int
+    length: int
+
+
+class Segment(Struct, frozen=True, kw_only=True):
+    """What has been written."""
+
+    sha256: str
+    """Names the segment."""
+    slices: tuple[Slice, ...]
+    """Of the groups, in the order given."""
+
+
+class Archive:
+    """One run's archive in object storage."""
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._store = store
+        self._run = run
+
+    async def write(self, groups: Sequence[bytes]) -> Segment:
+        """Write the groups as one segment; the same groups always make the same object.
+
+        Raises:
+            StoreUnavailable
+        """
+        assert groups, "a segment without groups would never be named"
+        slices, offset = [], 0
+        for group in groups:
+            slices.append(Slice(offset, len(group)))
+            offset += len(group)
+        data = b"".join(groups)
+        segment = Segment(sha256=wire.sha256_hex(data), slices=tuple(slices))
+        await self._store.put(names.segment_key(self._run, segment.sha256), data)
+        return segment
+
+    async def read(self, segment: str, *, offset: int, length: int, sha256: str) -> bytes:
+        """One group's wire bytes.
+
+        Raises:
+            DigestMismatch: the slice is short or has other bytes.
+            ObjectMissing, StoreUnavailable
+        """
+        key = names.segment_key(self._run, segment)
+        data = await self._store.get(key, offset=offset, length=length)
+        if wire.sha256_hex(data) != sha256:
+            raise DigestMismatch(
+                f"bytes {offset} to {offset + length} of segment {segment} are not the group "
+                f"that was accepted ({len(data)} bytes were there)"
+            )
+        return data
+
+    async def collect(self, named: Collection[str], *, modified_before: float) -> list[str]:
+        """Remove segments that no entry names, and return their digests.
+
+        `named` holds the digests of all segments that the ledger names. `modified_before` (Unix
+        seconds on the storage's clock) spares what was written since.
+
+        Raises:
+            StoreUnavailable
+        """
+        removed = []
+        for segment in await self._store.list(names.archive_prefix(self._run)):
+            digest = segment.key.rpartition("/")[2]
+            if digest not in named and segment.modified < modified_before:
+                await self._store.delete(segment.key)
+                removed.append(digest)
+        return removed
+
+    async def keep_refused(self, data: bytes) -> str:
+        """Keep refused bytes for inspection, and return the digest that names them.
+
+        Raises:
+            StoreUnavailable
+        """
+        digest = wire.sha256_hex(data)
+        await self._store.put(names.refused_key(self._run, digest), data)
+        return digest
