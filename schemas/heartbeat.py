@@ -31,17 +31,25 @@ class State(StrEnum):
     TRAINING = "training"
     STORE_AWAY = "store-away"
     """Object storage does not answer; it keeps trying."""
+    WAITING_FOR_GROUPS = "waiting-for-groups"
+    """The coordinator has too few groups for the next batch."""
+    NO_SIGNAL = "no-signal"
+    """Too many groups in a row had equal rewards; the run is paused."""
+    TOO_FEW_ACTORS = "too-few-actors"
+    """Every actor has reached its hard share of the next batch."""
+    FINISHED = "finished"
+    """The last batch is cut."""
     DRAINING = "draining"
     """Finishing what it has before it stops."""
     STOPPED = "stopped"
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Published by actors and the trainer every few seconds and at each change of state."""
+    """Published by every daemon every few seconds and at each change of state."""
 
     run: Token
     who: Token
-    """Actor id, or `trainer`."""
+    """Actor id, `coordinator` or `trainer`."""
     instance: Token
     state: State
     policy: PolicyId | None = None

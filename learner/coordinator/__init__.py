@@ -1,0 +1,1 @@
+"""Leases out, groups in, verdicts, batches. asyncio on a CPU; knows no torch."""

@@ -1,0 +1,172 @@
+"""Answers lease requests: the shell around the lease desk.
+
+    consumes   lease.<run>.<actor>
+    produces   LeaseIssued, LeaseAbandoned; replies
+    waits for  requests; capacity, for at most `hold_s` per request
+
+Requests of about 10 ms share one ledger entry, since every entry is an fsync. An actor has one
+request waiting at a time: a newer one takes its place.
+"""
+
+import asyncio
+import time
+
+import structlog
+from msgspec import Struct
+
+from learner.coordinator.bell import Bell
+from learner.coordinator.desk import hand_out
+from learner.coordinator.endings import Endings
+from learner.coordinator.known import KnownPolicies
+from learner.coordinator.log import LogWriter
+from schemas import ledger
+from schemas.errors import Rejected
+from schemas.lease import Lease, LeaseReply, LeaseRequest, WaitReason
+from schemas.names import last_token
+from schemas.verdict import Reason
+from schemas.wire import decode, encode
+
+logger = structlog.get_logger()
+
+_GATHER_S = 0.01
+_MAX_REQUEST_BYTES = 64 << 10
+
+
+class _Waiting(Struct, kw_only=True):
+    request: LeaseRequest
+    reply: "asyncio.Future[LeaseReply]"
+    until: float
+    """Monotonic seconds: when to answer even without a lease."""
+
+
+class FrontDesk:
+    """Keeps the requests that wait, and serves them in turn."""
+
+    def __init__(
+        self,
+        log: LogWriter,
+        known: KnownPolicies,
+        endings: Endings,
+        stop_ids: tuple[int, ...],
+        bell: Bell,
+    ) -> None:
+        assert log.state.opened is not None
+        self._settings = log.state.opened.settings
+        self._log = log
+        self._known = known
+        self._endings = endings
+        self._stop_ids = stop_ids
+        self._rung = bell.listen()
+        self._waiting: dict[str, _Waiting] = {}
+        self._given_back: dict[int, str] = {}
+        """Leases that their actors gave back, with the actor."""
+
+    async def answer(self, subject: str, data: bytes) -> bytes:
+        """Handle one request; the reply may take `hold_s`."""
+        try:
+            request = decode(data, LeaseRequest, max_wire_bytes=_MAX_REQUEST_BYTES)
+            self._check(request, last_token(subject))
+        except Rejected as refusal:
+            return encode(LeaseReply(waiting_for=WaitReason.REFUSED, detail=f"{refusal}"[:500]))
+        await self._abandon(request)
+        earlier = self._earlier_leases(request)
+        if earlier:
+            return encode(
+                LeaseReply(leases=earlier, announcement=self._known.last, time=time.time())
+            )
+        return encode(await self._queue(request))
+
+    def _check(self, request: LeaseRequest, actor: str) -> None:
+        if (request.run, request.actor) != (self._settings.name, actor):
+            raise Rejected(
+                Reason.MISMATCH, f"the request names run {request.run}, actor {request.actor}"
+            )
+
+    async def _abandon(self, request: LeaseRequest) -> None:
+        """Give back what the actor gives back, and what its earlier instance has left behind."""
+        left_behind: list[int] = []
+        for lease_id, issued in self._log.state.open_leases.items():
+            if issued.lease.actor != request.actor:
+                continue
+            if lease_id in request.abandoned:
+                self._given_back[lease_id] = request.actor
+            elif issued.instance != request.instance and lease_id not in request.spooled:
+                left_behind.append(lease_id)
+        await self._endings.mark(left_behind, ledger.LeaseAbandoned)
+
+    def _earlier_leases(self, request: LeaseRequest) -> tuple[Lease, ...]:
+        last = self._log.state.last_requests.get(request.actor)
+        if last is None or last.request_id != request.request_id:
+            return ()
+        still_open = self._log.state.open_leases
+        return tuple(still_open[lease].lease for lease in last.lease_ids if lease in still_open)
+
+    def _queue(self, request: LeaseRequest) -> "asyncio.Future[LeaseReply]":
+        displaced = self._waiting.pop(request.actor, None)
+        if displaced and not displaced.reply.done():
+            displaced.reply.set_result(LeaseReply(waiting_for=WaitReason.CAPACITY))
+        hold_s = self._settings.leases.hold_s if request.wanted else 0.0
+        waiting = _Waiting(
+            request=request,
+            reply=asyncio.get_running_loop().create_future(),
+            until=time.monotonic() + hold_s,
+        )
+        self._waiting[request.actor] = waiting
+        self._rung.set()
+        return waiting.reply
+
+    async def run(self) -> None:
+        """Serve the waiting requests after every change, for ever."""
+        while True:
+            try:
+                async with asyncio.timeout(self._patience_s()):
+                    await self._rung.wait()
+            except TimeoutError:
+                pass
+            await asyncio.sleep(_GATHER_S)
+            self._rung.clear()
+            if self._waiting or self._given_back:
+                await self.serve()
+
+    def _patience_s(self) -> float | None:
+        if not self._waiting:
+            return None
+        earliest = min(waiting.until for waiting in self._waiting.values())
+        return max(0.0, earliest - time.monotonic())
+
+    async def serve(self) -> None:
+        """One round: hand out what there is, answer whom it reaches and whose time is up."""
+        waiting = list(self._waiting.values())
+        async with self._log.lock:
+            state = self._log.state
+            announced = self._known.last.policy if self._known.last else None
+            given_back = [
+                ledger.LeaseAbandoned(lease_id=lease_id)
+                for lease_id in self._given_back
+                if lease_id in state.open_leases
+            ]
+            self._given_back.clear()
+            result = hand_out(
+                state,
+                [one.request for one in waiting],
+                announced=announced,
+                now=time.time(),
+                stop_ids=self._stop_ids,
+            )
+            events = [*given_back, *result.events]
+            if events:
+                await self._log.append(events)
+        now = time.monotonic()
+        for one, leases, reason in zip(waiting, result.leases, result.reasons, strict=True):
+            if not leases and one.until > now:
+                continue
+            reply = LeaseReply(
+                leases=tuple(leases),
+                announcement=self._known.last,
+                time=time.time(),
+                waiting_for=reason,
+            )
+            if not one.reply.done():
+                one.reply.set_result(reply)
+            if self._waiting.get(one.request.actor) is one:
+                del self._waiting[one.request.actor]

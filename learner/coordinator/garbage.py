@@ -1,0 +1,32 @@
+"""Removes archive segments that no ledger entry names.
+
+They are left by rounds that died between the segment and the entry. Only the coordinator removes
+them, after its first write to the log and before its first round: from then on nobody else can name
+a segment, and it has not written one.
+"""
+
+import math
+
+import structlog
+
+from broker.archive import Archive
+from broker.interface import Broker
+from schemas import ledger, names
+from schemas.wire import decode
+
+logger = structlog.get_logger()
+
+
+async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[str]:
+    """Returns the removed segments."""
+    named: set[str] = set()
+    async for record in broker.read(names.log_stream(run)):
+        if record.subject == names.ledger_subject(run):
+            entry = decode(record.data, ledger.LedgerEntry)
+            named.update(
+                event.segment for event in entry.events if isinstance(event, ledger.GroupAccepted)
+            )
+    removed = await archive.collect(named, modified_before=math.inf)
+    if removed:
+        logger.info("garbage", num_segments=len(removed))
+    return removed

@@ -1,0 +1,202 @@
+"""Groups in, verdicts out: one loop per shard.
+
+    consumes   deliveries of one shard's queue
+    produces   archive segment, ledger entry, ack, word to the actor; in this order
+    waits for  messages, the judging workers, object storage, the log
+
+A round is what one pull brought. Nothing leaves the queue without a verdict in the ledger: a crash
+before the entry means that the messages come again (the segment is garbage then), a crash after it
+that they come again and are only acked. While object storage or the log is away, the messages in
+hand are kept in hand and nothing is acked.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from broker import retry
+from broker.archive import Archive
+from broker.interface import Broker, Delivery
+from learner.coordinator import verdicts
+from learner.coordinator.bell import Bell
+from learner.coordinator.judge import Judgement
+from learner.coordinator.known import KnownPolicies
+from learner.coordinator.log import LogWriter
+from learner.coordinator.rounds import Judged, decide, word
+from learner.coordinator.worker import WorkerJob
+from learner.coordinator.workers import WorkerPool
+from schemas import names
+from schemas.errors import Rejected
+from schemas.verdict import Outcome, Verdict
+from schemas.wire import encode, sha256_hex
+
+logger = structlog.get_logger()
+
+_PULL_TIMEOUT_S = 5.0
+_MAX_ROUND_BYTES = 32 << 20
+"""A slow reader is cut by the server at 64 MB outstanding."""
+_IN_PROGRESS_EVERY_S = 10.0
+"""A third of the queue's ack wait."""
+
+
+class Intake:
+    """Judges one shard."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        archive: Archive,
+        log: LogWriter,
+        known: KnownPolicies,
+        workers: WorkerPool,
+        shard: str,
+        bell: Bell,
+    ) -> None:
+        assert log.state.opened is not None
+        self._settings = log.state.opened.settings
+        self._broker = broker
+        self._archive = archive
+        self._log = log
+        self._known = known
+        self._workers = workers
+        self._stream = names.rollouts_stream(self._settings.name, shard)
+        self._consumer = names.intake_consumer(shard)
+        self._bell = bell
+        """Rung after each round: there may be capacity, or a batch to cut."""
+        self._in_hand: dict[int, Delivery] = {}
+
+    async def run(self) -> None:
+        """Judge for ever. The next round's messages are pulled while this one's are judged."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_in_hand())
+            following = tasks.create_task(self._pull())
+            while True:
+                deliveries = await following
+                following = tasks.create_task(self._pull())
+                if deliveries:
+                    await self.round(deliveries)
+
+    async def _pull(self) -> list[Delivery]:
+        async for attempt in retry.until_available():
+            with attempt:
+                deliveries = await self._broker.pull(
+                    self._stream,
+                    self._consumer,
+                    max_messages=self._settings.intake.fetch_groups,
+                    max_bytes=_MAX_ROUND_BYTES,
+                    timeout_s=_PULL_TIMEOUT_S,
+                )
+                return [delivery for delivery in deliveries if self._take_in_hand(delivery)]
+        raise AssertionError("the retry has no limit")
+
+    def _take_in_hand(self, delivery: Delivery) -> bool:
+        """False for a redelivery of what is being judged already; its newer ack handle is kept."""
+        sequence = delivery.record.sequence
+        is_new = sequence not in self._in_hand
+        self._in_hand[sequence] = delivery
+        return is_new
+
+    async def _keep_in_hand(self) -> None:
+        while True:
+            await asyncio.sleep(_IN_PROGRESS_EVERY_S)
+            for delivery in list(self._in_hand.values()):
+                await delivery.in_progress()
+
+    async def round(self, deliveries: Sequence[Delivery]) -> None:
+        """Segment, ledger entry, acks, word to the actors."""
+        judged = await asyncio.gather(*(self._judge(delivery) for delivery in deliveries))
+        segment, offsets = await self._write_segment([one for one in judged if one.hopeful])
+        samples = await self._keep_samples(judged)
+        async with self._log.lock:
+            # Leases may have ended while the segment was written: this is the decision that counts.
+            state = self._log.state
+            events = decide(judged, state, self._known, segment, offsets, samples)
+            if events:
+                await self._log.append(events)
+        self._bell.ring()
+        await asyncio.gather(*(self._acknowledge(one.sequence) for one in judged))
+        for event in events:
+            await self._tell(word(event))
+
+    async def _judge(self, delivery: Delivery) -> Judged:
+        record, state = delivery.record, self._log.state
+        sha256 = sha256_hex(record.data)
+        try:
+            subject = verdicts.read_subject(state, record)
+        except Rejected as error:
+            why = (Outcome.REJECTED, error.reason, error.detail)
+            return Judged(delivery=delivery, sha256=sha256, actor="unknown", refusal=why)
+        stale = verdicts.staleness_refusal(state, subject)
+        if stale or state.verdicts.get((self._stream, record.sequence)) == sha256:
+            return Judged(
+                delivery=delivery,
+                sha256=sha256,
+                actor=subject.actor,
+                subject=subject,
+                refusal=stale,
+            )
+        leases = tuple(
+            issued.lease
+            for issued in state.open_leases.values()
+            if issued.lease.actor == subject.actor
+        )
+        job = WorkerJob(subject=subject, data=record.data, leases=leases)
+        judgement = await self._workers.judge(job)
+        await self._know_policy(judgement)
+        return Judged(
+            delivery=delivery,
+            sha256=sha256,
+            actor=subject.actor,
+            subject=subject,
+            judgement=judgement,
+            refusal=verdicts.refusal(state, self._known, subject, judgement),
+        )
+
+    async def _know_policy(self, judgement: Judgement) -> None:
+        """A group may be faster than the announcement of its policy."""
+        claim = judgement.claim
+        if claim is not None and self._known.manifest(claim.newest_policy) is None:
+            async for attempt in retry.until_available():
+                with attempt:
+                    await self._known.catch_up()
+
+    async def _write_segment(self, hopeful: list[Judged]) -> tuple[str, dict[int, int]]:
+        """Archive the groups; returns the segment and each one's offset by sequence."""
+        if not hopeful:
+            return "", {}
+        async for attempt in retry.until_available():
+            with attempt:
+                segment = await self._archive.write([one.delivery.record.data for one in hopeful])
+                places = zip(hopeful, segment.slices, strict=True)
+                return segment.sha256, {one.sequence: offset for one, (offset, _) in places}
+        raise AssertionError("the retry has no limit")
+
+    async def _keep_samples(self, judged: Sequence[Judged]) -> set[int]:
+        """Keep the bytes of the first few refused messages per actor and reason; which ones."""
+        limit = self._settings.intake.refused_samples
+        kept: dict[tuple[str, str], int] = {}
+        sequences: set[int] = set()
+        for one in judged:
+            if one.refusal is None or one.refusal[0] is not Outcome.REJECTED:
+                continue
+            key = (one.actor, one.refusal[1])
+            kept.setdefault(key, self._log.state.num_samples[key])
+            if kept[key] < limit:
+                kept[key] += 1
+                sequences.add(one.sequence)
+                async for attempt in retry.until_available():
+                    with attempt:
+                        await self._archive.keep_refused(one.delivery.record.data)
+        return sequences
+
+    async def _acknowledge(self, sequence: int) -> None:
+        async for attempt in retry.until_available():
+            with attempt:
+                await self._in_hand[sequence].ack()
+        del self._in_hand[sequence]
+
+    async def _tell(self, verdict: Verdict) -> None:
+        logger.debug("verdict", actor=verdict.actor, outcome=verdict.outcome, reason=verdict.reason)
+        subject = names.verdict_subject(self._settings.name, verdict.actor)
+        await self._broker.notify(subject, encode(verdict))

@@ -1,0 +1,138 @@
+"""Judges the bytes of one message: everything that can be known from the message, the open leases
+of its sender and the environment. Runs in a worker process, because all of it is hostile input.
+
+What depends on the rest of the run (was the lease used, is the policy known) is decided by
+`learner.coordinator.verdicts`.
+"""
+
+import math
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from environments import recorded
+from environments.interface import Environment
+from schemas.errors import Rejected
+from schemas.lease import Lease
+from schemas.ledger import RewardPart
+from schemas.names import RolloutsSubject
+from schemas.policy import PolicyId
+from schemas.rollout import Rollout, RolloutGroup
+from schemas.verdict import Reason, Sha256
+from schemas.wire import decode
+
+_REWARD_TOLERANCE = 1e-6
+
+
+class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a decoded group says of itself."""
+
+    lease_id: int
+    policy: PolicyId
+    manifest_sha256: Sha256
+    newest_policy: PolicyId
+    """Of all its spans."""
+
+
+class Judgement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The worker's answer."""
+
+    reason: Reason = Reason.NONE
+    """NONE: nothing is wrong with the message itself."""
+    detail: Annotated[str, Meta(max_length=500)] = ""
+    claim: Claim | None = None
+    """None when it did not decode."""
+    lease_is_open: bool = False
+    """The lease is one of the sender's open ones."""
+    rewards: tuple[float, ...] = ()
+    parts: tuple[RewardPart, ...] = ()
+    num_tokens: tuple[int, ...] = ()
+
+
+async def judge(
+    subject: RolloutsSubject,
+    data: bytes,
+    leases: tuple[Lease, ...],
+    environment: Environment,
+    *,
+    max_wire_bytes: int,
+) -> Judgement:
+    """Judge a message against the open leases of its sender. Raises nothing on bad input."""
+    try:
+        group = decode(data, RolloutGroup, max_wire_bytes=max_wire_bytes)
+    except Rejected as refusal:
+        return Judgement(reason=refusal.reason, detail=refusal.detail)
+    policies = [span.policy for rollout in group.rollouts for span in rollout.spans]
+    claim = Claim(
+        lease_id=group.lease_id,
+        policy=group.policy,
+        manifest_sha256=group.manifest_sha256,
+        newest_policy=max(policies),
+    )
+    lease = next((lease for lease in leases if lease.lease_id == group.lease_id), None)
+    try:
+        _check_identity(subject, group, oldest=min(policies))
+    except Rejected as refusal:
+        # The lease is left open: nothing shows that its holder meant to answer it.
+        return Judgement(reason=refusal.reason, detail=refusal.detail, claim=claim)
+    if lease is None:
+        return Judgement(claim=claim)
+
+    rewards: list[float] = []
+    parts: dict[str, list[float]] = {}
+    try:
+        _check_terms(subject, group, lease)
+        for rollout in group.rollouts:
+            interaction = await recorded.verify(environment, lease.task, rollout, lease.sampling)
+            rewards.append(interaction.reward)
+            for part in interaction.parts:
+                parts.setdefault(part.name, []).append(part.value)
+    except Rejected as refusal:
+        return Judgement(
+            reason=refusal.reason, detail=refusal.detail[:500], claim=claim, lease_is_open=True
+        )
+    reason, detail = _compare_rewards(group.rollouts, rewards)
+    return Judgement(
+        reason=reason,
+        detail=detail,
+        claim=claim,
+        lease_is_open=True,
+        rewards=tuple(rewards),
+        parts=tuple(RewardPart(name=name, values=tuple(parts[name])) for name in parts),
+        num_tokens=tuple(len(rollout.loss_mask) for rollout in group.rollouts),
+    )
+
+
+def _check_identity(subject: RolloutsSubject, group: RolloutGroup, oldest: PolicyId) -> None:
+    said = (subject.run, subject.actor, subject.incarnation, subject.version)
+    found = (group.run, group.actor, group.policy.incarnation, group.policy.version)
+    if said != found:
+        raise Rejected(Reason.MISMATCH, f"the subject says {said}, the group {found}"[:500])
+    if oldest != group.policy:
+        raise Rejected(
+            Reason.MISMATCH, f"the group says policy {group.policy}, its oldest span {oldest}"
+        )
+
+
+def _check_terms(subject: RolloutsSubject, group: RolloutGroup, lease: Lease) -> None:
+    if subject.shard != lease.shard:
+        raise Rejected(Reason.LEASE_TERMS, f"the lease says shard {lease.shard}")
+    if len(group.rollouts) != lease.group_size:
+        raise Rejected(
+            Reason.LEASE_TERMS,
+            f"{len(group.rollouts)} rollouts, the lease asks for {lease.group_size}",
+        )
+    if group.policy < lease.least_policy:
+        raise Rejected(
+            Reason.POLICY_OLD, f"policy {group.policy}, the lease asks for {lease.least_policy}"
+        )
+
+
+def _compare_rewards(rollouts: tuple[Rollout, ...], rewards: list[float]) -> tuple[Reason, str]:
+    for index, (rollout, reward) in enumerate(zip(rollouts, rewards, strict=True)):
+        if not math.isclose(rollout.claimed_reward, reward, abs_tol=_REWARD_TOLERANCE):
+            return (
+                Reason.REWARD_MISMATCH,
+                f"rollout {index} claims reward {rollout.claimed_reward:g}, it is {reward:g}",
+            )
+    return Reason.NONE, ""

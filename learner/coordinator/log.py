@@ -1,0 +1,99 @@
+"""The coordinator's pen: every write to LOG goes through here, fenced by the log's last sequence.
+
+A write happens, is folded into the state, and only then returns: what has been decided is always in
+the log first. Writes are serialised by the caller holding `lock`, because a decision is made from
+the state that its write is fenced by.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+import structlog
+
+from broker import retry
+from broker.interface import Broker
+from learner.coordinator.state import RunState
+from schemas import ledger
+from schemas.batch import Batch
+from schemas.errors import Fenced
+from schemas.names import batch_subject, ledger_subject, log_stream
+from schemas.wire import decode, encode, sha256_hex
+
+logger = structlog.get_logger()
+
+
+class LogWriter:
+    """Holds the state and the right to change it."""
+
+    def __init__(self, broker: Broker, run: str, instance: str) -> None:
+        self._broker = broker
+        self._run = run
+        self._stream = log_stream(run)
+        self.instance = instance
+        self.state = RunState()
+        self.lock = asyncio.Lock()
+
+    async def start(self, opening: ledger.RunOpened) -> None:
+        """Fold the log and write the first entry: RunOpened on an empty log, CoordinatorStarted.
+
+        A conflict here means that the coordinator before this one wrote its last word in the
+        meantime: fold that too, and try again.
+        """
+        while True:
+            await self._fold()
+            started = ledger.CoordinatorStarted(
+                instance=self.instance, host=socket.gethostname(), pid=os.getpid()
+            )
+            events = (started,) if self.state.opened else (opening, started)
+            try:
+                await self.append(events)
+            except Fenced as conflict:
+                logger.info("log-moved-at-start", found=conflict.found)
+            else:
+                return
+
+    async def _fold(self) -> None:
+        async for record in self._broker.read(self._stream, first=self.state.last_sequence + 1):
+            fold_record(self.state, self._run, record.subject, record.data, record.sequence)
+
+    async def append(self, events: Sequence[ledger.LedgerEvent]) -> None:
+        """Write one entry and fold it.
+
+        Raises:
+            Fenced: another coordinator has taken over.
+        """
+        entry = ledger.LedgerEntry(instance=self.instance, events=tuple(events))
+        sequence = await self._write(ledger_subject(self._run), encode(entry))
+        self.state.apply_entry(entry, sequence)
+
+    async def append_batch(self, batch: Batch) -> None:
+        """Write one batch and fold it: the commit point of a step.
+
+        Raises:
+            Fenced: another coordinator has taken over.
+        """
+        data = encode(batch)
+        sequence = await self._write(batch_subject(self._run, batch.step), data)
+        self.state.apply_batch(batch, sha256_hex(data), sequence)
+
+    async def _write(self, subject: str, data: bytes) -> int:
+        async for attempt in retry.until_available():
+            with attempt:
+                return await self._broker.append(
+                    self._stream, subject, data, expected_last=self.state.last_sequence
+                )
+        raise AssertionError("the retry has no limit")
+
+
+def fold_record(state: RunState, run: str, subject: str, data: bytes, sequence: int) -> None:
+    """Fold one record of LOG. Raises Rejected when it is not what the coordinator writes."""
+    if subject == ledger_subject(run):
+        state.apply_entry(decode(data, ledger.LedgerEntry, **_OWN), sequence)
+    else:
+        state.apply_batch(decode(data, Batch, **_OWN), sha256_hex(data), sequence)
+
+
+_OWN = {"max_wire_bytes": 64 << 20, "max_decoded_bytes": 256 << 20}
+"""Our own entries are bounded by the server's max_payload; the codec's bounds are for strangers."""

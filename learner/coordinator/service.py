@@ -1,0 +1,129 @@
+"""The coordinator, wired.
+
+| loop | consumes | produces | waits for |
+|---|---|---|---|
+| `known` | announcements | the bell | the trainer |
+| `front` | lease requests | LeaseIssued, replies | requests, capacity |
+| `intake` (one per shard) | rollout groups | segments, verdicts, acks | messages, storage |
+| `endings` | deadlines, new instances | LeaseExpired, LeaseAbandoned | older messages judged |
+| `cutter` | waiting groups | batches | groups, version s - 2 |
+| `pulse` | all of their states | heartbeats | a second |
+
+The loops do not know each other. They share the state behind the log's lock, and a bell that rings
+when it has changed. The process can be killed at any instant: what it decided is in the log.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import uuid
+
+import structlog
+
+from broker.archive import Archive
+from broker.interface import Broker
+from broker.jetstream import NatsBroker
+from broker.s3 import S3Store
+from broker.store import Store
+from environments.catalogue import open_pinned
+from learner.coordinator.bell import Bell
+from learner.coordinator.cutter import Cutter
+from learner.coordinator.endings import Endings
+from learner.coordinator.front import FrontDesk
+from learner.coordinator.garbage import collect_garbage
+from learner.coordinator.grants import Grants
+from learner.coordinator.intake import Intake
+from learner.coordinator.known import KnownPolicies
+from learner.coordinator.log import LogWriter
+from learner.coordinator.pulse import Pulse
+from learner.coordinator.worker import WorkerSetup
+from learner.coordinator.workers import WorkerPool
+from learner.role import claim
+from schemas import ledger, names
+from schemas.settings import LearnerSettings
+
+logger = structlog.get_logger()
+
+
+class Coordinator:
+    """One run's coordinator over any broker and store."""
+
+    def __init__(self, broker: Broker, store: Store, opening: ledger.RunOpened) -> None:
+        self._broker = broker
+        self._store = store
+        self._opening = opening
+        self._run = opening.settings.name
+        self._bell = Bell()
+        self.log = LogWriter(broker, self._run, f"coordinator-{uuid.uuid4().hex[:12]}")
+
+    async def run(self, stop: asyncio.Event, *, take_over: bool = False) -> None:
+        """Coordinate until `stop` is set.
+
+        Raises:
+            RoleTaken: the run has a coordinator.
+            Fenced: another one has taken over.
+        """
+        holder = f"process {os.getpid()} on {socket.gethostname()} ({self.log.instance})"
+        await claim(self._broker, self._run, names.COORDINATOR, holder, take_over=take_over)
+        await self.log.start(self._opening)
+        opened = self.log.state.opened
+        assert opened is not None
+        archive = Archive(self._store, self._run)
+        await collect_garbage(self._broker, archive, self._run)
+        known = KnownPolicies(self._broker, self._run, self._bell)
+        await known.catch_up()
+        environment = open_pinned(opened.environment)
+        intake = opened.settings.intake
+        workers = WorkerPool(WorkerSetup(environment=opened.environment, intake=intake))
+        await workers.start()
+        endings = Endings(self._broker, self.log, self._bell)
+        front = FrontDesk(self.log, known, endings, environment.stop_ids, self._bell)
+        await self._broker.serve(names.lease_subject(self._run, "*"), front.answer)
+        grants = Grants(self._store, self._run)
+        await self._broker.serve(names.grant_subject(self._run, "*"), grants.answer)
+        loops = [
+            known.follow(),
+            front.run(),
+            endings.run(),
+            Cutter(self.log, known, self._bell).run(),
+            Pulse(self._broker, self.log, known).run(),
+        ]
+        loops += [
+            Intake(self._broker, archive, self.log, known, workers, shard, self._bell).run()
+            for shard in intake.shards
+        ]
+        logger.info("coordinating", run=self._run, instance=self.log.instance)
+        try:
+            await _run_until(stop, loops)
+        finally:
+            await workers.close()
+
+
+async def _run_until(stop: asyncio.Event, loops: list) -> None:
+    """Run endless loops side by side until `stop`; the first that fails ends all."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopping}:
+            task.result()
+    finally:
+        for task in (*tasks, stopping):
+            task.cancel()
+        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+
+async def serve(settings: LearnerSettings, opening: ledger.RunOpened, *, take_over: bool) -> None:
+    """The coordinator process: until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    broker = await NatsBroker.connect(settings.connection.nats, name="coordinator")
+    store = S3Store.open(settings.connection)
+    try:
+        await Coordinator(broker, store, opening).run(stop, take_over=take_over)
+    finally:
+        await broker.close()
+        await store.close()

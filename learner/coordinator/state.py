@@ -1,0 +1,163 @@
+"""The coordinator's state: a fold of LOG, and nothing else.
+
+`RunState.apply` takes ledger entries and batches in the order of the log. Two coordinators that
+have folded the same log are in the same state, so a restart loses nothing. Applying an event twice
+changes nothing the second time.
+"""
+
+from collections import Counter
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from learner.coordinator.advantages import has_signal
+from schemas import ledger
+from schemas.batch import Batch
+from schemas.verdict import Outcome
+
+REMEMBERED_VERDICTS = 65_536
+"""A redelivered message is one of the last `max_ack_pending` that were judged, far fewer."""
+
+
+class LeaseEnd(StrEnum):
+    """How a lease ended."""
+
+    FULFILLED = "fulfilled"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    ABANDONED = "abandoned"
+
+
+class EndedLease(NamedTuple):
+    end: LeaseEnd
+    actor: str
+
+
+class LastRequest(NamedTuple):
+    """The last request of an actor that was given leases."""
+
+    request_id: str
+    lease_ids: tuple[int, ...]
+
+
+class RunState(msgspec.Struct, kw_only=True):
+    """Everything that the coordinator decides from, save what is announced and the clock."""
+
+    opened: ledger.RunOpened | None = None
+    last_sequence: int = 0
+    """Of LOG: the fence of the next write."""
+
+    open_leases: dict[int, ledger.LeaseIssued] = {}
+    ended_leases: dict[int, EndedLease] = {}
+    num_issued: int = 0
+    last_requests: dict[str, LastRequest] = {}
+    """By actor: the same request gets the same leases."""
+
+    verdicts: dict[tuple[str, int], str] = {}
+    """(stream, sequence) -> sha256 of the latest judged messages."""
+    num_judged: Counter[str] = msgspec.field(default_factory=Counter)
+    """By outcome, or reason of a rejection."""
+    num_samples: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    """Kept refused messages by (actor, reason)."""
+
+    waiting: dict[int, ledger.GroupAccepted] = {}
+    """Accepted groups with signal that no batch has taken, by lease, in order of acceptance."""
+    num_accepted: int = 0
+    num_without_signal: int = 0
+    num_dropped: int = 0
+    """Too old when a batch was cut."""
+    streak_without_signal: int = 0
+    """Consecutive accepted groups without signal."""
+
+    last_step: int = 0
+    last_batch_sha256: str | None = None
+    num_rows: int = 0
+    """In all cut batches."""
+
+    @property
+    def next_step(self) -> int:
+        return self.last_step + 1
+
+    def apply_entry(self, entry: ledger.LedgerEntry, sequence: int) -> None:
+        """Fold one ledger entry, stored under `sequence`."""
+        for event in entry.events:
+            self._apply(event)
+        self.last_sequence = sequence
+
+    def apply_batch(self, batch: Batch, sha256: str, sequence: int) -> None:
+        """Fold one batch; `sha256` is of its wire bytes."""
+        if batch.step > self.last_step:
+            for row in batch.rows:
+                del self.waiting[row.lease_id]
+            self.num_rows += len(batch.rows)
+            self.last_step = batch.step
+            self.last_batch_sha256 = sha256
+        self.last_sequence = sequence
+
+    def _apply(self, event: ledger.LedgerEvent) -> None:
+        match event:
+            case ledger.RunOpened():
+                self.opened = self.opened or event
+            case ledger.CoordinatorStarted():
+                pass
+            case ledger.LeaseIssued(lease=lease):
+                self._issue(event, lease.lease_id, lease.actor)
+            case ledger.LeaseExpired(lease_id=lease_id):
+                self._end(lease_id, LeaseEnd.EXPIRED)
+            case ledger.LeaseAbandoned(lease_id=lease_id):
+                self._end(lease_id, LeaseEnd.ABANDONED)
+            case ledger.GroupAccepted():
+                self._accept(event)
+            case ledger.GroupRefused():
+                self._refuse(event)
+            case ledger.GroupsDropped(lease_ids=lease_ids):
+                for lease_id in lease_ids:
+                    if self.waiting.pop(lease_id, None):
+                        self.num_dropped += 1
+
+    def _issue(self, event: ledger.LeaseIssued, lease_id: int, actor: str) -> None:
+        if lease_id < self.num_issued:
+            return
+        self.open_leases[lease_id] = event
+        self.num_issued += 1
+        last = self.last_requests.get(actor)
+        same = last is not None and last.request_id == event.request_id
+        earlier = last.lease_ids if last is not None and same else ()
+        self.last_requests[actor] = LastRequest(event.request_id, (*earlier, lease_id))
+
+    def _end(self, lease_id: int, end: LeaseEnd) -> None:
+        issued = self.open_leases.pop(lease_id, None)
+        if issued is not None:
+            self.ended_leases[lease_id] = EndedLease(end, issued.lease.actor)
+
+    def _accept(self, event: ledger.GroupAccepted) -> None:
+        if not self._judge(event.stream, event.sequence, event.sha256, Outcome.ACCEPTED):
+            return
+        self._end(event.lease_id, LeaseEnd.FULFILLED)
+        self.num_accepted += 1
+        if has_signal(event.rewards):
+            self.waiting[event.lease_id] = event
+            self.streak_without_signal = 0
+        else:
+            self.num_without_signal += 1
+            self.streak_without_signal += 1
+
+    def _refuse(self, event: ledger.GroupRefused) -> None:
+        what = event.reason or event.outcome
+        if not self._judge(event.stream, event.sequence, event.sha256, what):
+            return
+        if event.closes_lease and event.lease_id is not None:
+            self._end(event.lease_id, LeaseEnd.REFUSED)
+        if event.sample_kept:
+            self.num_samples[event.actor, what] += 1
+
+    def _judge(self, stream: str, sequence: int, sha256: str, what: str) -> bool:
+        """Remember a verdict; False when this very message has one already."""
+        if self.verdicts.get((stream, sequence)) == sha256:
+            return False
+        self.verdicts[stream, sequence] = sha256
+        if len(self.verdicts) > REMEMBERED_VERDICTS:
+            del self.verdicts[next(iter(self.verdicts))]
+        self.num_judged[what] += 1
+        return True

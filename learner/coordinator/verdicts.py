@@ -1,0 +1,138 @@
+"""From a judgement to a verdict: the part that depends on the run. Pure.
+
+| checked | against | verdict if not so |
+|---|---|---|
+| run, shard | the stream it came from | rejected(subject) |
+| not judged before | latest verdicts | none: ack and go on |
+| version in the window | next step, staleness limit | stale |
+| message itself | `learner.coordinator.judge` | rejected(reason) |
+| policy announced, same manifest | announcements | rejected(policy-unknown) |
+| lease open, this actor's | open and ended leases | duplicate, late, rejected(lease-...) |
+"""
+
+from broker.interface import Record
+from learner.coordinator import capacity
+from learner.coordinator.judge import Claim, Judgement
+from learner.coordinator.known import KnownPolicies
+from learner.coordinator.state import LeaseEnd, RunState
+from schemas import ledger, names
+from schemas.errors import Rejected
+from schemas.names import RolloutsSubject
+from schemas.verdict import Outcome, Reason
+
+Refusal = tuple[Outcome, Reason, str]
+
+
+def read_subject(state: RunState, record: Record) -> RolloutsSubject:
+    """Parse the subject and compare it with the stream.
+
+    Raises:
+        Rejected: it is not the subject of a group of this run, or of another shard.
+    """
+    subject = names.parse_rollouts_subject(record.subject)
+    assert state.opened is not None
+    run = state.opened.settings.name
+    if subject.run != run or names.rollouts_stream(run, subject.shard) != record.stream:
+        raise Rejected(Reason.SUBJECT, f"belongs to {subject.run}, shard {subject.shard}")
+    return subject
+
+
+def staleness_refusal(state: RunState, subject: RolloutsSubject) -> Refusal | None:
+    """Judge staleness from the subject alone, before anything is decoded."""
+    assert state.opened is not None
+    limit = state.opened.settings.leases.max_staleness
+    if capacity.is_stale(subject.version, state.next_step, limit):
+        return (
+            Outcome.STALE,
+            Reason.NONE,
+            f"made with version {subject.version}, step {state.next_step} takes "
+            f"{state.next_step - 1 - limit} or newer",
+        )
+    return None
+
+
+def refusal(
+    state: RunState, known: KnownPolicies, subject: RolloutsSubject, judgement: Judgement
+) -> Refusal | None:
+    """Why a judged message is refused; None when it is accepted."""
+    claim = judgement.claim
+    if claim is not None and not judgement.lease_is_open and judgement.reason is Reason.NONE:
+        return _lease_refusal(state, claim, subject.actor)
+    if judgement.reason is not Reason.NONE:
+        return Outcome.REJECTED, judgement.reason, judgement.detail
+    assert claim is not None
+    if claim.lease_id not in state.open_leases:
+        # It was open when the worker looked, and has ended since.
+        return _lease_refusal(state, claim, subject.actor)
+    if known.manifest(claim.policy) != claim.manifest_sha256:
+        return Outcome.REJECTED, Reason.POLICY_UNKNOWN, f"policy {claim.policy} is not ours"
+    if known.manifest(claim.newest_policy) is None:
+        return Outcome.REJECTED, Reason.POLICY_UNKNOWN, f"policy {claim.newest_policy} is not ours"
+    return None
+
+
+def _lease_refusal(state: RunState, claim: Claim, actor: str) -> Refusal:
+    lease_id = claim.lease_id
+    if lease_id >= state.num_issued:
+        return Outcome.REJECTED, Reason.LEASE_UNKNOWN, f"lease {lease_id} was never issued"
+    ended = state.ended_leases.get(lease_id)
+    holder = ended.actor if ended else state.open_leases[lease_id].lease.actor
+    if holder != actor:
+        return Outcome.REJECTED, Reason.LEASE_FOREIGN, f"lease {lease_id} is another actor's"
+    assert ended is not None, "an open lease of the sender is judged on its terms"
+    if ended.end in (LeaseEnd.EXPIRED, LeaseEnd.ABANDONED):
+        return Outcome.LATE, Reason.NONE, f"lease {lease_id} was {ended.end} before it arrived"
+    return Outcome.DUPLICATE, Reason.NONE, f"lease {lease_id} is already {ended.end}"
+
+
+def refused_event(
+    record: Record,
+    sha256: str,
+    actor: str,
+    judgement: Judgement | None,
+    why: Refusal,
+    sample_kept: bool,
+) -> ledger.GroupRefused:
+    """The ledger's word on a refused message."""
+    outcome, reason, detail = why
+    claim = judgement.claim if judgement else None
+    return ledger.GroupRefused(
+        stream=record.stream,
+        sequence=record.sequence,
+        sha256=sha256,
+        actor=actor,
+        lease_id=claim.lease_id if claim else None,
+        closes_lease=bool(judgement and judgement.lease_is_open and outcome is Outcome.REJECTED),
+        outcome=outcome,
+        reason=reason,
+        detail=detail[:500],
+        rewards=judgement.rewards if judgement else (),
+        parts=judgement.parts if judgement else (),
+        sample_kept=sample_kept,
+    )
+
+
+def accepted_event(
+    record: Record,
+    sha256: str,
+    actor: str,
+    judgement: Judgement,
+    segment: str,
+    offset: int,
+) -> ledger.GroupAccepted:
+    """The ledger's word on an accepted group."""
+    assert judgement.claim is not None
+    return ledger.GroupAccepted(
+        stream=record.stream,
+        sequence=record.sequence,
+        sha256=sha256,
+        lease_id=judgement.claim.lease_id,
+        actor=actor,
+        policy=judgement.claim.policy,
+        segment=segment,
+        offset=offset,
+        length=len(record.data),
+        rewards=judgement.rewards,
+        parts=judgement.parts,
+        num_tokens=judgement.num_tokens,
+    )

@@ -1,0 +1,101 @@
+"""A process that judges hostile bytes, under limits that the kernel enforces.
+
+    stdin: WorkerSetup, then WorkerJobs      stdout: an empty frame when ready, then Judgements
+
+Memory is bounded by RLIMIT_AS, CPU time by a profiling timer whose signal ends the process even in
+the middle of C code. What exceeds a limit therefore ends this process and nothing else; the parent
+sees how it died (`learner.coordinator.workers`). Frames are a length (u32, little-endian) and that
+many bytes of msgpack.
+"""
+
+import asyncio
+import resource
+import signal
+import struct
+import sys
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+from broker.process import die_with_parent
+from environments.catalogue import open_pinned
+from learner.coordinator.judge import Judgement, judge
+from schemas.lease import EnvironmentRef, Lease
+from schemas.names import RolloutsSubject
+from schemas.settings import IntakeSettings
+from schemas.verdict import Reason
+
+LENGTH = struct.Struct("<I")
+
+
+class WorkerSetup(Struct, frozen=True, kw_only=True):
+    """What a worker needs to know of the run."""
+
+    environment: EnvironmentRef
+    intake: IntakeSettings
+
+
+class WorkerJob(Struct, frozen=True, kw_only=True):
+    """One message to judge."""
+
+    subject: RolloutsSubject
+    data: bytes
+    leases: tuple[Lease, ...]
+    """The open leases of its sender."""
+
+
+def main() -> None:
+    """Serve jobs until stdin closes."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business.
+    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    setup_data = _read(stdin)
+    if setup_data is None:
+        return
+    setup = msgspec.msgpack.decode(setup_data, type=WorkerSetup)
+    environment = open_pinned(setup.environment)
+    decoder = msgspec.msgpack.Decoder(WorkerJob)
+    _limit_memory(setup.intake.max_memory_mib << 20)
+    _write(stdout, b"")
+    with asyncio.Runner() as runner:
+        while (job_data := _read(stdin)) is not None:
+            job = decoder.decode(job_data)
+            # SIGPROF's default action ends the process; judged messages disarm it in time.
+            signal.setitimer(signal.ITIMER_PROF, setup.intake.max_cpu_ms / 1000)
+            try:
+                judgement = runner.run(
+                    judge(
+                        job.subject,
+                        job.data,
+                        job.leases,
+                        environment,
+                        max_wire_bytes=setup.intake.max_message_bytes,
+                    )
+                )
+            except MemoryError:
+                judgement = Judgement(reason=Reason.MEMORY, detail="ran out of its memory limit")
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            _write(stdout, msgspec.msgpack.encode(judgement))
+
+
+def _limit_memory(above_idle: int) -> None:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        idle = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (idle + above_idle, idle + above_idle))
+
+
+def _read(stream: BinaryIO) -> bytes | None:
+    header = stream.read(LENGTH.size)
+    if len(header) < LENGTH.size:
+        return None
+    return stream.read(LENGTH.unpack(header)[0])
+
+
+def _write(stream: BinaryIO, data: bytes) -> None:
+    stream.write(LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""A run has one coordinator and one trainer: a lock without clocks.
+
+Whoever holds a role answers `who.<run>.<role>` with its name. A starter asks first. No responders:
+the role is free. A name: it is taken. No answer in time: the holder is frozen, and only a person
+may decide to replace it; what a replaced holder still writes is fenced off by the logs.
+"""
+
+from broker.interface import Broker
+from schemas.errors import BrokerUnavailable, NoResponders, RoleTaken
+from schemas.names import who_subject
+
+_ASK_TIMEOUT_S = 2.0
+
+
+async def claim(broker: Broker, run: str, role: str, holder: str, *, take_over: bool) -> None:
+    """Take the role of a run, and answer for it until the connection closes.
+
+    Raises:
+        RoleTaken: somebody answers, or is there and does not answer and `take_over` is False.
+    """
+    subject = who_subject(run, role)
+    try:
+        reply = await broker.request(subject, b"", timeout_s=_ASK_TIMEOUT_S)
+        raise RoleTaken(role, reply.decode(errors="replace")[:200], "stop it first")
+    except NoResponders:
+        pass
+    except BrokerUnavailable:
+        if not take_over:
+            raise RoleTaken(
+                role,
+                "held by a process that does not answer",
+                "if you are sure that it is frozen, start with --take-over",
+            ) from None
+
+    async def answer(_subject: str, _request: bytes) -> bytes:
+        return holder.encode()
+
+    await broker.serve(subject, answer)
