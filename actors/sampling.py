@@ -1,9 +1,8 @@
 """Sampling by counter-based Gumbel noise.
 
-The argmax of logits + Gumbel noise is a draw from softmax(logits). The noise here is a pure function
-of (seed, position, token id): there is no generator's state and no order in a batch, so every engine
-on every device draws the same token from the same logits, and whoever has the logits can repeat
-each draw.
+The argmax of logits + Gumbel noise is a draw from softmax(logits). The noise here is a pure
+function of (seed, position, token id): no state, no order in a batch. So every engine on every
+device draws the same token from the same logits, and whoever has the logits can repeat each draw.
 
     row key = mix(mix(seed) + (position + 1) * GOLDEN)
     bits    = mix(row key + (token id + 1) * GOLDEN) >> 12
