@@ -1,0 +1,40 @@
+"""What makes a step repeat bit for bit, and the record of it.
+
+On a CPU: deterministic algorithms, a fixed number of threads and ranks. On a GPU the same, and
+cuBLAS told to use a fixed workspace; that has not been run.
+"""
+
+import os
+
+import torch
+import transformers
+
+from learner.trainer import attention, model
+from learner.trainer.world import World
+from schemas.settings import TrainerSettings
+from schemas.trainer_events import Numerics
+
+
+def make_deterministic(num_threads: int) -> None:
+    """Set this process to compute the same bits from the same inputs every time."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(num_threads)
+    torch.use_deterministic_algorithms(True)
+
+
+def numerics(settings: TrainerSettings, world: World) -> Numerics:
+    """The record under which this process computes; called behind `make_deterministic`."""
+    device = world.device
+    return Numerics(
+        world_size=world.size,
+        num_threads=torch.get_num_threads(),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        dtype="float32",
+        token_budget=settings.token_budget,
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        attention=attention.NAME,
+        experts=model.EXPERTS,
+        torch_version=torch.__version__,
+        transformers_version=transformers.__version__,
+        cpu=torch.backends.cpu.get_cpu_capability(),
+    )

@@ -1,0 +1,19 @@
+"""What every loss of the trainer is: a plain function from tensors to a loss per token."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+
+class TokenLoss(NamedTuple):
+    """N trained tokens."""
+
+    loss_N: torch.Tensor
+    """To be summed and divided by the batch's global number of trained tokens."""
+    masked_N: torch.Tensor
+    """bool: the trust region lets no gradient of the advantage through."""
+
+
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], TokenLoss]
+"""(trainer's log-probabilities, with gradient; the actor's; advantages), N values each."""
