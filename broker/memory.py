@@ -9,14 +9,14 @@ from collections.abc import AsyncGenerator, Callable
 
 import structlog
 
+from broker.fence import WrongLastSequence, append_id, settle
 from broker.interface import Handler, Record, Stored, StreamSpec, StreamState
 from broker.memory_server import Listener, MemoryServer, Servant
-from broker.memory_stream import MemoryStream, WrongLastSequence
+from broker.memory_stream import MemoryStream
 from broker.subjects import matches
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,
-    Fenced,
     NoResponders,
     PermissionDenied,
 )
@@ -58,8 +58,13 @@ class MemoryBroker:
     def connected(self) -> bool:
         return self._server.running and not self._closed
 
-    async def ensure_stream(self, spec: StreamSpec) -> None:
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BrokerError("the connection is closed")
         self._server.check_running()
+
+    async def ensure_stream(self, spec: StreamSpec) -> None:
+        self._check_open()
         found = self._server.streams.setdefault(spec.name, MemoryStream(spec)).spec
         for field in StreamSpec.__struct_fields__:
             is_, wanted = getattr(found, field), getattr(spec, field)
@@ -80,9 +85,7 @@ class MemoryBroker:
         return stored
 
     def _deliver(self, subject: str, data: bytes) -> None:
-        if self._closed:
-            raise BrokerUnavailable("the connection is closed")
-        self._server.check_running()
+        self._check_open()
         if not self._may_publish(subject):
             raise PermissionDenied(subject)
         self._server.deliver(subject, data)
@@ -114,12 +117,13 @@ class MemoryBroker:
         server = self._server
         end = time.monotonic() + timeout_s
         while True:
+            self._check_open()
             queue = server.stream(stream)
             if queue.spec.consumer != consumer:
                 raise BrokerError(f"stream {stream} has no consumer {consumer}")
             taken = queue.take(max_messages=max_messages, max_bytes=max_bytes, now=server.clock())
             left_s = end - time.monotonic()
-            if taken or left_s <= 0 or self._closed:
+            if taken or left_s <= 0:
                 return [MemoryDelivery(server, record, times) for record, times in taken]
             expiry = queue.next_expiry()
             wait_s = left_s if expiry is None else min(left_s, expiry - server.clock())
@@ -129,14 +133,12 @@ class MemoryBroker:
         self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 30.0
     ) -> int:
         self._deliver(subject, data)
-        message_id = f"{sha256_hex(data)}-{expected_last}"
+        message_id = append_id(data, expected_last)
         try:
             self._store(subject, data, message_id=message_id, expected_last=expected_last)
         except WrongLastSequence:
-            log = self._server.stream(stream)
-            found = log.records.get(expected_last + 1)
-            if found is None or (found.subject, found.data) != (subject, data):
-                raise Fenced(stream, expected_last, log.last_sequence) from None
+            found = self._server.stream(stream).records.get(expected_last + 1)
+            settle(stream, subject, data, expected_last=expected_last, found=found, refused=True)
         self._answer()
         return expected_last + 1
 

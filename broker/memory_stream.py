@@ -6,15 +6,12 @@ an acked message, and how sizes are counted.
 
 from msgspec import Struct
 
+from broker.fence import WrongLastSequence
 from broker.interface import Record, Stored, StreamKind, StreamSpec, StreamState
-from schemas.errors import MessageTooLarge, QueueFull, TributaryError
+from schemas.errors import MessageTooLarge, QueueFull
 
 _OVERHEAD_BYTES = 125
 """What the file store adds to subject and data: its own frame, and the header with the id."""
-
-
-class WrongLastSequence(TributaryError):
-    """Raised when a fenced write expects another last sequence (err_code 10071)."""
 
 
 class _InHand(Struct):
@@ -53,6 +50,8 @@ class MemoryStream:
             WrongLastSequence, MessageTooLarge, QueueFull
         """
         name = self.spec.name
+        if 0 <= self.spec.max_message_bytes < len(data):
+            raise MessageTooLarge(f"{len(data)} bytes, {name} takes {self.spec.max_message_bytes}")
         if expected_last is not None and expected_last != self.last_sequence:
             raise WrongLastSequence(f"{name} ends at {self.last_sequence}, not {expected_last}")
         self._forget_ids(now)
@@ -77,8 +76,6 @@ class MemoryStream:
 
     def _check_room(self, subject: str, data: bytes) -> None:
         spec = self.spec
-        if 0 <= spec.max_message_bytes < len(data):
-            raise MessageTooLarge(f"{len(data)} bytes, {spec.name} allows {spec.max_message_bytes}")
         if 0 <= spec.max_bytes < self._num_bytes + _size(subject, data):
             raise QueueFull(f"{spec.name}: maximum bytes exceeded")
         if 0 <= spec.max_messages_per_subject <= self._num_per_subject.get(subject, 0):
