@@ -119,11 +119,26 @@ def last_token(subject: str) -> str:
 
 
 def rollouts_stream(run: str, shard: str) -> str:
-    return f"ROLLOUTS_{token(run)}_{token(shard)}"
+    return f"{rollouts_stream_prefix(run)}{token(shard)}"
+
+
+def rollouts_stream_prefix(run: str) -> str:
+    """What all queues of a run begin with. Those of another run may, too: `demo` and `demo_2`."""
+    return f"ROLLOUTS_{token(run)}_"
 
 
 def log_stream(run: str) -> str:
     return f"LOG_{token(run)}"
+
+
+def run_of_log_stream(stream: str) -> str | None:
+    """The run whose log this stream is; None when it is no log.
+
+    >>> run_of_log_stream(log_stream("demo")), run_of_log_stream("ROLLOUTS_demo_s0")
+    ('demo', None)
+    """
+    kind, _, run = stream.partition("_")
+    return run if kind == "LOG" and _TOKEN.match(run) else None
 
 
 def policies_stream(run: str) -> str:

@@ -1,0 +1,143 @@
+"""The whole audit: pure in `audit`, with its reading in `audit_run`."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+import msgspec
+
+from broker.audit.archived import check_archive
+from broker.audit.batches import check_chain, check_fresh, check_rows, staleness
+from broker.audit.groups import check_groups, check_once, group_equation
+from broker.audit.leases import check_leases, lease_equation
+from broker.audit.messages import check_messages, message_equations, unjudged
+from broker.audit.report import AuditReport, Check, Violation
+from broker.interface import Broker, StreamState
+from broker.logbook import LogItem, find_run, read_log
+from broker.store import Store
+from broker.tally import Tally, tally
+from schemas import names
+
+Gone = Mapping[str, frozenset[int]]
+"""Stream -> sequences that a direct get did not find."""
+
+
+def audit(
+    run: str,
+    streams: Sequence[StreamState],
+    items: Iterable[LogItem],
+    *,
+    gone: Gone = MappingProxyType({}),
+) -> AuditReport:
+    """Check a run's whole log against the states of its streams, which were read before it."""
+    return _audit(run, {state.name: state for state in streams}, tally(items), gone)
+
+
+async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> AuditReport:
+    """Read the states, then the log, and check them; with a store also the archive's bytes.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    await find_run(broker, run)
+    states = {name: await broker.state(name) for name in await _own_streams(broker, run)}
+    log = Tally()
+    async for item in read_log(broker, run):
+        log.add(item)
+    gone = {
+        name: frozenset(await _not_found(broker, name, unjudged(log, state)))
+        for name, state in states.items()
+        if name != names.log_stream(run)
+    }
+    # What has gone from a stream while we looked for it has its verdict in the log since.
+    async for item in read_log(broker, run, first=log.last_sequence + 1):
+        log.add(item)
+    report = _audit(run, states, log, gone)
+    if store is None:
+        return report
+    found = await check_archive(store, run, log)
+    return msgspec.structs.replace(
+        report,
+        holds=report.holds and not found,
+        violations=(*report.violations, *found),
+        num_rows_hashed=report.num_rows,
+    )
+
+
+async def _own_streams(broker: Broker, run: str) -> list[str]:
+    # May include a stream of another run, `demo_2` beside `demo`; the shards are known from LOG.
+    prefix = names.rollouts_stream_prefix(run)
+    found = await broker.streams()
+    return [name for name in found if name == names.log_stream(run) or name.startswith(prefix)]
+
+
+async def _not_found(broker: Broker, stream: str, sequences: set[int]) -> list[int]:
+    return [n for n in sorted(sequences) if await broker.get(stream, n) is None]
+
+
+def _audit(run: str, states: Mapping[str, StreamState], log: Tally, gone: Gone) -> AuditReport:
+    shards = [states[name] for name in _shard_streams(log) if name in states]
+    max_staleness = log.opened.settings.leases.max_staleness if log.opened else 0
+    equations = [lease_equation(log)]
+    violations = [*_check_log(run, log, states), *check_leases(log)]
+    for state in shards:
+        lost = gone.get(state.name, frozenset())
+        equations += message_equations(log, state, lost)
+        violations += check_messages(log, state, lost)
+    equations.append(group_equation(log))
+    violations += check_groups(log)
+    violations += check_once(log)
+    violations += check_fresh(log, max_staleness)
+    violations += check_chain(log)
+    violations += check_rows(log)
+    broken = [
+        Violation(check=equation.check, detail=f"{equation.about}: {equation}")
+        for equation in equations
+        if not equation.holds
+    ]
+    return AuditReport(
+        run=run,
+        holds=not broken and not violations,
+        equations=tuple(equations),
+        violations=(*broken, *violations),
+        num_batches=len(log.cuts),
+        num_rows=log.rows.total(),
+        stalest_row=max(
+            (staleness(cut.batch.step, row.policy.version) for cut, row in log.placed_rows()),
+            default=0,
+        ),
+        max_staleness=max_staleness,
+        num_stored_since=sum(
+            stream in states and sequence > states[stream].last_sequence
+            for stream, sequence in log.judged
+        ),
+        num_reused_sequences=sum(len(events) - 1 for events in log.judged.values()),
+    )
+
+
+def _check_log(run: str, log: Tally, states: Mapping[str, StreamState]) -> Iterator[Violation]:
+    for detail in (*log.faults, *_wrong_streams(run, log, states)):
+        yield Violation(check=Check.LOG, detail=detail)
+
+
+def _wrong_streams(run: str, log: Tally, states: Mapping[str, StreamState]) -> Iterator[str]:
+    if log.opened is None:
+        yield "no entry of LOG opens the run"
+        return
+    if log.opened.settings.name != run:
+        yield f"LOG opens the run {log.opened.settings.name}, not {run}"
+    shards = _shard_streams(log)
+    for name in (names.log_stream(run), *shards):
+        if name not in states:
+            yield f"there is no stream {name}"
+    for name in sorted({stream for stream, _ in log.judged} - set(shards)):
+        yield f"there are verdicts on {name}, which is no stream of the run"
+    state = states.get(names.log_stream(run))
+    if state is not None and state.last_sequence > log.last_sequence:
+        yield f"LOG ended at {state.last_sequence}, and can be read to {log.last_sequence}"
+
+
+def _shard_streams(log: Tally) -> list[str]:
+    if log.opened is None:
+        return []
+    settings = log.opened.settings
+    return [names.rollouts_stream(settings.name, shard) for shard in settings.intake.shards]

@@ -1,0 +1,112 @@
+"""Reads a run's two logs, LOG and POLICIES, into decoded items in the order of the log."""
+
+from collections.abc import AsyncIterator
+from typing import Final, TypeVar
+
+from msgspec import Struct
+
+from broker.interface import Broker, Record
+from schemas import names
+from schemas.batch import Batch
+from schemas.errors import Rejected, UserError
+from schemas.ledger import LedgerEntry
+from schemas.policy import PolicyAnnouncement
+from schemas.trainer_events import TrainerEntry
+from schemas.wire import decode, sha256_hex
+
+MAX_ITEM_BYTES: Final = 64 << 20
+MAX_DECODED_BYTES: Final = 256 << 20
+"""Our own entries are trusted and may be larger than what strangers send."""
+
+T = TypeVar("T")
+
+
+class Unreadable(Struct, frozen=True, kw_only=True):
+    """A record that is not what its subject says."""
+
+    detail: str
+
+
+class LogItem(Struct, frozen=True, kw_only=True):
+    """One record of LOG."""
+
+    sequence: int
+    time: float
+    """Unix seconds, when it was stored."""
+    sha256: str
+    """Of its wire bytes."""
+    content: LedgerEntry | Batch | Unreadable
+
+
+class PolicyItem(Struct, frozen=True, kw_only=True):
+    """One record of POLICIES."""
+
+    sequence: int
+    time: float
+    content: PolicyAnnouncement | TrainerEntry | Unreadable
+
+
+def log_item(run: str, record: Record) -> LogItem:
+    """Decode one record of LOG."""
+    content = _decode(record, LedgerEntry, Batch, is_first=names.ledger_subject(run))
+    if isinstance(content, Batch) and record.subject != names.batch_subject(run, content.step):
+        content = Unreadable(detail=f"batch of step {content.step} lies under {record.subject}")
+    return LogItem(
+        sequence=record.sequence,
+        time=record.time,
+        sha256=sha256_hex(record.data),
+        content=content,
+    )
+
+
+def policy_item(run: str, record: Record) -> PolicyItem:
+    """Decode one record of POLICIES."""
+    content = _decode(record, PolicyAnnouncement, TrainerEntry, is_first=names.policy_subject(run))
+    return PolicyItem(sequence=record.sequence, time=record.time, content=content)
+
+
+async def runs(broker: Broker) -> list[str]:
+    """The names of all runs on the server: each has a LOG."""
+    found = [names.run_of_log_stream(stream) for stream in await broker.streams()]
+    return [run for run in found if run is not None]
+
+
+async def find_run(broker: Broker, run: str) -> None:
+    """Raises UserError when the server has no such run, and says which ones it has."""
+    found = await runs(broker)
+    if run not in found:
+        known = f"it has {', '.join(found)}" if found else "it has none"
+        raise UserError(f"the server has no run {run}; {known}")
+
+
+async def read_log(broker: Broker, run: str, *, first: int = 1) -> AsyncIterator[LogItem]:
+    """LOG from `first` to its end as of the call.
+
+    Raises:
+        BrokerError: there is no such stream.
+    """
+    async for record in broker.read(names.log_stream(run), first=first):
+        yield log_item(run, record)
+
+
+async def read_policies(broker: Broker, run: str) -> AsyncIterator[PolicyItem]:
+    """POLICIES to its end as of the call.
+
+    Raises:
+        BrokerError: there is no such stream.
+    """
+    async for record in broker.read(names.policies_stream(run)):
+        yield policy_item(run, record)
+
+
+def _decode(record: Record, first: type[T], second: type[T], *, is_first: str) -> T | Unreadable:
+    kind = first if record.subject == is_first else second
+    try:
+        return decode(
+            record.data,
+            kind,
+            max_wire_bytes=MAX_ITEM_BYTES,
+            max_decoded_bytes=MAX_DECODED_BYTES,
+        )
+    except Rejected as refusal:
+        return Unreadable(detail=refusal.detail)
