@@ -125,7 +125,8 @@ class S3Store:
                 for each in answer.get("Contents", ())
             )
             if not answer["IsTruncated"]:
-                return found
+                # Not every server orders keys by their bytes.
+                return sorted(found, key=lambda info: info.key)
             page = {"ContinuationToken": answer["NextContinuationToken"]}
 
     async def delete(self, key: str) -> None:
