@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.policy import Index, PolicyId
+from schemas.policy import PolicyId
 from schemas.verdict import Count, Sha256, Token
 
 
@@ -31,7 +31,7 @@ class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rows of step `step`, which turns version step - 1 into version step."""
 
     run: Token
-    step: Annotated[Index, Meta(ge=1)]
+    step: Annotated[int, Meta(ge=1, le=999_999_999)]
     rows: Annotated[tuple[Row, ...], Meta(min_length=1, max_length=65_536)]
     previous_sha256: Sha256 | None
     """Of the wire bytes of the batch before it; None in the first."""
