@@ -1,0 +1,129 @@
+"""Supervised fine-tuning: from random weights to a policy that is sometimes right.
+
+consumes: the environment's own perfect rollouts
+produces: a Hugging Face folder, the initial policy of a run
+waits for: nothing
+
+Loop: train on a batch of references; every few steps sample rollouts of tasks that are kept apart,
+and stop when their mean exact-match reward reaches the target. Stopping early is the point:
+reinforcement learning needs room above, and groups with both right and wrong rollouts.
+"""
+
+import asyncio
+import random
+import tempfile
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from environments.catalogue import open_environment
+from environments.characters import write_tokenizer_files
+from environments.interface import Environment, Interaction, Turn
+from learner.trainer.engine import TrainEngine
+from learner.trainer.losses.cross_entropy import cross_entropy
+from learner.trainer.model import build_model, save_folder
+from learner.trainer.rollout import TrainRollout, num_trainable_tokens
+from learner.trainer.sampler import Sampler, run_tasks
+from learner.trainer.world import World
+from schemas.settings import RunSettings, TrainerSettings
+
+_NUM_TASKS = 2**53
+
+
+class SftProgress(Struct, frozen=True, kw_only=True):
+    """Where supervised fine-tuning stands when it has sampled."""
+
+    step: int
+    loss: float
+    """Mean cross-entropy of the last batch, in nats per token."""
+    reward: float
+    """Mean exact-match reward of sampled rollouts."""
+
+
+def run_sft(
+    settings: RunSettings, folder: Path, on_progress: Callable[[SftProgress], None]
+) -> SftProgress:
+    """Train, write the policy into `folder`, and return where it ended.
+
+    The folder is a function of the settings alone (on one machine). When `sft.max_steps` come
+    first, the policy is written as it is, and its reward is below the target.
+    """
+    environment = open_environment(settings.environment)
+    with tempfile.TemporaryDirectory() as scratch:
+        start = Path(scratch)
+        model = build_model(settings.model, environment.vocabulary_size, settings.seed)
+        save_folder(model, start)
+        write_tokenizer_files(start)
+        engine = TrainEngine(start, _engine_settings(settings), World(0, 1), loss=cross_entropy)
+        progress = _train(engine, environment, settings, on_progress)
+        engine.export(folder)
+    return progress
+
+
+def reference_rollout(turns: Sequence[Turn]) -> TrainRollout:
+    """A perfect rollout for the trainer: every token of the policy's turns is trained on."""
+    token_ids = [token_id for turn in turns for token_id in turn.token_ids]
+    loss_mask = b"".join(bytes([turn.sampled]) * len(turn.token_ids) for turn in turns)
+    return TrainRollout(
+        token_ids=array("I", token_ids),
+        loss_mask=loss_mask,
+        logprobs=array("f", [0.0] * loss_mask.count(1)),
+        advantage=1.0,
+    )
+
+
+def exact_match(interaction: Interaction) -> float:
+    """The reward that measures progress, whichever part the run trains on."""
+    return next(part.value for part in interaction.parts if part.name == "exact")
+
+
+def _train(
+    engine: TrainEngine,
+    environment: Environment,
+    settings: RunSettings,
+    on_progress: Callable[[SftProgress], None],
+) -> SftProgress:
+    evaluation, training = _tasks(settings.seed, "evaluation"), _tasks(settings.seed, "training")
+    held_out = [next(evaluation) for _ in range(settings.sft.num_evaluation_tasks)]
+    sampler = Sampler(
+        engine.model,
+        stop_ids=environment.stop_ids,
+        max_new_tokens=settings.sampling.max_new_tokens,
+        seed=settings.seed,
+    )
+    step = 0
+    while True:
+        step += 1
+        rollouts = [
+            reference_rollout(environment.reference(next(training)))
+            for _ in range(settings.sft.batch_size)
+        ]
+        result = engine.step(rollouts, num_trainable_tokens(rollouts), step)
+        if step % settings.sft.evaluate_every and step < settings.sft.max_steps:
+            continue
+        interactions = asyncio.run(run_tasks(environment, held_out, sampler))
+        progress = SftProgress(
+            step=step,
+            loss=result.metrics.loss,
+            reward=sum(map(exact_match, interactions)) / len(interactions),
+        )
+        on_progress(progress)
+        if progress.reward >= settings.sft.target_reward or step >= settings.sft.max_steps:
+            return progress
+
+
+def _tasks(seed: int, purpose: str) -> Iterator[int]:
+    """Task indices without end; two purposes share a task by chance only."""
+    draws = random.Random(f"sft {seed} {purpose}")
+    while True:
+        yield draws.randrange(_NUM_TASKS)
+
+
+def _engine_settings(settings: RunSettings) -> TrainerSettings:
+    return TrainerSettings(
+        num_threads=settings.trainer.num_threads,
+        learning_rate=settings.sft.learning_rate,
+        token_budget=settings.trainer.token_budget,
+    )
