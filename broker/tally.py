@@ -119,12 +119,12 @@ class Tally(Struct, kw_only=True):
 
     def _add_event(self, event: ledger.LedgerEvent, sequence: int) -> None:
         identity = _identity(event)
-        said = self._said.setdefault(identity, event)
-        if said is not event:
-            if said != event:
+        if identity in self._said:
+            if self._said[identity] != event:
                 name = " ".join(str(part) for part in identity)
                 self.faults.append(f"entry {sequence} of LOG contradicts an earlier one on {name}")
             return
+        self._said[identity] = event
         match event:
             case ledger.RunOpened():
                 self.opened = event

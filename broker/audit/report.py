@@ -49,7 +49,8 @@ class Equation(Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         """`12 issued = 2 open + 10 fulfilled`, with `!=` where it does not hold."""
         terms = " + ".join(f"{term.count} {term.name}" for term in self.terms)
-        return f"{self.total.count} {self.total.name} {'=' if self.holds else '!='} {terms}"
+        sum_ = terms.replace("+ -", "- ")
+        return f"{self.total.count} {self.total.name} {'=' if self.holds else '!='} {sum_}"
 
 
 class Violation(Struct, frozen=True, kw_only=True):
