@@ -1,0 +1,166 @@
+"""A coordinator over the in-memory twins, driven step by step instead of by its loops."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from broker.archive import Archive
+from broker.interface import StreamSpec
+from broker.memory import MemoryBroker, MemoryServer
+from broker.memory_store import MemoryStore
+from broker.streams import run_streams
+from environments.catalogue import open_environment
+from learner.coordinator.bell import Bell
+from learner.coordinator.cutter import Cutter
+from learner.coordinator.endings import Endings
+from learner.coordinator.front import FrontDesk
+from learner.coordinator.intake import Intake
+from learner.coordinator.judge import Judgement, judge
+from learner.coordinator.known import KnownPolicies
+from learner.coordinator.log import LogWriter
+from learner.coordinator.worker import WorkerJob
+from schemas import ledger, names
+from schemas.lease import LeaseReply, LeaseRequest
+from schemas.policy import PolicyAnnouncement, PolicyId
+from schemas.settings import (
+    BatchSettings,
+    LeaseSettings,
+    RunSettings,
+    SamplingSettings,
+    TrainerSettings,
+)
+from schemas.wire import decode, encode, sha256_hex
+from tests.support.groups import PROFILE
+
+SETTINGS = RunSettings(
+    name="test",
+    sampling=SamplingSettings(group_size=2, max_new_tokens=16),
+    leases=LeaseSettings(max_staleness=1, lifetime_s=60.0, max_open_per_actor=6, hold_s=1e-3),
+    batch=BatchSettings(num_groups=2, actor_share=0.5),
+    trainer=TrainerSettings(num_steps=1000),
+)
+
+
+def make_opening(settings: RunSettings = SETTINGS) -> ledger.RunOpened:
+    environment = open_environment(settings.environment)
+    return ledger.RunOpened(
+        settings=settings,
+        environment=environment.ref,
+        renderer=environment.renderer,
+        vocabulary_size=environment.vocabulary_size,
+        initial_policy=PolicyId(1, 0),
+        initial_manifest_sha256=manifest_of(PolicyId(1, 0)),
+        run_key="0" * 64,
+        code_sha256="0" * 64,
+    )
+
+
+def manifest_of(policy: PolicyId) -> str:
+    """The digest that `announce` gives a policy's manifest."""
+    return sha256_hex(f"manifest {policy}".encode())
+
+
+class World:
+    """The servers, which outlive coordinators."""
+
+    def __init__(
+        self, settings: RunSettings = SETTINGS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.settings = settings
+        self.server = MemoryServer(clock=clock)
+        self.broker = MemoryBroker(self.server)
+        self.store = MemoryStore()
+        self.environment = open_environment(settings.environment)
+        self.announced: list[PolicyId] = []
+
+    async def open(self) -> None:
+        for spec in self.streams():
+            await self.broker.ensure_stream(spec)
+
+    def streams(self) -> tuple[StreamSpec, ...]:
+        return run_streams(self.settings)
+
+    async def announce(self, policy: PolicyId) -> None:
+        announcement = PolicyAnnouncement(
+            run=self.settings.name,
+            policy=policy,
+            manifest_sha256=manifest_of(policy),
+            signature=bytes(64),
+            instance="trainer",
+        )
+        await self.broker.append(
+            names.policies_stream(self.settings.name),
+            names.policy_subject(self.settings.name),
+            encode(announcement),
+            expected_last=len(self.announced),
+        )
+        self.announced.append(policy)
+
+
+class DrivenCoordinator:
+    """The coordinator's parts, each moved by the test."""
+
+    def __init__(self, world: World, instance: str = "c1") -> None:
+        self._world = world
+        self.broker = MemoryBroker(world.server)
+        self.bell = Bell()
+        self.log = LogWriter(self.broker, world.settings.name, instance)
+        self.known = KnownPolicies(self.broker, world.settings.name, self.bell)
+
+    async def start(self) -> None:
+        await self.log.start(make_opening(self._world.settings))
+        world = self._world
+        self.archive = Archive(world.store, world.settings.name)
+        self.endings = Endings(self.broker, self.log, self.bell)
+        self.front = FrontDesk(
+            self.log, self.known, self.endings, world.environment.stop_ids, self.bell
+        )
+        self.intake = Intake(
+            self.broker, self.archive, self.log, self.known, self.judge, "s0", self.bell
+        )
+        self.cutter = Cutter(self.log, self.known, self.bell)
+        await self.known.catch_up()
+
+    async def judge(self, job: WorkerJob) -> Judgement:
+        return await judge(
+            job.subject,
+            job.data,
+            job.leases,
+            self._world.environment,
+            max_wire_bytes=self._world.settings.intake.max_message_bytes,
+        )
+
+    async def lease(self, request: LeaseRequest) -> LeaseReply:
+        """Ask, and let the desk serve at once."""
+        subject = names.lease_subject(request.run, request.actor)
+        waiting = self.front.answer(subject, encode(request))
+        task = asyncio.ensure_future(waiting)
+        while not task.done():
+            await asyncio.sleep(0)
+            await self.front.serve()
+        return decode(await task, LeaseReply)
+
+    async def round(self, max_messages: int = 8) -> int:
+        """Pull and judge what the queue has; returns the number of messages."""
+        deliveries = await self.intake.pull(max_messages=max_messages, timeout_s=0.0)
+        if deliveries:
+            await self.intake.round(deliveries)
+        return len(deliveries)
+
+    async def cut(self) -> None:
+        await self.known.catch_up()
+        while await self.cutter.look():
+            pass
+
+
+def make_request(actor: str, request_id: str, **changes: object) -> LeaseRequest:
+    fields = {
+        "run": SETTINGS.name,
+        "actor": actor,
+        "request_id": request_id,
+        "instance": f"{actor}-1",
+        "wanted": 1,
+        "held": None,
+        "profile": PROFILE,
+    }
+    return LeaseRequest(**(fields | changes))  # type: ignore[arg-type]

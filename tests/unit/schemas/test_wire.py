@@ -1,0 +1,118 @@
+"""The codec's guards: what is wrong is refused with its reason, cheaply, and by nothing else."""
+
+import contextlib
+import struct
+import time
+import tracemalloc
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import wire
+from schemas.errors import Rejected
+from schemas.lease import LeaseRequest
+from schemas.rollout import RolloutGroup
+from schemas.verdict import Reason
+from tests.support.examples import EXAMPLES, GROUP
+
+PREFIX = wire.MAGIC + bytes([wire.SCHEMA_VERSION])
+KINDS = st.sampled_from([RolloutGroup, LeaseRequest])
+
+
+def framed(document: bytes, **options: object) -> bytes:
+    return PREFIX + zstandard.ZstdCompressor(**options).compress(document)
+
+
+def lying_frame(document: bytes, claimed: int) -> bytes:
+    """A frame whose header claims another content size (4-byte field)."""
+    frame = bytearray(zstandard.ZstdCompressor().compress(document))
+    end = zstandard.frame_header_size(bytes(frame))
+    frame[end - 4 : end] = struct.pack("<I", claimed)
+    return PREFIX + bytes(frame)
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
+def test_every_message_survives_the_wire(message):
+    assert wire.decode(wire.encode(message), type(message)) == message
+
+
+def bomb() -> bytes:
+    return framed(bytes(1 << 28))
+
+
+def nested(depth: int) -> bytes:
+    return framed(b"\x91" * depth + b"\xc0")
+
+
+HOSTILE = {
+    "empty": (b"", Reason.ENVELOPE),
+    "magic alone": (wire.MAGIC, Reason.ENVELOPE),
+    "prefix alone": (PREFIX, Reason.ENVELOPE),
+    "other magic": (b"GRIB\x01" + wire.encode(GROUP)[5:], Reason.ENVELOPE),
+    "future version": (wire.MAGIC + b"\x63" + wire.encode(GROUP)[5:], Reason.ENVELOPE),
+    "not zstd": (PREFIX + b"hello, world", Reason.ENVELOPE),
+    "truncated": (wire.encode(GROUP)[:-3], Reason.ENVELOPE),
+    "trailing bytes": (wire.encode(GROUP) + b"x", Reason.ENVELOPE),
+    "second frame": (wire.encode(GROUP) + wire.encode(GROUP)[5:], Reason.ENVELOPE),
+    "bomb": (bomb(), Reason.OVERSIZE),
+    "bomb that claims to be small": (lying_frame(bytes(1 << 28), 1000), Reason.ENVELOPE),
+    "no declared size": (framed(b"x", write_content_size=False), Reason.OVERSIZE),
+    "oversize on the wire": (PREFIX + bytes(wire.MAX_WIRE_BYTES), Reason.OVERSIZE),
+    "array of 4 billion": (framed(b"\xdd\xff\xff\xff\xff"), Reason.SCHEMA),
+    "map of 4 billion": (framed(b"\xdf\xff\xff\xff\xff"), Reason.SCHEMA),
+    "bytes of 4 billion": (framed(b"\xc6\xff\xff\xff\xff"), Reason.SCHEMA),
+    "deep nesting": (nested(1_000_000), Reason.SCHEMA),
+    "another message": (framed(msgspec.msgpack.encode({"a": 1})), Reason.SCHEMA),
+    "unknown field": (
+        framed(msgspec.msgpack.encode(msgspec.to_builtins(GROUP) | {"extra": 1})),
+        Reason.SCHEMA,
+    ),
+    "invalid text": (framed(b"\x81\xa3run\xa2\xff\xfe"), Reason.SCHEMA),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_bytes_are_refused_with_their_reason(name):
+    data, reason = HOSTILE[name]
+    with pytest.raises(Rejected) as refusal:
+        wire.decode(data, RolloutGroup)
+    assert refusal.value.reason is reason
+    assert len(refusal.value.detail) <= 500
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_bytes_are_cheap(name):
+    data, _ = HOSTILE[name]
+    tracemalloc.start()
+    started = time.process_time()
+    try:
+        with pytest.raises(Rejected):
+            wire.decode(data, RolloutGroup)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - started < 0.25
+    assert peak < 64 << 20
+
+
+@given(KINDS, st.binary(max_size=2000))
+def test_random_bytes_raise_nothing_else(kind, data):
+    with pytest.raises(Rejected):
+        wire.decode(data, kind)
+
+
+@given(KINDS, st.binary(max_size=500))
+def test_random_documents_raise_nothing_else(kind, document):
+    with pytest.raises(Rejected):
+        wire.decode(framed(document), kind)
+
+
+@given(st.integers(0, len(wire.encode(GROUP)) - 1), st.integers(0, 7))
+def test_a_flipped_bit_is_refused_or_decodes(position, bit):
+    data = bytearray(wire.encode(GROUP))
+    data[position] ^= 1 << bit
+    with contextlib.suppress(Rejected):
+        assert isinstance(wire.decode(bytes(data), RolloutGroup), RolloutGroup)
