@@ -10,7 +10,7 @@ twin that unit tests and simulations run on).
 | request, serve, notify, listen | no | leases, grants, who, verdicts, heartbeats |
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -82,8 +82,13 @@ class Stored(Struct, frozen=True, kw_only=True):
 class Delivery(Protocol):
     """A message of the queue in hand. It comes again if it is not acked within the ack wait."""
 
-    record: Record
-    num_delivered: int
+    @property
+    def record(self) -> Record: ...
+
+    @property
+    def num_delivered(self) -> int:
+        """1 the first time."""
+        ...
 
     async def ack(self) -> None:
         """Remove the message from the queue; returns when the server has confirmed it."""
@@ -135,7 +140,7 @@ class Broker(Protocol):
 
     async def pull(
         self, stream: str, consumer: str, *, max_messages: int, max_bytes: int, timeout_s: float
-    ) -> list[Delivery]:
+    ) -> Sequence[Delivery]:
         """Take messages in hand; empty when none came in time.
 
         `max_bytes` bounds them together, save that a single larger message comes alone. With a
