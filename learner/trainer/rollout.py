@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from environments.interface import Turn
 from schemas.arrays import unpack_f32, unpack_u32
 from schemas.rollout import RolloutGroup
 
@@ -44,6 +45,16 @@ def from_group(group: RolloutGroup, advantages: Sequence[float]) -> list[TrainRo
         )
         for rollout, advantage in zip(group.rollouts, advantages, strict=True)
     ]
+
+
+def from_turns(turns: Sequence[Turn], logprobs: Sequence[float], advantage: float) -> TrainRollout:
+    """A rollout that was made on this side of the queue."""
+    return TrainRollout(
+        token_ids=array("I", [token_id for turn in turns for token_id in turn.token_ids]),
+        loss_mask=b"".join(bytes([turn.sampled]) * len(turn.token_ids) for turn in turns),
+        logprobs=array("f", logprobs),
+        advantage=advantage,
+    )
 
 
 def num_trainable_tokens(rollouts: Sequence[TrainRollout]) -> int:

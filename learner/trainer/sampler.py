@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 import torch
+from msgspec import Struct
 from transformers import DynamicCache, Glm4MoeForCausalLM
 
 from environments.interface import Completion, Environment, Interaction
@@ -81,17 +82,33 @@ class Sampler:
         )
 
 
+class SampledRollout(Struct, frozen=True, kw_only=True):
+    """A finished rollout."""
+
+    interaction: Interaction
+    logprobs: tuple[float, ...]
+    """Of all sampled tokens, in order."""
+
+
 async def run_tasks(
     environment: Environment, tasks: Sequence[int], sampler: Sampler
-) -> list[Interaction]:
-    """One rollout of each task, in lockstep."""
+) -> list[SampledRollout]:
+    """One rollout of each task (a task may come several times), in lockstep."""
     lockstep = _Lockstep(sampler, len(tasks))
 
-    async def run(task: int) -> Interaction:
+    async def run(task: int) -> SampledRollout:
+        logprobs: list[float] = []
+
+        async def sample(token_ids: tuple[int, ...]) -> Completion:
+            completion = await lockstep.sample(token_ids)
+            logprobs.extend(completion.logprobs)
+            return completion
+
         try:
-            return await environment.run(task, lockstep.sample)
+            interaction = await environment.run(task, sample)
         finally:
             lockstep.leave()
+        return SampledRollout(interaction=interaction, logprobs=tuple(logprobs))
 
     return list(await asyncio.gather(*map(run, tasks)))
 
@@ -102,10 +119,10 @@ class _Lockstep:
     def __init__(self, sampler: Sampler, num_running: int) -> None:
         self._sampler = sampler
         self._num_running = num_running
-        self._waiting: list[tuple[tuple[int, ...], asyncio.Future[Completion]]] = []
+        self._waiting: list[tuple[tuple[int, ...], asyncio.Future[SampledCompletion]]] = []
 
-    async def sample(self, token_ids: tuple[int, ...]) -> Completion:
-        answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+    async def sample(self, token_ids: tuple[int, ...]) -> SampledCompletion:
+        answer: asyncio.Future[SampledCompletion] = asyncio.get_running_loop().create_future()
         self._waiting.append((token_ids, answer))
         self._complete_if_all_wait()
         return await answer

@@ -12,9 +12,9 @@ reinforcement learning needs room above, and groups with both right and wrong ro
 import asyncio
 import random
 import tempfile
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from msgspec import Struct
 
@@ -24,7 +24,7 @@ from environments.interface import Environment, Interaction, Turn
 from learner.trainer.engine import TrainEngine
 from learner.trainer.losses.cross_entropy import cross_entropy
 from learner.trainer.model import build_model, save_folder
-from learner.trainer.rollout import TrainRollout, num_trainable_tokens
+from learner.trainer.rollout import TrainRollout, from_turns, num_trainable_tokens
 from learner.trainer.sampler import Sampler, run_tasks
 from learner.trainer.world import World
 from schemas.settings import RunSettings, TrainerSettings
@@ -64,14 +64,8 @@ def run_sft(
 
 def reference_rollout(turns: Sequence[Turn]) -> TrainRollout:
     """A perfect rollout for the trainer: every token of the policy's turns is trained on."""
-    token_ids = [token_id for turn in turns for token_id in turn.token_ids]
-    loss_mask = b"".join(bytes([turn.sampled]) * len(turn.token_ids) for turn in turns)
-    return TrainRollout(
-        token_ids=array("I", token_ids),
-        loss_mask=loss_mask,
-        logprobs=array("f", [0.0] * loss_mask.count(1)),
-        advantage=1.0,
-    )
+    num_sampled = sum(len(turn.token_ids) for turn in turns if turn.sampled)
+    return from_turns(turns, [0.0] * num_sampled, advantage=1.0)
 
 
 def exact_match(interaction: Interaction) -> float:
@@ -103,11 +97,11 @@ def _train(
         result = engine.step(rollouts, num_trainable_tokens(rollouts), step)
         if step % settings.sft.evaluate_every and step < settings.sft.max_steps:
             continue
-        interactions = asyncio.run(run_tasks(environment, held_out, sampler))
+        sampled = asyncio.run(run_tasks(environment, held_out, sampler))
         progress = SftProgress(
             step=step,
             loss=result.metrics.loss,
-            reward=sum(map(exact_match, interactions)) / len(interactions),
+            reward=fmean(exact_match(rollout.interaction) for rollout in sampled),
         )
         on_progress(progress)
         if progress.reward >= settings.sft.target_reward or step >= settings.sft.max_steps:
