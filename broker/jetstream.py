@@ -1,0 +1,240 @@
+"""The message broker on NATS JetStream.
+
+Every question goes through `broker.nats_connection`, so that each way to fail is an error of our
+tree at once. Logs are read through their leader, which never answers with less than was stored.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from typing import TypeVar
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from broker import jetstream_api as api
+from broker import jetstream_config as config
+from broker.fence import WrongLastSequence, append_id, settle
+from broker.interface import Handler, Record, Stored, StreamSpec, StreamState
+from broker.jetstream_follow import follow
+from broker.jetstream_pull import NatsDelivery, pull
+from broker.nats_connection import NatsConnection
+from schemas.errors import BrokerUnavailable, NoResponders
+from schemas.wire import sha256_hex
+
+_READ_AHEAD = 16
+"""Records asked for at once by `read`."""
+
+T = TypeVar("T")
+
+
+class NatsBroker:
+    """A connection to nats-server; see `broker.interface.Broker`."""
+
+    def __init__(self, connection: NatsConnection) -> None:
+        self._connection = connection
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def connect(cls, url: str, *, name: str, connect_timeout_s: float = 5.0) -> "NatsBroker":
+        """Connect; `name` is what the server's monitoring shows.
+
+        Raises:
+            ServerMissing: no server lets us in within the time given.
+        """
+        connection = NatsConnection()
+        await connection.connect(url, name=name, timeout_s=connect_timeout_s)
+        return cls(connection)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
+
+    async def ensure_stream(self, spec: StreamSpec) -> None:
+        wanted = config.stream_config(spec)
+        try:
+            await self._api(f"STREAM.CREATE.{spec.name}", wanted, api.ErrorReply)
+        except api.Differs:
+            info = await self._api(f"STREAM.INFO.{spec.name}", None, api.StreamInfo)
+            config.check_equal(f"stream {spec.name}", info.config, wanted)
+        if spec.consumer:
+            await self._ensure_consumer(spec)
+
+    async def _ensure_consumer(self, spec: StreamSpec) -> None:
+        wanted = config.consumer_config(spec)
+        where = f"{spec.name}.{spec.consumer}"
+        create = api.ConsumerCreate(stream_name=spec.name, config=wanted)
+        try:
+            await self._api(f"CONSUMER.CREATE.{where}", create, api.ErrorReply)
+        except api.Differs:
+            info = await self._api(f"CONSUMER.INFO.{where}", None, api.ConsumerInfo)
+            config.check_equal(f"consumer {spec.consumer}", info.config, wanted)
+
+    async def state(self, stream: str) -> StreamState:
+        info = await self._api(f"STREAM.INFO.{stream}", None, api.StreamInfo)
+        counts = info.state
+        state = StreamState(
+            name=stream,
+            num_messages=counts.messages,
+            num_bytes=counts.bytes,
+            first_sequence=counts.first_seq if counts.messages else counts.last_seq + 1,
+            last_sequence=counts.last_seq,
+            max_bytes=info.config.max_bytes,
+        )
+        if info.config.retention != "workqueue":
+            return state
+        listed = await self._api(f"CONSUMER.LIST.{stream}", None, api.ConsumerList)
+        for consumer in listed.consumers:
+            return replace(
+                state,
+                num_pending=consumer.num_pending,
+                num_ack_pending=consumer.num_ack_pending,
+                num_redelivered=consumer.num_redelivered,
+            )
+        return state
+
+    async def publish(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> Stored:
+        headers = {"Nats-Msg-Id": sha256_hex(data)}
+        return await self._store(subject, data, headers, timeout_s)
+
+    async def _store(
+        self, subject: str, data: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> Stored:
+        try:
+            answer = await self._connection.request(
+                subject, data, timeout_s=timeout_s, headers=headers
+            )
+        except NoResponders:
+            raise BrokerUnavailable(f"no stream stores {subject}, or it has no leader") from None
+        ack = api.decode(answer, subject, api.PubAck)
+        return Stored(stream=ack.stream, sequence=ack.seq, duplicate=ack.duplicate)
+
+    async def pull(
+        self, stream: str, consumer: str, *, max_messages: int, max_bytes: int, timeout_s: float
+    ) -> list[NatsDelivery]:
+        try:
+            return await pull(
+                self._connection,
+                stream,
+                consumer,
+                max_messages=max_messages,
+                max_bytes=max_bytes,
+                timeout_s=timeout_s,
+            )
+        except NoResponders:
+            # Nobody serves a consumer that does not exist; this says so, or the server is starting.
+            await self._api(f"CONSUMER.INFO.{stream}.{consumer}", None, api.ConsumerInfo)
+            raise BrokerUnavailable(f"{stream} has no leader") from None
+
+    async def append(
+        self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 30.0
+    ) -> int:
+        headers = {
+            "Nats-Msg-Id": append_id(data, expected_last),
+            "Nats-Expected-Stream": stream,
+            "Nats-Expected-Last-Sequence": str(expected_last),
+        }
+        refused = False
+        try:
+            stored = await self._store(subject, data, headers, timeout_s)
+            if not stored.duplicate:
+                return stored.sequence
+        except WrongLastSequence:
+            refused = True
+        except BrokerUnavailable as error:
+            structlog.get_logger().info("append_unconfirmed", stream=stream, reason=str(error))
+        found = await self.get(stream, expected_last + 1)
+        return settle(
+            stream, subject, data, expected_last=expected_last, found=found, refused=refused
+        )
+
+    async def read(
+        self, stream: str, *, first: int = 1, last: int | None = None
+    ) -> AsyncGenerator[Record]:
+        state = await self.state(stream)
+        end = state.last_sequence if last is None else min(last, state.last_sequence)
+        for start in range(max(first, state.first_sequence), end + 1, _READ_AHEAD):
+            sequences = range(start, min(start + _READ_AHEAD, end + 1))
+            for record in await asyncio.gather(*(self.get(stream, s) for s in sequences)):
+                if record is not None:
+                    yield record
+
+    def follow(
+        self, stream: str, *, first: int = 1, subject: str | None = None
+    ) -> AsyncGenerator[Record]:
+        return follow(self._connection, stream, first=first, subject=subject)
+
+    async def last(self, stream: str, subject: str) -> Record | None:
+        return await self._get(stream, api.GetRequest(last_by_subj=subject))
+
+    async def get(self, stream: str, sequence: int) -> Record | None:
+        return await self._get(stream, api.GetRequest(seq=sequence))
+
+    async def _get(self, stream: str, request: api.GetRequest) -> Record | None:
+        try:
+            reply = await self._api(f"STREAM.MSG.GET.{stream}", request, api.GetReply)
+        except api.NoMessage:
+            return None
+        message = reply.message
+        return Record(
+            stream=stream,
+            sequence=message.seq,
+            subject=message.subject,
+            data=message.data,
+            time=message.time.timestamp(),
+        )
+
+    async def request(self, subject: str, data: bytes, *, timeout_s: float) -> bytes:
+        return (await self._connection.request(subject, data, timeout_s=timeout_s)).data
+
+    async def serve(self, subject: str, handler: Handler) -> None:
+        subscription = await self._connection.subscribe(subject)
+        self._spawn(self._serve(subscription, handler))
+
+    async def _serve(self, subscription: Subscription, handler: Handler) -> None:
+        async for message in subscription.messages:
+            if message.reply:
+                self._spawn(self._answer(message, handler))
+
+    async def _answer(self, message: Msg, handler: Handler) -> None:
+        answer = await handler(message.subject, message.data)
+        await self._connection.send(message.reply, answer)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            structlog.get_logger().error("request_unanswered", exc_info=error)
+
+    async def notify(self, subject: str, data: bytes) -> None:
+        await self._connection.send(subject, data)
+
+    def listen(self, subject: str) -> AsyncGenerator[tuple[str, bytes]]:
+        # Subscribed by the call, not by the first step of the iterator.
+        return self._listen(asyncio.create_task(self._connection.subscribe(subject)))
+
+    async def _listen(
+        self, subscribing: asyncio.Task[Subscription]
+    ) -> AsyncGenerator[tuple[str, bytes]]:
+        subscription = await subscribing
+        try:
+            async for message in subscription.messages:
+                yield message.subject, message.data
+        finally:
+            await self._connection.unsubscribe(subscription)
+
+    async def close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._connection.close()
+
+    async def _api(self, verb: str, request: Struct | None, kind: type[T]) -> T:
+        return await api.call(self._connection, verb, request, kind)

@@ -1,0 +1,162 @@
+"""The part of JetStream's JSON interface that we use: requests, replies, errors, and the call.
+
+Field names are JetStream's own; only what we set or read is here. Durations are in nanoseconds.
+"""
+
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+from nats.aio.msg import Msg
+
+from broker.fence import WrongLastSequence
+from broker.jetstream_config import ConsumerConfig, StreamConfig
+from broker.nats_connection import NatsConnection
+from schemas.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    MessageTooLarge,
+    NoResponders,
+    QueueFull,
+)
+
+CALL_TIMEOUT_S = 5.0
+
+T = TypeVar("T")
+
+
+class ApiError(Struct):
+    code: int
+    err_code: int = 0
+    description: str = ""
+
+
+class NoMessage(BrokerError):
+    """Raised when a stream holds no such message."""
+
+
+class Differs(BrokerError):
+    """Raised when a stream or consumer exists with another configuration."""
+
+
+_ERRORS: dict[int, type[BrokerError]] = {
+    10037: NoMessage,
+    10054: MessageTooLarge,
+    10058: Differs,  # stream
+    10071: WrongLastSequence,
+    10077: QueueFull,  # of bytes, of messages, or of messages of one subject
+    10148: Differs,  # consumer
+    10164: BrokerUnavailable,  # a write with this expectation, perhaps our own, is under way
+}
+
+
+def to_error(error: ApiError, about: str) -> BrokerError:
+    """The error of our tree that an error reply stands for."""
+    # Other 500s and 503s: no leader, no store, no resources. The server may get over it.
+    default = BrokerUnavailable if error.code >= 500 else BrokerError
+    kind = _ERRORS.get(error.err_code, default)
+    return kind(f"{about}: {error.description} ({error.err_code})")
+
+
+class FollowerConfig(Struct, kw_only=True, frozen=True):
+    """The passing consumer of a follower of a log."""
+
+    name: str
+    opt_start_seq: int
+    filter_subject: str
+    inactive_threshold: int
+    ack_policy: str = "none"
+    deliver_policy: str = "by_start_sequence"
+    mem_storage: bool = True
+    num_replicas: int = 1
+
+
+class ConsumerCreate(Struct, kw_only=True):
+    stream_name: str
+    config: ConsumerConfig | FollowerConfig
+    action: str = "create"
+
+
+class NextRequest(Struct, kw_only=True, omit_defaults=True):
+    """Asks a consumer for messages."""
+
+    batch: int
+    max_bytes: int = 0
+    expires: int = 0
+    no_wait: bool = False
+    idle_heartbeat: int = 0
+
+
+class GetRequest(Struct, kw_only=True, omit_defaults=True):
+    """Asks a stream's leader for one message; the answer cannot be spoofed by headers."""
+
+    seq: int = 0
+    last_by_subj: str = ""
+
+
+class ErrorReply(Struct):
+    error: ApiError | None = None
+
+
+class StoredMessage(Struct):
+    subject: str
+    seq: int
+    time: datetime
+    data: bytes = b""
+
+
+class GetReply(Struct):
+    message: StoredMessage
+
+
+class PubAck(Struct):
+    stream: str
+    seq: int
+    duplicate: bool = False
+
+
+class StreamCounts(Struct):
+    messages: int
+    bytes: int
+    first_seq: int
+    last_seq: int
+
+
+class StreamInfo(Struct):
+    config: StreamConfig
+    state: StreamCounts
+
+
+class ConsumerInfo(Struct):
+    name: str
+    config: ConsumerConfig
+    num_pending: int
+    num_ack_pending: int
+    num_redelivered: int
+
+
+class ConsumerList(Struct):
+    consumers: tuple[ConsumerInfo, ...] = ()
+
+
+async def call(connection: NatsConnection, verb: str, request: Struct | None, kind: type[T]) -> T:
+    """Ask JetStream's interface, for instance `STREAM.INFO.<stream>`.
+
+    Raises:
+        BrokerUnavailable: no answer, or no leader.
+        BrokerError: what it answers; see `to_error`.
+    """
+    data = b"" if request is None else msgspec.json.encode(request)
+    try:
+        answer = await connection.request(f"$JS.API.{verb}", data, timeout_s=CALL_TIMEOUT_S)
+    except NoResponders:
+        raise BrokerUnavailable("JetStream is not there, or starting") from None
+    return decode(answer, verb, kind)
+
+
+def decode(answer: Msg, about: str, kind: type[T]) -> T:
+    """The answer as the kind of reply that it should be; raises what an error reply stands for."""
+    if error := msgspec.json.decode(answer.data, type=ErrorReply).error:
+        raise to_error(error, about)
+    return msgspec.json.decode(answer.data, type=kind)

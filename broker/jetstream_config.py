@@ -1,0 +1,91 @@
+"""How the streams of a run and their consumers are set up in JetStream, see the design, section 6.
+
+Field names are JetStream's own; only what we mind is here. Durations are in nanoseconds.
+"""
+
+from msgspec import Struct
+
+from broker.interface import StreamKind, StreamSpec
+from schemas.errors import BrokerError
+
+_HEADER_BYTES = len("NATS/1.0\r\nNats-Msg-Id: \r\n\r\n") + 64
+"""JetStream counts the header with the message id towards the size of a message."""
+
+
+class StreamConfig(Struct, kw_only=True, frozen=True):
+    """What we say about a stream. All features driven by a publisher's headers are off."""
+
+    name: str
+    subjects: tuple[str, ...]
+    retention: str
+    storage: str = "file"
+    num_replicas: int = 1
+    discard: str = "new"
+    discard_new_per_subject: bool = False
+    max_msgs: int = -1
+    max_bytes: int
+    max_msg_size: int
+    max_msgs_per_subject: int
+    duplicate_window: int
+    compression: str = "none"
+    allow_direct: bool = True
+    deny_delete: bool = False
+    deny_purge: bool = False
+    allow_rollup_hdrs: bool = False
+    allow_msg_ttl: bool = False
+    allow_msg_schedules: bool = False
+    allow_msg_counter: bool = False
+    allow_atomic: bool = False
+
+
+class ConsumerConfig(Struct, kw_only=True, frozen=True):
+    """The one durable consumer of a queue: no filter, whose cursor would pass what it excludes."""
+
+    name: str
+    durable_name: str
+    ack_wait: int
+    max_ack_pending: int
+    ack_policy: str = "explicit"
+    deliver_policy: str = "all"
+    max_deliver: int = -1
+    filter_subject: str = ""
+    filter_subjects: tuple[str, ...] = ()
+
+
+def nanoseconds(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def stream_config(spec: StreamSpec) -> StreamConfig:
+    """How a stream of ours is set up, see the design, section 6."""
+    is_log = spec.kind is StreamKind.LOG
+    bounded = spec.max_message_bytes >= 0
+    return StreamConfig(
+        name=spec.name,
+        subjects=spec.subjects,
+        retention="limits" if is_log else "workqueue",
+        discard_new_per_subject=spec.max_messages_per_subject > 0,
+        max_bytes=spec.max_bytes,
+        max_msg_size=spec.max_message_bytes + _HEADER_BYTES if bounded else -1,
+        max_msgs_per_subject=spec.max_messages_per_subject,
+        duplicate_window=nanoseconds(spec.duplicate_window_s),
+        deny_delete=is_log,
+        deny_purge=is_log,
+    )
+
+
+def consumer_config(spec: StreamSpec) -> ConsumerConfig:
+    return ConsumerConfig(
+        name=spec.consumer,
+        durable_name=spec.consumer,
+        ack_wait=nanoseconds(spec.ack_wait_s),
+        max_ack_pending=spec.max_ack_pending,
+    )
+
+
+def check_equal(what: str, found: Struct, wanted: Struct) -> None:
+    """Raises BrokerError naming the first field that is not as it should be."""
+    for field in wanted.__struct_fields__:
+        is_, should_be = getattr(found, field), getattr(wanted, field)
+        if is_ != should_be:
+            raise BrokerError(f"{what} has {field} {is_!r}, wanted is {should_be!r}")

@@ -1,0 +1,118 @@
+"""Takes messages of a queue in hand, bounded in number and in bytes.
+
+nats-py's own fetch knows no bound in bytes, and a server cuts off a client that has asked for more
+than it can take. So the requests are made here. First what lies ready is asked for; when there is
+nothing, one message is waited for, and then what has come with it. No request is left open that
+could hand a message to somebody who no longer listens.
+"""
+
+import asyncio
+import contextlib
+
+import msgspec
+from nats.aio.msg import Msg
+
+from broker.interface import Record
+from broker.jetstream_api import NextRequest
+from broker.jetstream_config import nanoseconds
+from broker.nats_connection import NatsConnection, status
+from schemas.errors import BrokerUnavailable, NoResponders
+
+_ANSWER_S = 5.0
+"""How long the server may take for its word that there are no more messages."""
+_ACK_S = 5.0
+
+
+def to_record(message: Msg) -> Record:
+    """A message of a stream as its consumer hands it over."""
+    meta = message.metadata
+    return Record(
+        stream=meta.stream,
+        sequence=meta.sequence.stream,
+        subject=message.subject,
+        data=message.data,
+        time=meta.timestamp.timestamp(),
+    )
+
+
+class NatsDelivery:
+    """A message in hand."""
+
+    def __init__(self, connection: NatsConnection, message: Msg) -> None:
+        self._connection = connection
+        self._reply = message.reply
+        self.num_delivered = message.metadata.num_delivered
+        self.record = to_record(message)
+
+    async def ack(self) -> None:
+        """Raises BrokerUnavailable when the server did not confirm it; it may be called again."""
+        try:
+            await self._connection.request(self._reply, b"+ACK", timeout_s=_ACK_S)
+        except NoResponders:
+            raise BrokerUnavailable("the consumer has no leader") from None
+
+    async def in_progress(self) -> None:
+        await self._connection.send(self._reply, b"+WPI")
+
+
+async def pull(
+    connection: NatsConnection,
+    stream: str,
+    consumer: str,
+    *,
+    max_messages: int,
+    max_bytes: int,
+    timeout_s: float,
+) -> list[NatsDelivery]:
+    """See `broker.interface.Broker.pull`; NoResponders when nobody serves the consumer."""
+    subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+    end = asyncio.get_running_loop().time() + timeout_s
+    taken = await _take_ready(connection, subject, max_messages, max_bytes)
+    wait_s = end - asyncio.get_running_loop().time()
+    if taken or wait_s <= 0:
+        return taken
+    wait = NextRequest(batch=1, expires=nanoseconds(wait_s))
+    taken, _ = await _take(connection, subject, wait, wait_s + _ANSWER_S)
+    room = max_bytes - sum(len(delivery.record.data) for delivery in taken)
+    if taken and max_messages > 1 and room > 0:
+        # What is in hand is handed over, even if the server goes away at this moment.
+        with contextlib.suppress(BrokerUnavailable, NoResponders):
+            more = NextRequest(batch=max_messages - 1, max_bytes=room, no_wait=True)
+            taken += (await _take(connection, subject, more, _ANSWER_S))[0]
+    return taken
+
+
+async def _take_ready(
+    connection: NatsConnection, subject: str, max_messages: int, max_bytes: int
+) -> list[NatsDelivery]:
+    request = NextRequest(batch=max_messages, max_bytes=max_bytes, no_wait=True)
+    taken, ending = await _take(connection, subject, request, _ANSWER_S)
+    if not taken and ending == 409:
+        # The first message alone is above the bound.
+        request = NextRequest(batch=1, no_wait=True)
+        taken, _ = await _take(connection, subject, request, _ANSWER_S)
+    return taken
+
+
+async def _take(
+    connection: NatsConnection, subject: str, request: NextRequest, timeout_s: float
+) -> tuple[list[NatsDelivery], int | None]:
+    """The messages, and the status that ended them: 404 and 408 no more, 409 a bound is reached."""
+    taken: list[NatsDelivery] = []
+    question = msgspec.json.encode(request)
+    async with connection.ask(subject, question, timeout_s=timeout_s) as inbox:
+        while len(taken) < request.batch:
+            try:
+                message = await inbox.next()
+            except BrokerUnavailable:
+                if taken:
+                    break
+                raise
+            # Only the server can put an ack subject there; a header could be a stranger's.
+            if message.reply.startswith("$JS.ACK."):
+                taken.append(NatsDelivery(connection, message))
+            elif (code := status(message)) == 503:
+                raise NoResponders(f"nobody serves {subject}")
+            else:
+                return taken, code
+    return taken, None

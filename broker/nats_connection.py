@@ -1,0 +1,275 @@
+"""One connection to a NATS server, on nats-py, in which every way to fail is an answer at once.
+
+nats-py on its own lets a denied publish and a lost connection look like a timeout. Here every
+question knows its inbox: a permissions violation and a disconnect are put into the inboxes that
+they concern. A question asked while the server is away waits for it, within its own time; nothing
+is buffered, so nothing is sent after its asker has given up.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import random
+import re
+from collections.abc import AsyncIterator, Mapping
+
+import nats.errors
+import structlog
+from nats.aio.client import Client, Server
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from schemas.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    MessageTooLarge,
+    NoResponders,
+    PermissionDenied,
+    ServerMissing,
+)
+
+PING_INTERVAL_S = 10
+MAX_OUTSTANDING_PINGS = 2
+RECONNECT_WAIT_S = 0.5
+_HEADER_ALLOWANCE_BYTES = 512
+"""Our headers count towards the server's limit, and nats-py does not check them."""
+_DENIED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
+
+
+class Inbox:
+    """Where the answers to one question arrive."""
+
+    def __init__(self, asked: str, deadline: float) -> None:
+        self.asked = asked
+        self.deadline = deadline
+        """On the event loop's clock."""
+        self.queue: asyncio.Queue[Msg | BrokerError] = asyncio.Queue()
+
+    async def next(self) -> Msg:
+        """The next answer.
+
+        Raises:
+            BrokerUnavailable: none came in time, or the connection was lost.
+            PermissionDenied: the server refused the question.
+        """
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                answer = await self.queue.get()
+        except TimeoutError:
+            raise BrokerUnavailable(f"no answer in time on {self.asked}") from None
+        if isinstance(answer, BrokerError):
+            raise answer
+        return answer
+
+
+class NatsConnection:
+    """Questions, subscriptions and messages over one connection that reconnects for ever."""
+
+    def __init__(self) -> None:
+        self._client = Client()
+        self._connected = asyncio.Event()
+        self._closing = False
+        self._inboxes: set[Inbox] = set()
+        self._by_subject: dict[str, Inbox] = {}
+        self._denied: set[str] = set()
+        self._counter = itertools.count()
+        self._prefix = ""
+        self._last_error: Exception | None = None
+
+    async def connect(self, url: str, *, name: str, timeout_s: float) -> None:
+        """Raises ServerMissing when no server lets us in within the time given."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._client.connect(
+                    url,
+                    name=name,
+                    max_reconnect_attempts=-1,
+                    reconnect_to_server_handler=_choose_server,
+                    ping_interval=PING_INTERVAL_S,
+                    max_outstanding_pings=MAX_OUTSTANDING_PINGS,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnect,
+                    reconnected_cb=self._on_reconnect,
+                )
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            reason = self._last_error or error
+            await self._client.close()
+            place = url.rsplit("@", 1)[-1]
+            raise ServerMissing(
+                f"no NATS server answers at {place} within {timeout_s:g} s "
+                f"({str(reason) or type(reason).__name__})"
+            ) from None
+        self._prefix = self._client.new_inbox()
+        await self._client.subscribe(f"{self._prefix}.*", cb=self._on_answer)
+        self._connected.set()
+
+    @property
+    def connected(self) -> bool:
+        return self._connected.is_set() and self._client.is_connected
+
+    @property
+    def closing(self) -> bool:
+        """Whether this process has closed the connection."""
+        return self._closing
+
+    async def wait_connected(self, deadline: float) -> None:
+        """Raises BrokerUnavailable when the server is not back in time.
+
+        Raises BrokerError when the connection is closed: by us, or for good by the server, for
+        instance because the user was revoked.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._connected.wait()
+        except TimeoutError:
+            raise BrokerUnavailable("the server is away") from None
+        if self._closing:
+            raise BrokerError("the connection is closed")
+        if self._client.is_closed:
+            raise BrokerError(f"the server has closed the connection: {self._client.last_error}")
+
+    async def request(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> Msg:
+        """Ask a question that has one answer.
+
+        Raises:
+            NoResponders, BrokerUnavailable, PermissionDenied, MessageTooLarge
+        """
+        reply_to = f"{self._prefix}.{next(self._counter)}"
+        inbox = await self._open(subject, timeout_s)
+        self._by_subject[reply_to] = inbox
+        try:
+            await self._send(subject, data, reply_to, headers)
+            answer = await inbox.next()
+        finally:
+            self._inboxes.discard(inbox)
+            del self._by_subject[reply_to]
+        if status(answer) == 503:
+            raise NoResponders(f"nobody serves {subject}")
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def ask(self, subject: str, data: bytes, *, timeout_s: float) -> AsyncIterator[Inbox]:
+        """Ask a question that has many answers; what comes after the block is dropped."""
+        reply_to = self._client.new_inbox()
+        inbox = await self._open(subject, timeout_s)
+
+        async def put(message: Msg) -> None:
+            inbox.queue.put_nowait(message)
+
+        # Unbounded on our side: the asker bounds the answer in bytes in the question itself.
+        subscription = await self._client.subscribe(reply_to, cb=put, pending_bytes_limit=0)
+        try:
+            await self._send(subject, data, reply_to, None)
+            yield inbox
+        finally:
+            self._inboxes.discard(inbox)
+            await self.unsubscribe(subscription)
+
+    async def _open(self, asked: str, timeout_s: float) -> Inbox:
+        inbox = Inbox(asked, asyncio.get_running_loop().time() + timeout_s)
+        await self.wait_connected(inbox.deadline)
+        self._inboxes.add(inbox)
+        return inbox
+
+    async def send(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> None:
+        """Publish without an answer.
+
+        Raises:
+            BrokerUnavailable, MessageTooLarge
+        """
+        await self.wait_connected(asyncio.get_running_loop().time() + timeout_s)
+        await self._send(subject, data, "", None)
+
+    async def _send(
+        self, subject: str, data: bytes, reply_to: str, headers: Mapping[str, str] | None
+    ) -> None:
+        if len(data) + _HEADER_ALLOWANCE_BYTES > self._client.max_payload:
+            raise MessageTooLarge(f"{len(data)} bytes, the server takes {self._client.max_payload}")
+        try:
+            await self._client.publish(
+                subject, data, reply=reply_to, headers=dict(headers) if headers else None
+            )
+        except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError) as error:
+            raise BrokerUnavailable(str(error)) from None
+
+    async def subscribe(self, subject: str, *, timeout_s: float = 5.0) -> Subscription:
+        """Subscribe, and return when the server knows of it.
+
+        Raises:
+            BrokerUnavailable, PermissionDenied
+        """
+        await self.wait_connected(asyncio.get_running_loop().time() + timeout_s)
+        self._denied.discard(subject.lower())
+        subscription = await self._client.subscribe(subject)
+        try:
+            await self._client.flush(timeout=timeout_s)  # pyright: ignore[reportArgumentType]
+        except nats.errors.Error as error:
+            raise BrokerUnavailable(str(error)) from None
+        if subject.lower() in self._denied:
+            raise PermissionDenied(subject)
+        return subscription
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """Give up a subscription; does nothing when the connection is closed."""
+        with contextlib.suppress(nats.errors.Error):
+            await subscription.unsubscribe()
+
+    async def close(self) -> None:
+        """Send what is on its way, and close. Open questions fail, subscriptions end."""
+        self._closing = True
+        self._connected.set()  # whoever waits for the server looks again
+        if self._client.is_connected:
+            with contextlib.suppress(nats.errors.Error):
+                await self._client.flush(timeout=2)
+        await self._client.close()
+
+    async def _on_answer(self, message: Msg) -> None:
+        if inbox := self._by_subject.get(message.subject):
+            inbox.queue.put_nowait(message)
+
+    async def _on_error(self, error: Exception) -> None:
+        self._last_error = error
+        # The server names the subject; nats-py has put it in lower case.
+        if denied := _DENIED.search(str(error).lower()):
+            subject = denied[1]
+            self._denied.add(subject)
+            for inbox in self._inboxes:
+                if inbox.asked.lower() == subject:
+                    inbox.queue.put_nowait(PermissionDenied(inbox.asked))
+        structlog.get_logger().debug("nats_error", error=str(error) or type(error).__name__)
+
+    async def _on_disconnect(self) -> None:
+        if self._client.is_closed:  # for good; whoever waits for the server looks again
+            self._connected.set()
+            self._fail_all(BrokerError, "the connection is closed")
+        else:
+            self._connected.clear()
+            self._fail_all(BrokerUnavailable, "the connection to the server was lost")
+
+    async def _on_reconnect(self) -> None:
+        self._connected.set()
+
+    def _fail_all(self, kind: type[BrokerError], text: str) -> None:
+        for inbox in self._inboxes:
+            inbox.queue.put_nowait(kind(text))
+
+
+def status(message: Msg) -> int | None:
+    """The server's status code, for instance 404; None for an ordinary message.
+
+    Only meaningful for what comes from the server itself: a stranger can send such a header.
+    """
+    code = (message.headers or {}).get("Status", "")
+    return int(code) if code.isdigit() else None
+
+
+def _choose_server(servers: list[Server], info: object) -> tuple[Server, float]:
+    """Any of the servers, after a wait with jitter so that a swarm does not come back at once."""
+    return random.choice(servers), random.uniform(0.5, 1.5) * RECONNECT_WAIT_S
