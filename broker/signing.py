@@ -6,7 +6,7 @@ anything is parsed.
 """
 
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
@@ -24,15 +24,16 @@ from schemas.policy import (
     announcement_text,
 )
 
-MAX_MANIFEST_BYTES = 32 << 20
+MAX_MANIFEST_BYTES: Final = 32 << 20
 """Largest signed manifest as an object: 100 000 tensors take half of it."""
-_MAX_DECODED_BYTES = 64 << 20
-_DOMAINS = {
+_MAX_DECODED_BYTES: Final = 64 << 20
+_DOMAINS: Final[dict[type, bytes]] = {
     PolicyManifest: b"tributary policy manifest\n",
     PathManifest: b"tributary path manifest\n",
 }
 
-M = TypeVar("M", PolicyManifest, PathManifest)
+T = TypeVar("T")
+M = TypeVar("M", bound=PolicyManifest | PathManifest)
 
 
 class RunKey:
@@ -79,8 +80,13 @@ def verify(run_key: str, data: bytes, signature: bytes) -> None:
 
 
 def sign_manifest(key: RunKey, manifest: PolicyManifest | PathManifest) -> bytes:
-    """The manifest as the bytes of one object, with its signature inside."""
+    """The manifest as the bytes of one object, with its signature inside.
+
+    Raises:
+        Rejected: a field is out of bounds, so that no reader would take it.
+    """
     payload = wire.encode(manifest)
+    _decode(payload, type(manifest))
     return wire.encode(
         Signed(payload=payload, signature=key.sign(_DOMAINS[type(manifest)] + payload))
     )
@@ -93,18 +99,17 @@ def open_manifest(run_key: str, data: bytes, kind: type[M]) -> M:
         SignatureInvalid: the run's key did not sign this as a manifest of this kind.
     """
     try:
-        signed = wire.decode(
-            data, Signed, max_wire_bytes=MAX_MANIFEST_BYTES, max_decoded_bytes=_MAX_DECODED_BYTES
-        )
+        signed = _decode(data, Signed)
         verify(run_key, _DOMAINS[kind] + signed.payload, signed.signature)
-        return wire.decode(
-            signed.payload,
-            kind,
-            max_wire_bytes=MAX_MANIFEST_BYTES,
-            max_decoded_bytes=_MAX_DECODED_BYTES,
-        )
+        return _decode(signed.payload, kind)
     except Rejected as error:
         raise SignatureInvalid(f"not a signed {kind.__name__}: {error.detail}") from None
+
+
+def _decode(data: bytes, kind: type[T]) -> T:
+    return wire.decode(
+        data, kind, max_wire_bytes=MAX_MANIFEST_BYTES, max_decoded_bytes=_MAX_DECODED_BYTES
+    )
 
 
 def sign_announcement(

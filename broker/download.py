@@ -1,0 +1,214 @@
+"""Objects over plain HTTP from a server that is not trusted: bounded, ranged, resumed, verified.
+
+    URL from the grant -> GET, with Range and If-Match when some bytes are there -> `.part` file
+      cut off, or slow: go on from there          403: ask for another URL
+      5xx, no connection: again, with jitter      other bytes than expected: DigestMismatch
+
+Redirects are not followed, and nothing but http and https is spoken. A server can neither fill the
+disk (sizes are known, and enforced as the bytes come in) nor hold a transfer open for ever.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+import tenacity
+
+from broker.part_file import PartFile
+from schemas.errors import DigestMismatch, ObjectMissing, StoreDenied, StoreUnavailable
+
+Grant = Callable[[tuple[str, ...]], Awaitable[Sequence[str]]]
+"""Object keys to presigned URLs in the same order; may raise what a broker request raises."""
+
+_NUM_ATTEMPTS: Final = 6
+"""In a row that bring nothing; an attempt that brings something starts the count again."""
+_MIN_PROGRESS_BYTES: Final = 1 << 16
+"""What counts as something, unless it is the rest."""
+_TIMEOUT: Final = httpx.Timeout(10.0, connect=5.0)
+"""Of one silence, not of a whole transfer."""
+_GRACE_S: Final = 60.0
+_MIN_BYTES_PER_S: Final = 1 << 14
+"""A request that is slower than this after the grace is cut off, and resumed."""
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-")
+
+
+class Downloader:
+    """Fetches objects by their keys.
+
+    Its methods raise ObjectMissing when the storage has no such object, StoreDenied when it gives
+    an answer that a retry cannot mend, StoreUnavailable when retries have not helped, and whatever
+    the grant raises.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, grant: Grant) -> None:
+        self._http = http
+        self._grant = grant
+
+    async def read(self, key: str, *, max_bytes: int) -> bytes:
+        """A small object, whole.
+
+        Raises:
+            DigestMismatch: it is larger than `max_bytes`.
+        """
+        source = _Source(self._http, self._grant, key)
+        async for attempt in _patiently():
+            with attempt:
+                data = bytearray()
+                async with source.get({}, max_bytes=max_bytes) as answer:
+                    async for chunk in answer.aiter_raw():
+                        data += chunk
+                        if len(data) > max_bytes:
+                            raise DigestMismatch(f"{key} is larger than {max_bytes} bytes")
+                return bytes(data)
+        raise AssertionError("tenacity returns or raises")
+
+    async def fetch(self, key: str, path: Path, *, size: int, sha256: str) -> None:
+        """Fetch an object of known size and digest to `path`, through a `.part` file beside it.
+
+        The `.part` file outlives failures and restarts. If what it held before does not lead to the
+        digest, the object is fetched once more from its first byte.
+
+        Raises:
+            DigestMismatch: the object has other bytes, or more of them.
+        """
+        source = _Source(self._http, self._grant, key)
+        part_path = path.with_name(f"{path.name}.part")
+        with await asyncio.to_thread(PartFile, part_path) as part:
+            resumed = part.size > 0
+            await self._fill(part, source, size)
+            if resumed and part.sha256() != sha256:
+                part.clear()
+                await self._fill(part, source, size)
+            if part.sha256() != sha256:
+                part.discard()
+                raise DigestMismatch(f"{key} has other bytes than the manifest says")
+            await asyncio.to_thread(part.finish, path)
+
+    async def _fill(self, part: PartFile, source: "_Source", size: int) -> None:
+        if part.size > size:
+            part.clear()
+        while part.size < size:
+            async for attempt in _patiently():
+                with attempt:
+                    before = part.size
+                    try:
+                        await _go_on(part, source, size)
+                    except StoreUnavailable:
+                        if part.size - before < _MIN_PROGRESS_BYTES:
+                            raise
+
+
+class _Source:
+    """Where one object comes from: its URL as granted last, and its ETag as seen first."""
+
+    def __init__(self, http: httpx.AsyncClient, grant: Grant, key: str) -> None:
+        self.key = key
+        self.etag = ""
+        """Empty unless the server named a strong one."""
+        self._http = http
+        self._grant = grant
+        self._url: httpx.URL | None = None
+
+    @asynccontextmanager
+    async def get(
+        self, headers: dict[str, str], *, max_bytes: int
+    ) -> AsyncIterator[httpx.Response]:
+        """One GET, its body still to come; what can go wrong in the block becomes our errors."""
+        if self._url is None:
+            self._url = await self._granted()
+        try:
+            async with (
+                asyncio.timeout(_GRACE_S + max_bytes / _MIN_BYTES_PER_S),
+                self._http.stream(
+                    "GET",
+                    self._url,
+                    headers={"Accept-Encoding": "identity", **headers},
+                    follow_redirects=False,
+                    timeout=_TIMEOUT,
+                ) as answer,
+            ):
+                self._check(answer.status_code)
+                yield answer
+        except httpx.TransportError as error:
+            raise StoreUnavailable(f"{self.key}: {type(error).__name__} {error}") from None
+        except TimeoutError:
+            raise StoreUnavailable(f"{self.key}: comes in too slowly") from None
+
+    async def _granted(self) -> httpx.URL:
+        urls = await self._grant((self.key,))
+        try:
+            url = httpx.URL(urls[0])
+        except (IndexError, httpx.InvalidURL):
+            raise StoreDenied(f"no usable URL was granted for {self.key}") from None
+        if url.scheme not in ("http", "https"):
+            raise StoreDenied(f"a URL for {self.key} is {url.scheme}, not http or https")
+        return url
+
+    def _check(self, status: int) -> None:
+        if status in (200, 206):
+            return
+        if status in (404, 410):
+            raise ObjectMissing(f"there is no object {self.key}")
+        if status in (400, 401, 403):
+            # Services differ in how they say that a URL has expired.
+            self._url = None
+        elif status in (412, 416):
+            # It was replaced meanwhile, or is shorter than what is here: begin again.
+            self.etag = ""
+            raise _Changed(f"{self.key} changed while it was read")
+        elif status < 500 and status not in (408, 429):
+            raise StoreDenied(f"{self.key}: the storage answers {status}; we follow no redirects")
+        raise StoreUnavailable(f"{self.key}: the storage answers {status}")
+
+
+class _Changed(StoreUnavailable):
+    """Raised inside this file when what is in the `.part` file is no beginning of the object."""
+
+
+async def _go_on(part: PartFile, source: _Source, size: int) -> None:
+    """One request that appends to the part. Raises StoreUnavailable unless it brings the rest."""
+    headers = {}
+    if part.size:
+        headers["Range"] = f"bytes={part.size}-"
+        if source.etag:
+            headers["If-Match"] = source.etag
+    try:
+        async with source.get(headers, max_bytes=size - part.size) as answer:
+            first_byte = _first_byte(answer)
+            if first_byte == 0:
+                part.clear()
+            elif first_byte != part.size:
+                raise StoreDenied(f"{source.key}: the storage sends another range than was asked")
+            etag = answer.headers.get("ETag", "")
+            source.etag = etag if etag.startswith('"') else ""
+            async for chunk in answer.aiter_raw():
+                if part.size + len(chunk) > size:
+                    part.discard()
+                    raise DigestMismatch(f"{source.key} is larger than the {size} bytes it has")
+                part.write(chunk)
+    except _Changed:
+        part.clear()
+        raise
+    if part.size < size:
+        raise StoreUnavailable(f"{source.key}: cut off after {part.size} of {size} bytes")
+
+
+def _first_byte(answer: httpx.Response) -> int:
+    """Position in the object of the first byte of an answer; -1 when it does not say."""
+    if answer.status_code == 200:
+        return 0
+    matched = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+    return int(matched[1]) if matched else -1
+
+
+def _patiently() -> tenacity.AsyncRetrying:
+    return tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(StoreUnavailable),
+        wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
+        stop=tenacity.stop_after_attempt(_NUM_ATTEMPTS),
+        reraise=True,
+    )

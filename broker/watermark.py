@@ -1,0 +1,47 @@
+"""The newest policy that this machine has seen, on disk: what is older is refused from then on."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from schemas.errors import RollbackRefused, UserError
+from schemas.policy import PolicyId
+
+
+class Watermark:
+    """Only ever rises."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def advance(self, policy: PolicyId) -> None:
+        """Take note of a policy whose announcement is verified.
+
+        Raises:
+            RollbackRefused: a newer one has been seen.
+            UserError: the file cannot be read.
+        """
+        seen = self._read()
+        if seen is not None and policy < seen:
+            raise RollbackRefused(f"policy {policy} is older than {seen}, which was seen before")
+        if seen != policy:
+            self._write(policy)
+
+    def _read(self) -> PolicyId | None:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=PolicyId)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UserError(f"cannot read {self._path}: {error.strerror}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise UserError(f"{self._path} is damaged; remove it to go on") from None
+
+    def _write(self, policy: PolicyId) -> None:
+        draft = self._path.with_name(f"{self._path.name}.draft")
+        with open(draft, "wb") as file:
+            file.write(msgspec.json.encode(policy))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, self._path)
