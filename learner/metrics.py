@@ -1,0 +1,204 @@
+"""A run step by step: a fold of LOG and POLICIES into one row for each optimizer step. Pure.
+
+The reward of a step is the mean over every group whose rewards the learner recomputed between the
+batch before it and its own: accepted with and without signal, and refused although recomputed (a
+false claim). So neither the selection of groups with signal nor a liar flatters the curve.
+
+A row is complete when its batch is cut and the policy that the batch makes is announced. Rows come
+in the order of the steps and depend on the two logs alone, not on when they are read.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from broker.logbook import LogItem, PolicyItem
+from broker.tally import Judged, verdict_name
+from schemas import ledger
+from schemas.batch import Batch
+from schemas.policy import PolicyAnnouncement, StepMetrics
+
+
+class StepRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One optimizer step, as one line of metrics.jsonl."""
+
+    step: int
+    policy: str
+    """Incarnation and version that the step made."""
+    cut_time: float
+    """Unix seconds on the broker's clock, when the batch was written."""
+    announced_time: float
+    """Unix seconds on the broker's clock, when the policy was announced."""
+    trained_on: str
+    """The reward part that is trained on: `reward` is its mean."""
+    reward: float | None
+    """Mean over all recomputed rollouts since the batch before; None when there was none."""
+    parts: dict[str, float]
+    """The same mean of every reward part, by its name."""
+    num_rollouts: int
+    """Recomputed rollouts that the means are over."""
+    judged: dict[str, int]
+    """Messages by verdict, a rejection by its reason."""
+    num_without_signal: int
+    """Accepted groups whose rewards are all equal."""
+    num_dropped: int
+    """Accepted groups that had grown too old for this batch."""
+    num_leases: int
+    """Issued since the batch before."""
+    staleness_mean: float
+    staleness_max: int
+    staleness_rows: tuple[int, ...]
+    """Rows of the batch with staleness 0, 1, 2, ... up to the largest."""
+    rows_by_actor: dict[str, int]
+    trainer: StepMetrics
+    """What the trainer saw in this step."""
+
+
+class _Interval(Struct, kw_only=True):
+    """What the log says between two batches."""
+
+    judged: Counter[str] = msgspec.field(default_factory=Counter)
+    sums: dict[str, float] = {}
+    """Of recomputed rewards by part."""
+    num_rollouts: int = 0
+    num_without_signal: int = 0
+    num_dropped: int = 0
+    num_leases: int = 0
+
+
+class _Cut(Struct, frozen=True, kw_only=True):
+    """A batch, and the interval that ends with it."""
+
+    time: float
+    batch: Batch
+    interval: _Interval
+
+
+class MetricsFold:
+    """Takes items of both logs, each log in its order, and gives the rows that they complete."""
+
+    def __init__(self) -> None:
+        self.opened: ledger.RunOpened | None = None
+        self.num_rows = 0
+        """Given so far: the last step that is complete."""
+        self._interval = _Interval()
+        self._cuts: dict[int, _Cut] = {}
+        """Of steps that are not announced yet."""
+        self._announced: dict[int, tuple[float, PolicyAnnouncement]] = {}
+        """The first announcement of each version that has no row yet."""
+        self._last_log = 0
+        self._last_policy = 0
+
+    @property
+    def finished(self) -> bool:
+        """The run has as many steps as it was opened for."""
+        return self.opened is not None and self.num_rows >= self.opened.settings.trainer.num_steps
+
+    def add_log(self, item: LogItem) -> list[StepRow]:
+        """Fold the next record of LOG; one that was folded before changes nothing."""
+        if item.sequence <= self._last_log:
+            return []
+        self._last_log = item.sequence
+        match item.content:
+            case ledger.LedgerEntry(events=events):
+                for event in events:
+                    self._add_event(event)
+            case Batch(step=step) as batch:
+                self._cuts[step] = _Cut(time=item.time, batch=batch, interval=self._interval)
+                self._interval = _Interval()
+        return self._complete()
+
+    def add_policy(self, item: PolicyItem) -> list[StepRow]:
+        """Fold the next record of POLICIES; one that was folded before changes nothing."""
+        if item.sequence <= self._last_policy:
+            return []
+        self._last_policy = item.sequence
+        if isinstance(item.content, PolicyAnnouncement):
+            version = item.content.policy.version
+            if version > self.num_rows:
+                self._announced.setdefault(version, (item.time, item.content))
+        return self._complete()
+
+    def _add_event(self, event: ledger.LedgerEvent) -> None:
+        match event:
+            case ledger.RunOpened():
+                self.opened = event
+            case ledger.LeaseIssued():
+                self._interval.num_leases += 1
+            case ledger.GroupsDropped(lease_ids=lease_ids):
+                self._interval.num_dropped += len(lease_ids)
+            case ledger.GroupAccepted() | ledger.GroupRefused():
+                self._add_verdict(event)
+
+    def _add_verdict(self, event: Judged) -> None:
+        interval = self._interval
+        interval.judged[verdict_name(event)] += 1
+        interval.num_rollouts += len(event.rewards)
+        for part in event.parts:
+            interval.sums[part.name] = interval.sums.get(part.name, 0.0) + sum(part.values)
+        if isinstance(event, ledger.GroupAccepted) and len(set(event.rewards)) == 1:
+            interval.num_without_signal += 1
+
+    def _complete(self) -> list[StepRow]:
+        rows: list[StepRow] = []
+        while (step := self.num_rows + 1) in self._cuts and step in self._announced:
+            assert self.opened is not None, "a log begins with RunOpened"
+            time, announcement = self._announced.pop(step)
+            trained_on = self.opened.environment.train_on
+            rows.append(_row(self._cuts.pop(step), time, announcement, trained_on))
+            self.num_rows = step
+        return rows
+
+
+def _row(
+    cut: _Cut, announced_time: float, announcement: PolicyAnnouncement, trained_on: str
+) -> StepRow:
+    interval, batch = cut.interval, cut.batch
+    parts = {name: total / interval.num_rollouts for name, total in interval.sums.items()}
+    staleness = Counter(batch.step - 1 - row.policy.version for row in batch.rows)
+    return StepRow(
+        step=batch.step,
+        policy=str(announcement.policy),
+        cut_time=cut.time,
+        announced_time=announced_time,
+        trained_on=trained_on,
+        reward=parts.get(trained_on),
+        parts=parts,
+        num_rollouts=interval.num_rollouts,
+        judged=dict(interval.judged),
+        num_without_signal=interval.num_without_signal,
+        num_dropped=interval.num_dropped,
+        num_leases=interval.num_leases,
+        staleness_mean=sum(lag * rows for lag, rows in staleness.items()) / len(batch.rows),
+        staleness_max=max(staleness),
+        staleness_rows=tuple(staleness[lag] for lag in range(max(staleness) + 1)),
+        rows_by_actor=dict(Counter(row.actor for row in batch.rows)),
+        trainer=announcement.metrics,
+    )
+
+
+def rows_of(log: Iterable[LogItem], policies: Iterable[PolicyItem]) -> list[StepRow]:
+    """The rows of two whole logs."""
+    fold = MetricsFold()
+    for item in log:
+        fold.add_log(item)
+    return [row for item in policies for row in fold.add_policy(item)]
+
+
+def mean_reward(rows: Iterable[StepRow]) -> float | None:
+    """Mean reward of the rollouts of several steps; None when there is none."""
+    seen = [(row.reward, row.num_rollouts) for row in rows if row.reward is not None]
+    count = sum(num_rollouts for _, num_rollouts in seen)
+    return sum(reward * num_rollouts for reward, num_rollouts in seen) / count if count else None
+
+
+def to_line(row: StepRow) -> bytes:
+    """The row as a line of metrics.jsonl; equal rows give equal bytes."""
+    return msgspec.json.encode(row, order="deterministic") + b"\n"
+
+
+def read_lines(data: bytes) -> list[StepRow]:
+    """The rows of a metrics.jsonl. Raises msgspec.DecodeError when it is none."""
+    return msgspec.json.Decoder(StepRow).decode_lines(data)

@@ -1,0 +1,82 @@
+"""runs/<name>/metrics.jsonl, one line for each step.
+
+consumes   LOG and POLICIES
+produces   rows, each as soon as its policy is announced
+waits for  both logs
+
+The file is written from the first step on every time, and the logs alone decide its bytes: whoever
+follows a run and whoever reads its logs afterwards write the same file.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from broker.interface import Broker
+from broker.logbook import LogItem, log_item, policy_item, read_log, read_policies
+from learner.metrics import MetricsFold, StepRow, to_line
+from schemas import names
+
+
+def write_rows(path: Path, rows: Iterable[StepRow]) -> None:
+    """Write a whole file."""
+    path.write_bytes(b"".join(to_line(row) for row in rows))
+
+
+async def read_rows(broker: Broker, run: str) -> list[StepRow]:
+    """The rows of the logs as they stand.
+
+    Raises:
+        BrokerError: there is no such run.
+    """
+    fold = MetricsFold()
+    rows: list[StepRow] = []
+    async for item in read_log(broker, run):
+        rows += fold.add_log(item)
+    async for item in read_policies(broker, run):
+        rows += fold.add_policy(item)
+    return rows
+
+
+async def follow_rows(
+    broker: Broker,
+    run: str,
+    *,
+    on_row: Callable[[StepRow], None],
+    on_log: Callable[[LogItem], None],
+) -> None:
+    """Hand over every row from the first step on, until the run's last step has one.
+
+    `on_log` is told of every record of LOG, for who counts more than steps.
+    """
+    fold = MetricsFold()
+    finished = asyncio.Event()
+
+    def take(rows: list[StepRow]) -> None:
+        for row in rows:
+            on_row(row)
+        if fold.finished:
+            finished.set()
+
+    async def follow_log() -> None:
+        async for record in broker.follow(names.log_stream(run)):
+            item = log_item(run, record)
+            on_log(item)
+            take(fold.add_log(item))
+
+    async def follow_policies() -> None:
+        async for record in broker.follow(names.policies_stream(run)):
+            take(fold.add_policy(policy_item(run, record)))
+
+    tasks: list[asyncio.Task[Any]] = [
+        asyncio.create_task(each) for each in (follow_log(), follow_policies(), finished.wait())
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

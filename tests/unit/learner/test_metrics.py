@@ -1,0 +1,171 @@
+"""The fold of both logs into one row for each step."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from broker.logbook import LogItem, PolicyItem, read_log, read_policies
+from learner.metrics import MetricsFold, StepRow, mean_reward, read_lines, rows_of, to_line
+from learner.metrics_file import follow_rows, read_rows, write_rows
+from schemas import ledger
+from schemas.policy import StepMetrics
+from schemas.verdict import Outcome, Reason
+from tests.support.runs import START, SyntheticRun
+
+
+async def two_steps() -> SyntheticRun:
+    """Honest work of two actors, one liar, and one of everything else."""
+    run = SyntheticRun(num_steps=2)
+    await run.open()
+    await run.accept("alice", [True, False, False, False])
+    await run.accept("bob", [True, True, True, True])
+    await run.refuse_claim("mallory", [False, False, False, True])
+    await run.refuse("mallory", Outcome.STALE)
+    await run.accept("bob", [True, True, False, False])
+    await run.cut()
+    await run.announce(StepMetrics(loss=0.5, num_tokens=40, step_s=0.25))
+    await run.accept("alice", [True, True, True, False], version=1)
+    await run.accept("bob", [False, True, True, True], version=0)
+    await run.say(ledger.GroupsDropped(step=2, lease_ids=(90, 91, 92)))
+    await run.cut()
+    await run.announce()
+    return run
+
+
+async def items(run: SyntheticRun) -> tuple[list[LogItem], list[PolicyItem]]:
+    name = run.settings.name
+    log = [item async for item in read_log(run.broker, name)]
+    return log, [item async for item in read_policies(run.broker, name)]
+
+
+@pytest.fixture
+async def run():
+    return await two_steps()
+
+
+@pytest.fixture
+async def rows(run):
+    return rows_of(*await items(run))
+
+
+def test_a_step_counts_every_recomputed_group_once(rows):
+    first, second = rows
+    # 1 of 4, 4 of 4, the liar's 1 of 4 and 2 of 4.
+    assert first.reward == first.parts["exact"] == 8 / 16
+    assert first.parts["partial"] == (8 + 8 * 0.25) / 16
+    assert first.num_rollouts == 16
+    assert second.reward == 6 / 8
+    assert first.trained_on == "exact"
+
+
+def test_a_step_says_what_became_of_the_messages(rows):
+    first, second = rows
+    assert first.judged == {"accepted": 3, "rejected(reward-mismatch)": 1, "stale": 1}
+    assert (first.num_without_signal, first.num_leases, first.num_dropped) == (1, 4, 0)
+    assert second.judged == {"accepted": 2}
+    assert (second.num_without_signal, second.num_leases, second.num_dropped) == (0, 2, 3)
+
+
+def test_a_step_says_how_old_its_rows_are_and_whose(rows):
+    first, second = rows
+    assert (first.staleness_mean, first.staleness_max, first.staleness_rows) == (0, 0, (2,))
+    assert (second.staleness_mean, second.staleness_max, second.staleness_rows) == (0.5, 1, (1, 1))
+    assert first.rows_by_actor == {"alice": 1, "bob": 1}
+
+
+def test_a_step_has_the_trainers_figures_and_the_brokers_clock(rows):
+    first, second = rows
+    assert first.trainer == StepMetrics(loss=0.5, num_tokens=40, step_s=0.25)
+    assert START < first.cut_time < first.announced_time < second.cut_time
+    assert [row.policy for row in rows] == ["1-1", "1-2"]
+
+
+async def test_the_order_of_reading_the_two_logs_changes_nothing(run, rows):
+    log, policies = await items(run)
+    fold = MetricsFold()
+    policies_first = [row for item in policies for row in fold.add_policy(item)]
+    policies_first += [row for item in log for row in fold.add_log(item)]
+    assert policies_first == rows
+    assert fold.finished
+
+
+async def test_a_record_folded_again_changes_nothing(run, rows):
+    log, policies = await items(run)
+    fold = MetricsFold()
+    again = [row for item in log for _ in range(2) for row in fold.add_log(item)]
+    again += [row for item in policies for _ in range(2) for row in fold.add_policy(item)]
+    assert again == rows
+
+
+async def test_a_policy_announced_again_keeps_its_first_figures(run, rows):
+    run.version = 2
+    await run.announce(StepMetrics(loss=9.0))
+    assert rows_of(*await items(run)) == rows
+
+
+async def test_a_step_without_a_policy_has_no_row_yet():
+    run = SyntheticRun()
+    await run.open()
+    await run.accept("alice", [True, False, False, False])
+    await run.cut()
+    assert rows_of(*await items(run)) == []
+
+
+async def test_a_step_without_any_reward_says_none():
+    run = SyntheticRun()
+    await run.open()
+    await run.accept("alice", [True, False, False, False])
+    group = run.waiting[0]
+    await run.cut()
+    run.waiting = [group]
+    await run.cut()
+    for _ in range(2):
+        await run.announce()
+    _, second = rows_of(*await items(run))
+    assert (second.reward, second.parts, second.num_rollouts) == (None, {}, 0)
+    assert mean_reward([second]) is None
+
+
+def test_means_of_steps_weigh_by_rollouts(rows):
+    assert mean_reward(rows) == (8 + 6) / (16 + 8)
+
+
+async def test_following_writes_the_bytes_that_reading_writes(tmp_path):
+    run = SyntheticRun(num_steps=2)
+    await run.open()
+    followed, counted = [], []
+    following = asyncio.create_task(
+        follow_rows(run.broker, run.settings.name, on_row=followed.append, on_log=counted.append)
+    )
+    for right in ([True, False, False, False], [True, True, False, False]):
+        await asyncio.sleep(0)
+        await run.accept("alice", right)
+        await run.cut()
+        await run.announce()
+    await asyncio.wait_for(following, 5)
+    live, afterwards = tmp_path / "live.jsonl", tmp_path / "afterwards.jsonl"
+    write_rows(live, followed)
+    write_rows(afterwards, await read_rows(run.broker, run.settings.name))
+    assert live.read_bytes() == afterwards.read_bytes() != b""
+    assert read_lines(live.read_bytes()) == followed
+    assert all(after.sequence == before.sequence + 1 for before, after in pairwise(counted))
+
+
+def test_equal_rows_are_equal_bytes_whatever_the_order_of_counting(rows):
+    first = rows[0]
+    fields = {name: getattr(first, name) for name in StepRow.__struct_fields__}
+    turned = StepRow(**fields | {"judged": dict(reversed(first.judged.items()))})
+    assert to_line(turned) == to_line(first)
+
+
+async def test_a_rejection_is_counted_under_its_reason():
+    run = SyntheticRun()
+    await run.open()
+    await run.refuse("mallory", Outcome.REJECTED, Reason.ENVELOPE)
+    await run.refuse("mallory", Outcome.LATE)
+    await run.accept("alice", [True, False, False, False])
+    await run.cut()
+    await run.announce()
+    (row,) = rows_of(*await items(run))
+    assert row.judged == {"accepted": 1, "late": 1, "rejected(envelope)": 1}
