@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from broker import moments
+from broker.catalogue import read_catalogue
 from broker.identifier import Identifier, parse_identifier
 from broker.interface import Broker, Record
-from broker.logbook import LogItem, PolicyItem, find_run, read_log, read_policies
+from broker.logbook import LogItem, PolicyItem, read_log, read_policies
 from broker.moments import Moment
 from broker.tally import Judged, Tally, tally
 from schemas import ledger
@@ -36,9 +37,10 @@ async def life_in_run(broker: Broker, run: str, text: str) -> Life:
         UserError: there is no such run, or nothing in it has this id.
     """
     place = parse_identifier(run, text).place
-    await find_run(broker, run)
+    catalogue = await read_catalogue(broker)
+    catalogue.require(run)
     record = None
-    if place is not None and place.stream in await broker.streams():
+    if place is not None and place.stream in catalogue.streams:
         record = await broker.get(place.stream, place.sequence)
     # Read after the queue: a message that has just been judged is in the log, or was in the queue.
     log = [item async for item in read_log(broker, run)]

@@ -8,7 +8,7 @@ from msgspec import Struct
 from broker.interface import Broker, Record
 from schemas import names
 from schemas.batch import Batch
-from schemas.errors import Rejected, UserError
+from schemas.errors import Rejected
 from schemas.ledger import LedgerEntry
 from schemas.policy import PolicyAnnouncement
 from schemas.trainer_events import TrainerEntry
@@ -63,20 +63,6 @@ def policy_item(run: str, record: Record) -> PolicyItem:
     """Decode one record of POLICIES."""
     content = _decode(record, PolicyAnnouncement, TrainerEntry, is_first=names.policy_subject(run))
     return PolicyItem(sequence=record.sequence, time=record.time, content=content)
-
-
-async def runs(broker: Broker) -> list[str]:
-    """The names of all runs on the server: each has a LOG."""
-    found = [names.run_of_log_stream(stream) for stream in await broker.streams()]
-    return [run for run in found if run is not None]
-
-
-async def find_run(broker: Broker, run: str) -> None:
-    """Raises UserError when the server has no such run, and says which ones it has."""
-    found = await runs(broker)
-    if run not in found:
-        known = f"it has {', '.join(found)}" if found else "it has none"
-        raise UserError(f"the server has no run {run}; {known}")
 
 
 async def read_log(broker: Broker, run: str, *, first: int = 1) -> AsyncIterator[LogItem]:

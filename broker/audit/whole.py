@@ -11,8 +11,9 @@ from broker.audit.groups import check_groups, check_once, group_equation
 from broker.audit.leases import check_leases, lease_equation
 from broker.audit.messages import check_messages, message_equations, unjudged
 from broker.audit.report import AuditReport, Check, Violation
+from broker.catalogue import read_catalogue
 from broker.interface import Broker, StreamState
-from broker.logbook import LogItem, find_run, read_log
+from broker.logbook import LogItem, read_log
 from broker.store import Store
 from broker.tally import Tally, tally
 from schemas import names
@@ -38,15 +39,16 @@ async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> 
     Raises:
         UserError: there is no such run.
     """
-    await find_run(broker, run)
-    states = {name: await broker.state(name) for name in await _own_streams(broker, run)}
+    catalogue = await read_catalogue(broker)
+    catalogue.require(run)
+    states = {name: await broker.state(name) for name in catalogue.own(run)}
     log = Tally()
     async for item in read_log(broker, run):
         log.add(item)
     gone = {
         name: frozenset(await _not_found(broker, name, unjudged(log, state)))
         for name, state in states.items()
-        if name != names.log_stream(run)
+        if name in catalogue.queues(run)
     }
     # What has gone from a stream while we looked for it has its verdict in the log since.
     async for item in read_log(broker, run, first=log.last_sequence + 1):
@@ -61,13 +63,6 @@ async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> 
         violations=(*report.violations, *found),
         num_rows_hashed=report.num_rows,
     )
-
-
-async def _own_streams(broker: Broker, run: str) -> list[str]:
-    # May include a stream of another run, `demo_2` beside `demo`; the shards are known from LOG.
-    prefix = names.rollouts_stream_prefix(run)
-    found = await broker.streams()
-    return [name for name in found if name == names.log_stream(run) or name.startswith(prefix)]
 
 
 async def _not_found(broker: Broker, stream: str, sequences: set[int]) -> list[int]:

@@ -99,7 +99,6 @@ def test_digits_are_a_lease_first_and_a_digest_if_there_is_none() -> None:
 def test_any_text_is_an_id_or_a_sentence(text: str) -> None:
     try:
         identifier = parse_identifier("demo", text)
-    except UserError as error:
-        assert "\n" not in str(error)
-    else:
-        assert identifier.lease_id is not None or identifier.place or identifier.digest
+    except UserError:
+        return
+    assert identifier.lease_id is not None or identifier.place or identifier.digest

@@ -1,0 +1,48 @@
+"""Which streams a server has, and which run each belongs to: told by their names alone.
+
+>>> catalogue = Catalogue(streams=("LOG_demo", "LOG_demo_2", "ROLLOUTS_demo_2_s0"))
+>>> catalogue.runs, catalogue.queues("demo"), catalogue.queues("demo_2")
+(('demo', 'demo_2'), (), ('ROLLOUTS_demo_2_s0',))
+"""
+
+from msgspec import Struct
+
+from broker.interface import Broker
+from schemas import names
+from schemas.errors import UserError
+
+
+class Catalogue(Struct, frozen=True, kw_only=True):
+    """The names of all streams, sorted."""
+
+    streams: tuple[str, ...]
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Each run has a LOG."""
+        found = (names.run_of_log_stream(stream) for stream in self.streams)
+        return tuple(run for run in found if run is not None)
+
+    def queues(self, run: str) -> tuple[str, ...]:
+        """The ROLLOUTS streams of a run."""
+        return tuple(stream for stream in self.streams if self._run_of_queue(stream) == run)
+
+    def own(self, run: str) -> tuple[str, ...]:
+        """All streams of a run that are there."""
+        logs = (names.log_stream(run), names.policies_stream(run))
+        return (*self.queues(run), *(name for name in logs if name in self.streams))
+
+    def require(self, run: str) -> None:
+        """Raises UserError when there is no such run, and says which ones there are."""
+        if run not in self.runs:
+            known = f"it has {', '.join(self.runs)}" if self.runs else "it has none"
+            raise UserError(f"the server has no run {run[:80]}; {known}")
+
+    def _run_of_queue(self, stream: str) -> str | None:
+        # `ROLLOUTS_demo_2_s0` fits demo with shard 2_s0 and demo_2 with shard s0: the longest run.
+        fitting = [run for run in self.runs if stream.startswith(names.rollouts_stream_prefix(run))]
+        return max(fitting, key=len, default=None)
+
+
+async def read_catalogue(broker: Broker) -> Catalogue:
+    return Catalogue(streams=tuple(await broker.streams()))
