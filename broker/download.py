@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-import tenacity
 
+from broker import retry
 from broker.part_file import PartFile
 from schemas.errors import DigestMismatch, ObjectMissing, StoreDenied, StoreUnavailable
 
 Grant = Callable[[tuple[str, ...]], Awaitable[Sequence[str]]]
 """Object keys to presigned URLs in the same order; may raise what a broker request raises."""
 
-_NUM_ATTEMPTS: Final = 6
-"""In a row that bring nothing; an attempt that brings something starts the count again."""
+_RETRY_FOR_S: Final = 5.0
+"""While attempts bring nothing; one that brings something starts the time again."""
 _MIN_PROGRESS_BYTES: Final = 1 << 16
 """What counts as something, unless it is the rest."""
 _TIMEOUT: Final = httpx.Timeout(10.0, connect=5.0)
@@ -55,7 +55,7 @@ class Downloader:
             DigestMismatch: it is larger than `max_bytes`.
         """
         source = _Source(self._http, self._grant, key)
-        async for attempt in _patiently():
+        async for attempt in retry.for_seconds(_RETRY_FOR_S):
             with attempt:
                 data = bytearray()
                 async with source.get({}, max_bytes=max_bytes) as answer:
@@ -64,7 +64,7 @@ class Downloader:
                         if len(data) > max_bytes:
                             raise DigestMismatch(f"{key} is larger than {max_bytes} bytes")
                 return bytes(data)
-        raise AssertionError("tenacity returns or raises")
+        raise AssertionError("the retry returns or raises")
 
     async def fetch(self, key: str, path: Path, *, size: int, sha256: str) -> None:
         """Fetch an object of known size and digest to `path`, through a `.part` file beside it.
@@ -92,7 +92,7 @@ class Downloader:
         if part.size > size:
             part.clear()
         while part.size < size:
-            async for attempt in _patiently():
+            async for attempt in retry.for_seconds(_RETRY_FOR_S):
                 with attempt:
                     before = part.size
                     try:
@@ -203,12 +203,3 @@ def _first_byte(answer: httpx.Response) -> int:
         return 0
     matched = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
     return int(matched[1]) if matched else -1
-
-
-def _patiently() -> tenacity.AsyncRetrying:
-    return tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception_type(StoreUnavailable),
-        wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
-        stop=tenacity.stop_after_attempt(_NUM_ATTEMPTS),
-        reraise=True,
-    )

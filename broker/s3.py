@@ -1,8 +1,8 @@
 """Object storage over S3, through boto3 in threads of its own.
 
-boto3 retries nothing here. Each attempt is one request, and the whole policy stands in
-`_patiently`: a storage that does not answer is StoreUnavailable after about ten seconds at most,
-and the caller, who knows what waiting costs, decides what comes then.
+boto3 retries nothing here: each attempt is one request, and `broker.retry` says when the next one
+begins. A storage that does not answer is StoreUnavailable after about ten seconds; the caller, who
+knows what waiting costs, decides what comes then.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import boto3
-import tenacity
 from botocore import exceptions as s3_errors
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from broker import retry
 from broker.credentials import Credentials, read_credentials
 from broker.store import ObjectInfo
 from schemas.errors import ObjectExists, ObjectMissing, StoreDenied, StoreUnavailable
@@ -30,8 +30,7 @@ _NUM_THREADS: Final = 16
 _CONNECT_TIMEOUT_S: Final = 2.0
 _READ_TIMEOUT_S: Final = 8.0
 """Of one silence on the socket, not of a whole transfer."""
-_RETRY_FOR_S: Final = 3.0
-"""No attempt begins later than this after the first one."""
+_RETRY_FOR_S: Final = 2.5
 _AGAIN: Final = frozenset({408, 409, 429})
 """Statuses below 500 that ask for another try; 409 is AWS's answer to writes that race."""
 _DAMAGED: Final = frozenset({"BadDigest", "XAmzContentSHA256Mismatch", "RequestTimeout"})
@@ -141,7 +140,7 @@ class S3Store:
         )
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self._client.close()
 
     async def _put(self, key: str, data: bytes, **conditions: str) -> None:
@@ -170,11 +169,11 @@ class S3Store:
 
     async def _run(self, request: Callable[[], T], key: str = "") -> T:
         """Send a request, again as long as that may help; its errors become ours."""
-        async for attempt in _patiently():
+        async for attempt in retry.for_seconds(_RETRY_FOR_S):
             with attempt:
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(self._threads, _translated, request, key)
-        raise AssertionError("tenacity returns or raises")
+        raise AssertionError("the retry returns or raises")
 
 
 class _BeyondEnd(Exception):
@@ -202,15 +201,6 @@ def _client(endpoint: str, credentials: Credentials | None) -> Any:
             max_pool_connections=_NUM_THREADS,
             **(custom if endpoint else {}),
         ),
-    )
-
-
-def _patiently() -> tenacity.AsyncRetrying:
-    return tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception_type(StoreUnavailable),
-        wait=tenacity.wait_random_exponential(multiplier=0.1, max=1.0),
-        stop=tenacity.stop_before_delay(_RETRY_FOR_S),
-        reraise=True,
     )
 
 
