@@ -1,0 +1,146 @@
+"""Processes that never outlive their launcher, and those that are meant to.
+
+Run as a script it is the launcher itself: it ties its own life to its parent's and becomes the
+command. That needs no code between fork and exec, which threads would make unsafe, and the command
+keeps the process id.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+_PR_SET_PDEATHSIG = 1
+_LOOPBACK = "127.0.0.1"
+
+
+class ProcessId(NamedTuple):
+    """Names one process for ever: ids are used again, an id and its start are not."""
+
+    pid: int
+    started: int
+    """Clock ticks since boot."""
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Let the kernel kill this process when the thread that started it ends.
+
+    `parent` is the starter's process id as the starter knows it: when it died before this call, the
+    process ends here.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if parent is not None and os.getppid() != parent:
+        raise SystemExit(f"the process {parent} that started this one is gone")
+
+
+def bound(command: Sequence[str]) -> list[str]:
+    """The command, made to die with the calling process (its main thread should start it)."""
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    log: Path,
+    detached: bool,
+    environment: Mapping[str, str] | None = None,
+) -> ProcessId:
+    """Start a program whose output goes to the end of a file.
+
+    Detached it lives on in a session of its own, otherwise it dies with this process.
+    `environment` is added to ours.
+    """
+    arguments = list(command) if detached else bound(command)
+    pid = os.posix_spawn(
+        arguments[0],
+        arguments,
+        os.environ | (environment or {}),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=detached,
+    )
+    return ProcessId(pid, _start_ticks(pid) or 0)
+
+
+def is_running(process: ProcessId) -> bool:
+    """Whether this very process lives."""
+    return _start_ticks(process.pid) == process.started
+
+
+def stop(process: ProcessId, *, grace_s: float) -> None:
+    """SIGTERM, and SIGKILL after `grace_s`; does nothing when it is not this very process."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        # The descriptor names what runs under the id at this moment; is it ours?
+        if not is_running(process):
+            return
+        for word, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
+            signal.pidfd_send_signal(descriptor, word)
+            if select.select([descriptor], [], [], wait_s)[0]:
+                break
+    finally:
+        os.close(descriptor)
+        _reap(process.pid)
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return  # somebody else's child
+
+
+def _start_ticks(pid: int) -> int | None:
+    """None for a process that is not there, or dead and not waited for."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name in brackets may hold anything; the state is the first field behind it.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def free_ports(count: int) -> list[int]:
+    """Distinct loopback ports that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((_LOOPBACK, 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def free_port() -> int:
+    return free_ports(1)[0]
+
+
+def port_in_use(port: int) -> bool:
+    """Whether somebody listens on a loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_LOOPBACK, port))
+        except OSError:
+            return True
+        return False
+
+
+if __name__ == "__main__":
+    die_with_parent(int(sys.argv[1]))
+    os.execv(sys.argv[2], sys.argv[2:])

@@ -1,0 +1,140 @@
+"""Both servers of a run in one directory: up, down, and nats-server alone again after a kill."""
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from broker import nats_server, s3_server
+from broker.launch import check_port_free
+from broker.process import ProcessId, free_ports, is_running, stop
+from schemas.errors import UserError
+from schemas.settings import Connection
+
+_FILE = "servers.json"
+_NATS_GRACE_S = 10.0
+_S3_GRACE_S = 2.0
+"""SeaweedFS takes 25 s to end by itself; what it has acknowledged is on the disk."""
+
+
+class Servers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What runs where; kept as `servers.json`."""
+
+    nats_port: int
+    s3_port: int
+    s3_credentials: str
+    """Path of the file for `broker.s3`."""
+    nats_process: ProcessId
+    s3_process: ProcessId
+
+    def connection(self) -> Connection:
+        """The settings that reach both servers."""
+        return Connection(
+            nats=nats_server.url(self.nats_port),
+            s3=s3_server.url(self.s3_port),
+            s3_credentials=self.s3_credentials,
+        )
+
+
+def up(
+    directory: Path, nats_port: int | None = None, s3_port: int | None = None, *, detached: bool
+) -> Servers:
+    """Start both servers on the given or on free loopback ports, and wait until they answer.
+
+    Streams, objects and credentials of an earlier start in the directory are there again. Servers
+    that are not detached die with the thread that calls this.
+
+    Raises:
+        ServerMissing: a program is not installed, a port is in use, or a server ends at its start.
+        UserError: the servers of this directory run already, or it cannot be written.
+    """
+    directory = _make(directory)
+    free_nats, free_s3 = free_ports(2)
+    nats_port, s3_port = nats_port or free_nats, s3_port or free_s3
+    check_port_free("nats-server", nats_port)
+    check_port_free("SeaweedFS", s3_port)
+    nats_server.write_config(directory, nats_port)
+    credentials = s3_server.write_keys(directory)
+    with contextlib.ExitStack() as undo:
+        nats_process = nats_server.launch(directory, detached=detached)
+        undo.callback(stop, nats_process, grace_s=0)
+        s3_process = s3_server.launch(directory, s3_port, detached=detached)
+        undo.callback(stop, s3_process, grace_s=0)
+        nats_server.wait(directory, nats_process, nats_port)
+        s3_server.wait(directory, s3_process, s3_port)
+        servers = Servers(
+            nats_port=nats_port,
+            s3_port=s3_port,
+            s3_credentials=str(credentials),
+            nats_process=nats_process,
+            s3_process=s3_process,
+        )
+        _write(directory, servers)
+        undo.pop_all()
+    return servers
+
+
+def start_nats(directory: Path, *, detached: bool) -> Servers:
+    """Start a nats-server that was killed again, alone, on the same port and streams.
+
+    Raises:
+        ServerMissing: it does not come up.
+        UserError: nothing was ever started in the directory.
+    """
+    directory = directory.resolve()
+    servers = read(directory)
+    stop(servers.nats_process, grace_s=_NATS_GRACE_S)
+    process = nats_server.launch(directory, detached=detached)
+    nats_server.wait(directory, process, servers.nats_port)
+    servers = replace(servers, nats_process=process)
+    _write(directory, servers)
+    return servers
+
+
+def down(directory: Path) -> None:
+    """Stop both servers within seconds; what they have stored stays.
+
+    Raises:
+        UserError: nothing was ever started in the directory.
+    """
+    servers = read(directory)
+    with ThreadPoolExecutor() as threads:
+        threads.submit(stop, servers.nats_process, grace_s=_NATS_GRACE_S)
+        threads.submit(stop, servers.s3_process, grace_s=_S3_GRACE_S)
+
+
+def read(directory: Path) -> Servers:
+    """What was started in the directory, running or not.
+
+    Raises:
+        UserError: nothing was.
+    """
+    path = directory / _FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Servers)
+    except OSError:
+        raise UserError(f"no servers were started in {directory}") from None
+    except msgspec.MsgspecError as error:
+        raise UserError(f"{path} does not say what runs here: {error}") from None
+
+
+def _make(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {directory}: {error.strerror}") from None
+    if (directory / _FILE).exists():
+        servers = read(directory)
+        if is_running(servers.nats_process) or is_running(servers.s3_process):
+            raise UserError(f"the servers of {directory} run already")
+    return directory.resolve()
+
+
+def _write(directory: Path, servers: Servers) -> None:
+    path = directory / _FILE
+    whole = path.with_suffix(".new")
+    whole.write_bytes(msgspec.json.format(msgspec.json.encode(servers)) + b"\n")
+    whole.replace(path)
