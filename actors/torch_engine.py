@@ -1,0 +1,184 @@
+"""The engine that needs nothing but torch and transformers: the reference and the fallback.
+
+    consumes    calls of `generate`, gathered into batches of at most `max_batch` rows
+    produces    completions, each as soon as its row ends
+    waits for   the one worker thread, on which batches, loads and scoring take turns
+
+A batch runs to its end with one set of weights; what is asked meanwhile goes into the next one.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import torch
+import transformers
+from msgspec import Struct
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from actors.decoding import Batch, Request, Row, score
+from actors.engine import Generated
+from schemas.lease import EngineProfile, Sampling
+from schemas.policy import PolicyId
+from schemas.rollout import VersionSpan
+
+_DTYPES: Final = {"float32": (torch.float32, "f32"), "bfloat16": (torch.bfloat16, "bf16")}
+"""Torch's type and the track of each."""
+T = TypeVar("T")
+
+
+class _Call(Struct, frozen=True, kw_only=True, eq=False):
+    """A call of `generate` that has no answer yet."""
+
+    row: Row
+    answer: asyncio.Future[Generated]
+
+
+class TorchEngine:
+    """See the module, and `actors.engine.Engine`."""
+
+    def __init__(
+        self,
+        *,
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        max_batch: int = 64,
+        num_threads: int = 1,
+        max_context: int = 8192,
+        device: str = "cpu",
+    ) -> None:
+        self._dtype, track = _DTYPES[dtype]
+        self._device = device
+        self._max_batch = max_batch
+        self.policy: PolicyId | None = None
+        self.profile = EngineProfile(
+            engine="torch",
+            version=f"torch {torch.__version__}, transformers {transformers.__version__}",
+            dtype=dtype,
+            track=track,
+            max_context=max_context,
+        )
+        self._model: PreTrainedModel | None = None
+        # Threads of torch's kernels are counted per calling thread.
+        self._worker = ThreadPoolExecutor(
+            1, "engine", initializer=torch.set_num_threads, initargs=(num_threads,)
+        )
+        self._turn = asyncio.Lock()
+        self._waiting: deque[_Call] = deque()
+        self._under_way: list[_Call] = []
+        self._batches: asyncio.Task[None] | None = None
+        self._closing = threading.Event()
+
+    async def generate(
+        self, prompt: tuple[int, ...], sampling: Sampling, *, seed: int
+    ) -> Generated:
+        """Draw one completion."""
+        num_tokens = len(prompt) + sampling.max_new_tokens
+        if num_tokens > self.profile.max_context:
+            raise ValueError(f"{num_tokens} tokens are above {self.profile.max_context}")
+        row = Row(Request(prompt=prompt, sampling=sampling, seed=seed))
+        call = _Call(row=row, answer=asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        if self._batches is None or self._batches.done():
+            self._batches = asyncio.create_task(self._run_batches())
+            self._batches.add_done_callback(self._batches_ended)
+        return await call.answer
+
+    async def logprobs(self, token_ids: tuple[int, ...]) -> tuple[float, ...]:
+        """log p of each token after the first: N ids, N - 1 values."""
+        async with self._turn:
+            return await self._on_worker(self._score, token_ids)
+
+    async def load(self, folder: Path, policy: PolicyId) -> None:
+        """Take the weights of a folder when the batch under way has ended."""
+        async with self._turn:
+            self._model = await self._on_worker(self._read, folder)
+            self.policy = policy
+
+    async def close(self) -> None:
+        """Stop at the next token; calls without an answer are cancelled."""
+        self._closing.set()
+        if self._batches is not None:
+            await asyncio.wait([self._batches])
+        async with self._turn:
+            self._worker.shutdown()
+            self._model = None
+
+    # On the event loop
+
+    async def _on_worker(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work, *arguments)
+
+    async def _run_batches(self) -> None:
+        """Run batches until nobody waits. All who are ready to ask do so before one begins."""
+        while self._waiting and not self._closing.is_set():
+            async with self._turn:
+                size = min(self._max_batch, len(self._waiting))
+                taken = [self._waiting.popleft() for _ in range(size)]
+                self._under_way = [call for call in taken if not call.answer.done()]
+                if self._under_way:
+                    await self._on_worker(self._decode, self._under_way, asyncio.get_running_loop())
+
+    def _batches_ended(self, task: asyncio.Task[None]) -> None:
+        """Let the calls without an answer know that none will come, where that is so."""
+        error = None if task.cancelled() else task.exception()
+        if error is None and not task.cancelled() and not self._closing.is_set():
+            return
+        for call in (*self._under_way, *self._waiting):
+            if error is None:
+                call.answer.cancel()
+            elif not call.answer.done():
+                call.answer.set_exception(error)
+        self._waiting.clear()
+
+    # On the worker
+
+    def _decode(self, calls: list[_Call], loop: asyncio.AbstractEventLoop) -> None:
+        """Run one batch to its end, or until the engine is closed."""
+        assert self._model is not None, "generate comes after load"
+        assert self.policy is not None
+        answers = {call.row: call.answer for call in calls}
+        with torch.inference_mode():
+            batch = Batch(self._model, [call.row for call in calls])
+            while batch.rows and not self._closing.is_set():
+                ended = [(answers[row], _generated(row, self.policy)) for row in batch.step()]
+                if ended:
+                    loop.call_soon_threadsafe(_deliver, ended)
+
+    def _score(self, token_ids: tuple[int, ...]) -> tuple[float, ...]:
+        assert self._model is not None, "logprobs comes after load"
+        with torch.inference_mode():
+            return tuple(score(self._model, token_ids))
+
+    def _read(self, folder: Path) -> PreTrainedModel:
+        """The folder's model. Experts run as transformers runs them by default (`grouped_mm`),
+        which is the fastest way on a CPU from 1 row to 128."""
+        transformers_logging.disable_progress_bar()
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=self._dtype,
+            attn_implementation="sdpa",
+            local_files_only=True,
+        )
+        torch.nn.Module.to(model, self._device)
+        return model.eval()
+
+
+def _deliver(ended: list[tuple[asyncio.Future[Generated], Generated]]) -> None:
+    for answer, generated in ended:
+        if not answer.done():
+            answer.set_result(generated)
+
+
+def _generated(row: Row, policy: PolicyId) -> Generated:
+    assert row.finish is not None, "only rows that have ended are delivered"
+    return Generated(
+        token_ids=tuple(row.token_ids),
+        logprobs=tuple(row.logprobs),
+        finish=row.finish,
+        spans=(VersionSpan(num_tokens=len(row.token_ids), policy=policy),),
+    )
