@@ -11,7 +11,8 @@ hand are kept in hand and nothing is acked.
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -20,14 +21,13 @@ from broker.archive import Archive
 from broker.interface import Broker, Delivery
 from learner.coordinator import verdicts
 from learner.coordinator.bell import Bell
+from learner.coordinator.job import WorkerJob
 from learner.coordinator.judge import Judgement
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
 from learner.coordinator.rounds import Judged, decide, word
-from learner.coordinator.worker import WorkerJob
-from learner.coordinator.workers import WorkerPool
 from schemas import names
-from schemas.errors import Rejected
+from schemas.errors import BrokerUnavailable, Rejected
 from schemas.verdict import Outcome, Verdict
 from schemas.wire import encode, sha256_hex
 
@@ -49,7 +49,7 @@ class Intake:
         archive: Archive,
         log: LogWriter,
         known: KnownPolicies,
-        workers: WorkerPool,
+        judge: Callable[[WorkerJob], Awaitable[Judgement]],
         shard: str,
         bell: Bell,
     ) -> None:
@@ -59,7 +59,7 @@ class Intake:
         self._archive = archive
         self._log = log
         self._known = known
-        self._workers = workers
+        self._judge_message = judge
         self._stream = names.rollouts_stream(self._settings.name, shard)
         self._consumer = names.intake_consumer(shard)
         self._bell = bell
@@ -68,24 +68,28 @@ class Intake:
 
     async def run(self) -> None:
         """Judge for ever. The next round's messages are pulled while this one's are judged."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_in_hand())
-            following = tasks.create_task(self._pull())
+        following = asyncio.create_task(self.pull())
+        try:
             while True:
                 deliveries = await following
-                following = tasks.create_task(self._pull())
+                following = asyncio.create_task(self.pull())
                 if deliveries:
                     await self.round(deliveries)
+        finally:
+            following.cancel()
 
-    async def _pull(self) -> list[Delivery]:
+    async def pull(
+        self, *, max_messages: int | None = None, timeout_s: float = _PULL_TIMEOUT_S
+    ) -> list[Delivery]:
+        """Take messages in hand; what is in hand already is left out."""
         async for attempt in retry.until_available():
             with attempt:
                 deliveries = await self._broker.pull(
                     self._stream,
                     self._consumer,
-                    max_messages=self._settings.intake.fetch_groups,
+                    max_messages=max_messages or self._settings.intake.fetch_groups,
                     max_bytes=_MAX_ROUND_BYTES,
-                    timeout_s=_PULL_TIMEOUT_S,
+                    timeout_s=timeout_s,
                 )
                 return [delivery for delivery in deliveries if self._take_in_hand(delivery)]
         raise AssertionError("the retry has no limit")
@@ -97,11 +101,13 @@ class Intake:
         self._in_hand[sequence] = delivery
         return is_new
 
-    async def _keep_in_hand(self) -> None:
+    async def keep_in_hand(self) -> None:
+        """Restart the ack wait of what is in hand, for ever."""
         while True:
             await asyncio.sleep(_IN_PROGRESS_EVERY_S)
-            for delivery in list(self._in_hand.values()):
-                await delivery.in_progress()
+            with contextlib.suppress(BrokerUnavailable):  # Then it comes again, and is recognised.
+                for delivery in list(self._in_hand.values()):
+                    await delivery.in_progress()
 
     async def round(self, deliveries: Sequence[Delivery]) -> None:
         """Segment, ledger entry, acks, word to the actors."""
@@ -142,7 +148,7 @@ class Intake:
             if issued.lease.actor == subject.actor
         )
         job = WorkerJob(subject=subject, data=record.data, leases=leases)
-        judgement = await self._workers.judge(job)
+        judgement = await self._judge_message(job)
         await self._know_policy(judgement)
         return Judged(
             delivery=delivery,

@@ -34,10 +34,10 @@ from learner.coordinator.front import FrontDesk
 from learner.coordinator.garbage import collect_garbage
 from learner.coordinator.grants import Grants
 from learner.coordinator.intake import Intake
+from learner.coordinator.job import WorkerSetup
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
 from learner.coordinator.pulse import Pulse
-from learner.coordinator.worker import WorkerSetup
 from learner.coordinator.workers import WorkerPool
 from learner.role import claim
 from schemas import ledger, names
@@ -89,10 +89,9 @@ class Coordinator:
             Cutter(self.log, known, self._bell).run(),
             Pulse(self._broker, self.log, known).run(),
         ]
-        loops += [
-            Intake(self._broker, archive, self.log, known, workers, shard, self._bell).run()
-            for shard in intake.shards
-        ]
+        for shard in intake.shards:
+            one = Intake(self._broker, archive, self.log, known, workers.judge, shard, self._bell)
+            loops += [one.run(), one.keep_in_hand()]
         logger.info("coordinating", run=self._run, instance=self.log.instance)
         try:
             await _run_until(stop, loops)

@@ -4,45 +4,22 @@
 
 Memory is bounded by RLIMIT_AS, CPU time by a profiling timer whose signal ends the process even in
 the middle of C code. What exceeds a limit therefore ends this process and nothing else; the parent
-sees how it died (`learner.coordinator.workers`). Frames are a length (u32, little-endian) and that
-many bytes of msgpack.
+sees how it died (`learner.coordinator.workers`).
 """
 
 import asyncio
 import resource
 import signal
-import struct
 import sys
 from typing import BinaryIO
 
 import msgspec
-from msgspec import Struct
 
 from broker.process import die_with_parent
 from environments.catalogue import open_pinned
+from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup
 from learner.coordinator.judge import Judgement, judge
-from schemas.lease import EnvironmentRef, Lease
-from schemas.names import RolloutsSubject
-from schemas.settings import IntakeSettings
 from schemas.verdict import Reason
-
-LENGTH = struct.Struct("<I")
-
-
-class WorkerSetup(Struct, frozen=True, kw_only=True):
-    """What a worker needs to know of the run."""
-
-    environment: EnvironmentRef
-    intake: IntakeSettings
-
-
-class WorkerJob(Struct, frozen=True, kw_only=True):
-    """One message to judge."""
-
-    subject: RolloutsSubject
-    data: bytes
-    leases: tuple[Lease, ...]
-    """The open leases of its sender."""
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ import sys
 import msgspec
 import structlog
 
+from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup
 from learner.coordinator.judge import Judgement
-from learner.coordinator.worker import LENGTH, WorkerJob, WorkerSetup
 from schemas.errors import TributaryError
 from schemas.verdict import Reason
 

@@ -15,10 +15,10 @@ from learner.coordinator.cutter import Cutter
 from learner.coordinator.endings import Endings
 from learner.coordinator.front import FrontDesk
 from learner.coordinator.intake import Intake
+from learner.coordinator.job import WorkerJob
 from learner.coordinator.judge import Judgement, judge
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
-from learner.coordinator.worker import WorkerJob
 from schemas import ledger, names
 from schemas.lease import LeaseReply, LeaseRequest
 from schemas.policy import PolicyAnnouncement, PolicyId

@@ -1,0 +1,247 @@
+"""A run for trainers over the in-memory twins: a tiny model, and batches that the test writes."""
+
+import random
+from pathlib import Path
+
+import msgspec
+
+from broker import publication
+from broker.archive import Archive
+from broker.memory import MemoryBroker, MemoryServer
+from broker.memory_store import MemoryStore
+from broker.signing import RunKey, sign_manifest
+from environments.catalogue import open_environment
+from environments.characters import write_tokenizer_files
+from learner.opener import open_run
+from learner.run_folder import RunFolder
+from learner.trainer.history import History
+from learner.trainer.model import build_model, save_folder
+from learner.trainer.portal import Portal
+from learner.trainer.service import FirstRank
+from learner.trainer.world import World
+from schemas import names
+from schemas.arrays import pack_f32, pack_u32
+from schemas.batch import Batch, Row
+from schemas.ledger import CoordinatorStarted, LedgerEntry, RunOpened
+from schemas.policy import PolicyId, PolicyManifest
+from schemas.rollout import Finish, Rollout, RolloutGroup, VersionSpan
+from schemas.settings import (
+    Connection,
+    LearnerSettings,
+    ModelSettings,
+    TrainerSettings,
+)
+from schemas.wire import encode, sha256_hex
+from tests.support.groups import PROFILE
+
+TINY = ModelSettings(
+    hidden_size=32,
+    num_layers=2,
+    num_heads=2,
+    num_key_value_heads=1,
+    intermediate_size=32,
+    num_experts=4,
+    num_experts_per_token=2,
+    moe_intermediate_size=16,
+)
+GROUPS_PER_BATCH = 3
+GROUP_SIZE = 2
+
+
+def tiny_settings(
+    directory: Path, *, num_steps: int = 4, connection: Connection = Connection()
+) -> LearnerSettings:
+    return LearnerSettings(
+        name="tiny",
+        model=TINY,
+        trainer=TrainerSettings(
+            num_steps=num_steps,
+            learning_rate=1e-3,
+            warmup_steps=0,
+            token_budget=64,
+            checkpoint_every=2,
+        ),
+        directory=str(directory),
+        connection=connection,
+    )
+
+
+def write_initial(settings: LearnerSettings, folder: Path) -> Path:
+    """A policy with random weights."""
+    environment = open_environment(settings.environment)
+    save_folder(build_model(settings.model, environment.vocabulary_size, seed=0), folder)
+    write_tokenizer_files(folder)
+    return folder
+
+
+def made_up_group(settings: LearnerSettings, lease_id: int) -> RolloutGroup:
+    """A group as an actor might send it, a function of the lease id."""
+    draw = random.Random(lease_id)
+    vocabulary_size = open_environment(settings.environment).vocabulary_size
+    return RolloutGroup(
+        run=settings.name,
+        lease_id=lease_id,
+        actor="ALICE",
+        policy=PolicyId(1, 0),
+        manifest_sha256="0" * 64,
+        profile=PROFILE,
+        rollouts=tuple(_rollout(draw, vocabulary_size) for _ in range(GROUP_SIZE)),
+    )
+
+
+def _rollout(draw: random.Random, vocabulary_size: int) -> Rollout:
+    num_prompt, num_sampled = draw.randint(3, 8), draw.randint(2, 9)
+    return Rollout(
+        token_ids=pack_u32(
+            draw.randrange(vocabulary_size) for _ in range(num_prompt + num_sampled)
+        ),
+        loss_mask=bytes([0] * num_prompt + [1] * num_sampled),
+        logprobs=pack_f32(draw.uniform(-4.5, -2.5) for _ in range(num_sampled)),
+        spans=(VersionSpan(num_tokens=num_sampled, policy=PolicyId(1, 0)),),
+        finish=Finish.LENGTH,
+        claimed_reward=0.0,
+    )
+
+
+class HandmadeLog:
+    """The coordinator's part: RunOpened, and batches of made-up groups."""
+
+    def __init__(self, broker, store, settings: LearnerSettings) -> None:
+        self._broker = broker
+        self._archive = Archive(store, settings.name)
+        self._settings = settings
+        self._stream = names.log_stream(settings.name)
+        self._sequence = 0
+        self._step = 0
+        self._previous: str | None = None
+
+    async def open(self, opened: RunOpened) -> None:
+        started = CoordinatorStarted(instance="c", host="h", pid=1)
+        entry = LedgerEntry(instance="c", events=(opened, started))
+        await self._append(names.ledger_subject(self._settings.name), encode(entry))
+
+    async def cut(self, *, advantage: float = 1.0) -> None:
+        """Write the next batch."""
+        self._step += 1
+        first = self._step * GROUPS_PER_BATCH
+        groups = [
+            encode(made_up_group(self._settings, lease_id))
+            for lease_id in range(first, first + GROUPS_PER_BATCH)
+        ]
+        segment = await self._archive.write(groups)
+        rows = tuple(
+            Row(
+                segment=segment.sha256,
+                offset=where.offset,
+                length=where.length,
+                sha256=sha256_hex(data),
+                lease_id=first + index,
+                actor="ALICE",
+                policy=PolicyId(1, 0),
+                advantages=(advantage, -advantage),
+                num_tokens=tuple(
+                    len(rollout.loss_mask)
+                    for rollout in made_up_group(self._settings, first + index).rollouts
+                ),
+            )
+            for index, (where, data) in enumerate(zip(segment.slices, groups, strict=True))
+        )
+        batch = Batch(
+            run=self._settings.name,
+            step=self._step,
+            rows=rows,
+            previous_sha256=self._previous,
+            instance="c",
+        )
+        data = encode(batch)
+        self._previous = sha256_hex(data)
+        await self._append(names.batch_subject(self._settings.name, self._step), data)
+
+    def forget_the_chain(self) -> None:
+        """Let the next batch say that it is the first."""
+        self._previous = None
+
+    async def _append(self, subject: str, data: bytes) -> None:
+        self._sequence = await self._broker.append(
+            self._stream, subject, data, expected_last=self._sequence
+        )
+
+
+class TinyRun:
+    """Servers that outlive trainers, a portal for all of them, and the run's log."""
+
+    def __init__(self, portal: Portal, directory: Path, *, num_steps: int = 4) -> None:
+        self.portal = portal
+        self.settings = tiny_settings(directory, num_steps=num_steps)
+        self.server = MemoryServer()
+        self.store = MemoryStore()
+        self.broker = MemoryBroker(self.server)
+        self.log = HandmadeLog(self.broker, self.store, self.settings)
+        initial = write_initial(self.settings, directory / "given")
+        self.opened = portal.call(open_run(self.broker, self.store, self.settings, initial))
+
+    def cut_all(self) -> None:
+        """Open the log, and write every batch."""
+        self.portal.call(self.log.open(self.opened))
+        for _ in range(self.settings.trainer.num_steps):
+            self.portal.call(self.log.cut())
+
+    def train(self, broker=None, store=None, **changes) -> None:
+        """One life of a trainer, to its end; `changes` are of its trainer settings."""
+        broker = broker or MemoryBroker(self.server)
+        trainer = msgspec.structs.replace(self.settings.trainer, **changes)
+        settings = msgspec.structs.replace(self.settings, trainer=trainer)
+        first = FirstRank(self.portal, World(0, 1), broker, store or self.store, settings)
+        try:
+            first.run(take_over=False)
+        finally:
+            # As the kernel would: what a dead process served is gone.
+            self.portal.call(MemoryBroker.close(broker))
+
+    def republish_with_other_weights(self, policy: PolicyId) -> None:
+        """Let the bucket hold manifests that promise other weights than were trained."""
+
+        async def republish() -> None:
+            run = self.settings.name
+            manifest, path = await publication.read_policy(
+                self.store, run, policy, self.opened.run_key
+            )
+            key = RunKey.load(RunFolder(self.settings).key)
+            for name, kind in (
+                (names.policy_manifest_key(run, policy), manifest),
+                (names.anchor_manifest_key(run, policy), path),
+            ):
+                other = msgspec.structs.replace(kind, weights_digest="f" * 64)
+                await self.store.put(name, sign_manifest(key, other))
+
+        self.portal.call(republish())
+
+    def history(self) -> History:
+        """The trainer's log, folded."""
+
+        async def fold() -> History:
+            history = History()
+            run = self.settings.name
+            async for record in self.broker.read(names.policies_stream(run)):
+                history.apply_record(run, record.subject, record.data, record.sequence)
+            return history
+
+        return self.portal.call(fold())
+
+    def manifests(self) -> dict[PolicyId, PolicyManifest]:
+        """Every announced policy's manifest, whose digest is checked against the announcement."""
+        found = {}
+        for policy, announcement in self.history().announced.items():
+            key = names.policy_manifest_key(self.settings.name, policy)
+            assert sha256_hex(self.portal.call(self.store.get(key))) == announcement.manifest_sha256
+            found[policy], _ = self.portal.call(
+                publication.read_policy(self.store, self.settings.name, policy, self.opened.run_key)
+            )
+        return found
+
+    def weights(self) -> list[str]:
+        """The digest of each version's weights, of the last incarnation that announced it."""
+        by_version = {
+            policy.version: manifest for policy, manifest in sorted(self.manifests().items())
+        }
+        return [by_version[version].weights_digest for version in sorted(by_version)]

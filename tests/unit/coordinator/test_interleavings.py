@@ -1,0 +1,295 @@
+"""Random interleavings of leases, deliveries, duplicates, lies, expiries, crashes and take-overs:
+promises 1 to 3 hold after every step, and a restarted coordinator is where the old one was.
+
+A failure prints the seed and the shortest sequence of steps that leads to it.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from broker.audit import AuditReport, audit_run
+from broker.memory import MemoryBroker
+from schemas import ledger, names
+from schemas.batch import Batch
+from schemas.errors import Fenced
+from schemas.lease import Lease
+from schemas.policy import PolicyId
+from schemas.wire import decode, encode
+from tests.support.coordinators import DrivenCoordinator, World, make_request, manifest_of
+from tests.support.groups import make_group
+
+ACTORS = ("ALICE", "BOB", "CAROL")
+LEASE_LIFETIME_S = 60.0
+
+
+class Interleavings(RuleBasedStateMachine):
+    """One run over the in-memory twins, with everybody's mischief as rules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.now = 1000.0
+        self.world = World(clock=lambda: self.now)
+        self.num_requests = 0
+        self.num_coordinators = 0
+        self.leases: list[Lease] = []
+        self.published: list[tuple[str, bytes]] = []
+        self.replaced: DrivenCoordinator | None = None
+
+    def run(self, awaitable: Any) -> Any:
+        return self.loop.run_until_complete(awaitable)
+
+    def teardown(self) -> None:
+        self.loop.close()
+
+    @initialize()
+    def open(self) -> None:
+        self.run(self.world.open())
+        self.run(self.world.announce(PolicyId(1, 0)))
+        self.restart()
+
+    # The coordinator
+
+    @rule()
+    def restart(self) -> None:
+        """SIGKILL at a point between two awaits, and a start."""
+        old = getattr(self, "coordinator", None)
+        self.num_coordinators += 1
+        self.coordinator = DrivenCoordinator(self.world, f"c{self.num_coordinators}")
+        self.run(self.coordinator.start())
+        if old is not None:
+            self.replaced = old
+            assert _essence(self.coordinator) == _essence(old)
+        # What the old one had in hand comes again after the ack wait.
+        self.now += 31.0
+
+    @rule()
+    def frozen_one_wakes_up(self) -> None:
+        """A replaced coordinator that still thinks it holds the log writes nothing."""
+        if self.replaced is None:
+            return
+        try:
+            self.run(self.replaced.log.append([ledger.LeaseExpired(lease_id=0)]))
+        except Fenced:
+            self.replaced = None
+        else:
+            raise AssertionError("a replaced coordinator wrote to the log")
+
+    @rule(max_messages=st.integers(1, 4))
+    def judge(self, max_messages: int) -> None:
+        self.run(self.coordinator.round(max_messages))
+
+    @rule(where=st.integers(1, 3))
+    def crash_in_round(self, where: int) -> None:
+        """A round whose n-th write or ack never gets an answer, and then a new coordinator."""
+        broker = self.coordinator.broker
+        calls = 0
+
+        async def dies(*_args: Any, **_kwargs: Any) -> Any:
+            raise asyncio.CancelledError
+
+        original = broker.append
+
+        async def append(*args: Any, **kwargs: Any) -> int:
+            nonlocal calls
+            calls += 1
+            if where == 1:
+                raise asyncio.CancelledError  # Before the entry.
+            sequence = await original(*args, **kwargs)
+            if where == 2:
+                raise asyncio.CancelledError  # After the entry, before anyone knows.
+            return sequence
+
+        broker.append = append  # type: ignore[method-assign]
+        if where == 3:
+            self.coordinator.intake._acknowledge = dies  # type: ignore[method-assign]
+        with contextlib.suppress(asyncio.CancelledError):
+            self.run(self.coordinator.round(4))
+        self.num_coordinators += 1
+        self.coordinator = DrivenCoordinator(self.world, f"c{self.num_coordinators}")
+        self.run(self.coordinator.start())
+        self.now += 31.0
+
+    @rule()
+    def drain(self) -> None:
+        """With nobody publishing, everything gets a verdict and leaves the queue."""
+        self.now += 31.0
+        while self.run(self.coordinator.round(8)):
+            pass
+        assert self.run(self.world.broker.state("ROLLOUTS_test_s0")).num_messages == 0
+
+    @rule(steps=st.integers(1, 3))
+    def go_on(self, steps: int) -> None:
+        """Some undisturbed steps, so that what is left lying grows old."""
+        for _ in range(steps):
+            policy = self.world.announced[-1]
+            for actor in ("DAVE", "ERIN"):
+                self.num_requests += 1
+                request = make_request(actor, f"r{self.num_requests}", wanted=1)
+                for lease in self.run(self.coordinator.lease(request)).leases:
+                    self.answer(lease, policy, (True, False))
+            self.judge(8)
+            self.cut()
+            self.train()
+
+    def answer(self, lease: Lease, policy: PolicyId, right: tuple[bool, ...]) -> None:
+        group = self.run(
+            make_group(self.world.environment, lease, policy, manifest_of(policy), right=right)
+        )
+        subject = names.rollouts_subject(group.run, lease.shard, group.policy, group.actor)
+        self.send(subject, encode(group))
+
+    @rule()
+    def cut(self) -> None:
+        self.run(self.coordinator.cut())
+
+    @rule()
+    def train(self) -> None:
+        """The trainer makes the next version, when it has the batch for it."""
+        version = self.world.announced[-1].version
+        if self.coordinator.log.state.last_step > version:
+            self.run(self.world.announce(PolicyId(1, version + 1)))
+            self.run(self.coordinator.known.catch_up())
+
+    @rule(seconds=st.sampled_from([5.0, LEASE_LIFETIME_S + 1]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def sweep(self) -> None:
+        deadlines = [i.lease.deadline for i in self.coordinator.log.state.open_leases.values()]
+        self.run(self.coordinator.endings.sweep(max(deadlines, default=0.0) + 1.0))
+
+    # The actors
+
+    @rule(actor=st.sampled_from(ACTORS), wanted=st.integers(1, 3))
+    def ask(self, actor: str, wanted: int) -> None:
+        self.num_requests += 1
+        request = make_request(actor, f"r{self.num_requests}", wanted=wanted)
+        reply = self.run(self.coordinator.lease(request))
+        again = self.run(self.coordinator.lease(request))
+        assert reply.leases == again.leases or not reply.leases
+        self.leases.extend(reply.leases)
+
+    @rule(actor=st.sampled_from(ACTORS), keeps=st.booleans())
+    def new_instance(self, actor: str, keeps: bool) -> None:
+        """An actor that was killed asks again, with or without groups on its disk."""
+        self.num_requests += 1
+        own = tuple(lease.lease_id for lease in self.leases if lease.actor == actor)
+        request = make_request(
+            actor,
+            f"r{self.num_requests}",
+            instance=f"{actor}-{self.num_requests}",
+            wanted=0,
+            spooled=own if keeps else (),
+        )
+        self.run(self.coordinator.lease(request))
+
+    @rule(actor=st.sampled_from(ACTORS), data=st.data())
+    def give_back(self, actor: str, data: st.DataObject) -> None:
+        own = [lease.lease_id for lease in self.leases if lease.actor == actor]
+        if own:
+            self.num_requests += 1
+            request = make_request(
+                actor,
+                f"r{self.num_requests}",
+                wanted=0,
+                abandoned=(data.draw(st.sampled_from(own)),),
+            )
+            self.run(self.coordinator.lease(request))
+
+    @rule(
+        data=st.data(),
+        right=st.lists(st.booleans(), min_size=1, max_size=3),
+        behind=st.integers(-1, 3),
+        thief=st.sampled_from((None, *ACTORS)),
+        lie=st.booleans(),
+    )
+    def publish(
+        self, data: st.DataObject, right: list[bool], behind: int, thief: str | None, lie: bool
+    ) -> None:
+        """An answer to some lease, by its holder or not, of the right size or not, with a policy
+        that is old, new or does not exist, honest about its rewards or not."""
+        if not self.leases:
+            return
+        lease = data.draw(st.sampled_from(self.leases))
+        policy = PolicyId(1, max(0, self.world.announced[-1].version - behind))
+        group = self.run(
+            make_group(self.world.environment, lease, policy, manifest_of(policy), right=right)
+        )
+        changes: dict[str, Any] = {"actor": thief or lease.actor}
+        if lie:
+            liars = [_with(rollout, claimed_reward=1.0) for rollout in group.rollouts]
+            changes["rollouts"] = tuple(liars)
+        group = _with(group, **changes)
+        subject = names.rollouts_subject(group.run, lease.shard, group.policy, group.actor)
+        self.send(subject, encode(group))
+
+    @rule(noise=st.binary(max_size=64), actor=st.sampled_from(ACTORS))
+    def publish_noise(self, noise: bytes, actor: str) -> None:
+        version = self.world.announced[-1]
+        self.send(names.rollouts_subject("test", "s0", version, actor), noise)
+
+    @rule(data=st.data(), seconds=st.sampled_from([0.0, 200.0]))
+    def publish_again(self, data: st.DataObject, seconds: float) -> None:
+        """A resend, inside or beyond the duplicate window."""
+        if self.published:
+            self.now += seconds
+            self.send(*data.draw(st.sampled_from(self.published)))
+
+    def send(self, subject: str, message: bytes) -> None:
+        self.published.append((subject, message))
+        self.run(MemoryBroker(self.world.server).publish(subject, message))
+
+    # The promises
+
+    @invariant()
+    def promises_hold(self) -> None:
+        if not hasattr(self, "coordinator"):
+            return
+        report: AuditReport = self.run(audit_run(self.world.broker, "test", store=self.world.store))
+        assert report.holds, report
+
+    @invariant()
+    def an_accepted_group_is_in_at_most_one_batch(self) -> None:
+        if not hasattr(self, "coordinator"):
+            return
+        batches = self.run(_batches(self.world))
+        used = [row.lease_id for batch in batches for row in batch.rows]
+        assert len(used) == len(set(used))
+        limit = self.world.settings.leases.max_staleness
+        for batch in batches:
+            assert all(batch.step - 1 - row.policy.version <= limit for row in batch.rows)
+
+
+def _with(struct: Any, **changes: Any) -> Any:
+    return msgspec.structs.replace(struct, **changes)
+
+
+def _essence(coordinator: DrivenCoordinator) -> Any:
+    """The whole state save the fence, which the start itself moves."""
+    return msgspec.structs.replace(coordinator.log.state, last_sequence=0)
+
+
+async def _batches(world: World) -> list[Batch]:
+    found = []
+    async for record in world.broker.read(names.log_stream("test")):
+        if record.subject.startswith("batches."):
+            found.append(decode(record.data, Batch))
+    return found
+
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(
+    max_examples=60,
+    stateful_step_count=60,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
