@@ -95,6 +95,15 @@ class NatsBroker:
             )
         return state
 
+    async def streams(self) -> list[str]:
+        names: set[str] = set()
+        while True:
+            request = api.NamesRequest(offset=len(names))
+            page = await self._api("STREAM.NAMES", request, api.StreamNames)
+            names.update(page.streams or ())
+            if not page.streams or len(names) >= page.total:
+                return sorted(names)
+
     async def publish(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> Stored:
         headers = {"Nats-Msg-Id": sha256_hex(data)}
         return await self._store(subject, data, headers, timeout_s)

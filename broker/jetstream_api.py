@@ -83,9 +83,7 @@ class NextRequest(Struct, kw_only=True, omit_defaults=True):
 
     batch: int
     max_bytes: int = 0
-    expires: int = 0
-    no_wait: bool = False
-    idle_heartbeat: int = 0
+    expires: int
 
 
 class GetRequest(Struct, kw_only=True, omit_defaults=True):
@@ -126,6 +124,18 @@ class StreamCounts(Struct):
 class StreamInfo(Struct):
     config: StreamConfig
     state: StreamCounts
+
+
+class NamesRequest(Struct):
+    """Asks for the names of streams, a page at a time."""
+
+    offset: int
+
+
+class StreamNames(Struct):
+    total: int
+    streams: tuple[str, ...] | None = None
+    """None on an empty page."""
 
 
 class ConsumerInfo(Struct):

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from broker.catalogue import Catalogue, read_catalogue
 from broker.interface import Broker, Record
+from broker.listing import last_policy
 from broker.logbook import Unreadable, log_item, policy_item
 from schemas import names
 from schemas.batch import Batch
@@ -90,7 +91,7 @@ async def peek(
         records = [await _the_record(broker, chosen, sequence)]
     else:
         records = [r for name in chosen for r in await _last_records(broker, name, last)]
-    context = await _read_context(broker, run)
+    context = await _read_context(broker, catalogue, run)
     return [look(record, context) for record in records]
 
 
@@ -195,12 +196,9 @@ async def _the_record(broker: Broker, streams: tuple[str, ...], sequence: int) -
     raise UserError(f"message {sequence} of {streams[0]} {where}; `broker why` tells its life")
 
 
-async def _read_context(broker: Broker, run: str) -> Context:
-    announced, vocabulary_size = None, _ANY_VOCABULARY
-    newest = await broker.last(names.policies_stream(run), names.policy_subject(run))
-    if newest is not None:
-        content = policy_item(run, newest).content
-        announced = content.policy if isinstance(content, PolicyAnnouncement) else None
+async def _read_context(broker: Broker, catalogue: Catalogue, run: str) -> Context:
+    vocabulary_size = _ANY_VOCABULARY
+    announced = await last_policy(broker, catalogue, run)
     opening = await broker.get(names.log_stream(run), 1)
     if opening is not None:
         content = log_item(run, opening).content

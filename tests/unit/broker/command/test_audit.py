@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -9,6 +9,7 @@ from broker.audit import AuditReport, Check, audit, audit_run
 from broker.interface import StreamKind, StreamSpec
 from broker.logbook import Unreadable
 from broker.memory import MemoryBroker
+from schemas.batch import Row
 from schemas.errors import UserError
 from schemas.ledger import (
     GroupAccepted,
@@ -17,11 +18,13 @@ from schemas.ledger import (
     LeaseAbandoned,
     LeaseExpired,
     LedgerEntry,
+    LedgerEvent,
 )
 from schemas.names import segment_key
 from schemas.policy import PolicyId
 from schemas.verdict import Outcome
 from schemas.wire import encode
+from tests.support import hand_built
 
 
 def changed(log: list, change: Callable) -> list:
@@ -42,7 +45,7 @@ def without(kind: type, **fields) -> Callable:
         hit = isinstance(event, kind) and all(getattr(event, k) == v for k, v in fields.items())
         return None if hit else event
 
-    return lambda log, samples: changed(log, change)
+    return lambda log: changed(log, change)
 
 
 def other(kind: type, which: dict, **fields) -> Callable:
@@ -52,19 +55,19 @@ def other(kind: type, which: dict, **fields) -> Callable:
         hit = isinstance(event, kind) and all(getattr(event, k) == v for k, v in which.items())
         return replace(event, **fields) if hit else event
 
-    return lambda log, samples: changed(log, change)
+    return lambda log: changed(log, change)
 
 
-def more(make: Callable) -> Callable:
+def more(event: LedgerEvent) -> Callable:
     """Appends an entry with one more event."""
-    return lambda log, samples: [
+    return lambda log: [
         *log,
-        samples.entry(make(samples), instance="coordinator-2"),
+        hand_built.entry(event, instance="coordinator-2"),
     ]
 
 
 def other_batch(step: int, **fields) -> Callable:
-    return lambda log, samples: [
+    return lambda log: [
         replace(content, **fields) if getattr(content, "step", None) == step else content
         for content in log
     ]
@@ -73,7 +76,7 @@ def other_batch(step: int, **fields) -> Callable:
 def other_row(**fields) -> Callable:
     """Changes the first row of batch 2, the last one, so that the chain stays whole."""
 
-    def change(log, samples):
+    def change(log):
         batch = log[8]
         rows = (replace(batch.rows[0], **fields), *batch.rows[1:])
         return [*log[:8], replace(batch, rows=rows), *log[9:]]
@@ -81,27 +84,27 @@ def other_row(**fields) -> Callable:
     return change
 
 
-def third_batch(make: Callable) -> Callable:
-    """Cuts batch 3 from the rows that `make` gives."""
+def third_batch(rows: tuple[Row, ...]) -> Callable:
+    """Cuts batch 3 from these rows."""
 
-    def change(log, samples):
-        sha256 = samples.items(log)[8].sha256
-        batch = replace(log[8], step=3, rows=make(samples), previous_sha256=sha256)
+    def change(log):
+        sha256 = hand_built.items(log)[8].sha256
+        batch = replace(log[8], step=3, rows=rows, previous_sha256=sha256)
         return [*log, batch]
 
     return change
 
 
-def run_audit(samples, log: list, **options) -> AuditReport:
-    return audit("demo", samples.states(log), samples.items(log), **options)
+def run_audit(log: list, **options) -> AuditReport:
+    return audit("demo", hand_built.states(log), hand_built.items(log), **options)
 
 
 def said(report: AuditReport, check: Check) -> str:
     return "\n".join(found.detail for found in report.violations if found.check is check)
 
 
-def test_a_good_log_holds(samples) -> None:
-    report = run_audit(samples, samples.contents())
+def test_a_good_log_holds() -> None:
+    report = run_audit(hand_built.contents())
     assert report.violations == ()
     assert report.holds
     assert [str(equation) for equation in report.equations] == [
@@ -117,19 +120,17 @@ def test_a_good_log_holds(samples) -> None:
 
 CORRUPTIONS = {
     "a lease is not issued": (
-        lambda log, samples: changed(
-            log, lambda event: None if event == samples.issued(6) else event
-        ),
+        lambda log: changed(log, lambda event: None if event == hand_built.issued(6) else event),
         Check.LEASES,
         "lease 6 is abandoned and was never issued",
     ),
     "a lease ends twice": (
-        more(lambda samples: LeaseExpired(lease_id=0)),
+        more(LeaseExpired(lease_id=0)),
         Check.LEASES,
         "lease 0 ended 2 times: fulfilled, expired",
     ),
     "a lease is answered twice": (
-        more(lambda samples: replace(samples.accepted(12, 0, 2), sequence=13)),
+        more(replace(hand_built.accepted(12, 0, 2), sequence=13)),
         Check.LEASES,
         "lease 0 ended 2 times: fulfilled, fulfilled",
     ),
@@ -144,7 +145,7 @@ CORRUPTIONS = {
         "lease 10 asks for 2 rollouts, 1 were accepted",
     ),
     "a lease is issued twice": (
-        more(lambda samples: replace(samples.issued(3), request_id="another")),
+        more(replace(hand_built.issued(3), request_id="another")),
         Check.LOG,
         "entry 12 of LOG contradicts an earlier one on the issue of lease 3",
     ),
@@ -154,11 +155,7 @@ CORRUPTIONS = {
         "ROLLOUTS_demo_s0: gone without a verdict: sequence 7",
     ),
     "a message is judged twice": (
-        more(
-            lambda samples: replace(
-                samples.contents()[2].events[2], outcome=Outcome.LATE, closes_lease=False
-            )
-        ),
+        more(replace(hand_built.contents()[2].events[2], outcome=Outcome.LATE, closes_lease=False)),
         Check.LOG,
         "contradicts an earlier one on the verdict on ROLLOUTS_demo_s0 3",
     ),
@@ -168,12 +165,12 @@ CORRUPTIONS = {
         "verdicts on ROLLOUTS_demo_s1, which is no stream of the run",
     ),
     "a group is in two batches": (
-        third_batch(lambda samples: (samples.row(samples.accepted(10, 8, 1)),)),
+        third_batch((hand_built.row(hand_built.accepted(10, 8, 1)),)),
         Check.ONCE,
         "the group of lease 8 has 2 rows, in steps 2, 3",
     ),
     "a group is twice in one batch": (
-        third_batch(lambda samples: (samples.row(samples.accepted(12, 10, 2)),) * 2),
+        third_batch((hand_built.row(hand_built.accepted(12, 10, 2)),) * 2),
         Check.ONCE,
         "the group of lease 10 has 2 rows, in steps 3, 3",
     ),
@@ -183,27 +180,27 @@ CORRUPTIONS = {
         "in a batch but never accepted: lease 7",
     ),
     "a group is dropped twice": (
-        more(lambda samples: GroupsDropped(step=4, lease_ids=(4,))),
+        more(GroupsDropped(step=4, lease_ids=(4,))),
         Check.GROUPS,
         "dropped twice: lease 4",
     ),
     "a group is dropped that was never accepted": (
-        more(lambda samples: GroupsDropped(step=4, lease_ids=(9,))),
+        more(GroupsDropped(step=4, lease_ids=(9,))),
         Check.GROUPS,
         "dropped but never accepted: lease 9",
     ),
     "a dropped group is trained on": (
-        third_batch(lambda samples: (samples.row(samples.accepted(5, 4, 0)),)),
+        third_batch((hand_built.row(hand_built.accepted(5, 4, 0)),)),
         Check.GROUPS,
         "in a batch and dropped as stale: lease 4",
     ),
     "a group without signal is trained on": (
-        third_batch(lambda samples: (samples.row(samples.accepted(4, 3, 0, (1.0, 1.0))),)),
+        third_batch((hand_built.row(hand_built.accepted(4, 3, 0, (1.0, 1.0))),)),
         Check.GROUPS,
         "in a batch though without signal: lease 3",
     ),
     "a stale group is trained on": (
-        third_batch(lambda samples: (samples.row(samples.accepted(5, 4, 0)),)),
+        third_batch((hand_built.row(hand_built.accepted(5, 4, 0)),)),
         Check.FRESH,
         "the group of lease 4 is in the batch of step 3 with version 0: staleness 2",
     ),
@@ -213,12 +210,12 @@ CORRUPTIONS = {
         "step 2 with version 2: staleness -1",
     ),
     "a fresh group is dropped": (
-        more(lambda samples: GroupsDropped(step=3, lease_ids=(10,))),
+        more(GroupsDropped(step=3, lease_ids=(10,))),
         Check.FRESH,
         "the group of lease 10 was dropped as stale at step 3 with version 2: staleness 0",
     ),
     "a batch is missing": (
-        lambda log, samples: log[:3] + log[4:],
+        lambda log: log[:3] + log[4:],
         Check.CHAIN,
         "step 2 follows step 0",
     ),
@@ -258,14 +255,14 @@ CORRUPTIONS = {
         "step 2, lease 7: not as accepted: actor",
     ),
     "a row is cut before it is accepted": (
-        lambda log, samples: [*log[:7], log[8], log[7], *log[9:]],
+        lambda log: [*log[:7], log[8], log[7], *log[9:]],
         Check.ROWS,
         "step 2, lease 7: not as accepted: accepted only later",
     ),
     "a replaced coordinator writes": (
-        lambda log, samples: [
+        lambda log: [
             *log,
-            samples.entry(LeaseAbandoned(lease_id=9), instance="coordinator-1"),
+            hand_built.entry(LeaseAbandoned(lease_id=9), instance="coordinator-1"),
         ],
         Check.LOG,
         "entry 12 of LOG is by coordinator-1, after coordinator-2 had taken over",
@@ -276,7 +273,7 @@ CORRUPTIONS = {
         "entry 9 of LOG is by coordinator-1, after coordinator-2 had taken over",
     ),
     "nothing opens the run": (
-        lambda log, samples: log[1:],
+        lambda log: log[1:],
         Check.LOG,
         "no entry of LOG opens the run",
     ),
@@ -284,104 +281,103 @@ CORRUPTIONS = {
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_corrupted_log_is_named(samples, name: str) -> None:
+def test_a_corrupted_log_is_named(name: str) -> None:
     corrupt, check, detail = CORRUPTIONS[name]
-    report = run_audit(samples, corrupt(samples.contents(), samples))
+    report = run_audit(corrupt(hand_built.contents()))
     assert not report.holds
     assert detail in said(report, check)
 
 
-def test_an_unreadable_entry_is_named(samples) -> None:
-    log = samples.items(samples.contents())
+def test_an_unreadable_entry_is_named() -> None:
+    log = hand_built.items(hand_built.contents())
     log[4] = replace(log[4], content=Unreadable(detail="not ours"))
-    report = audit("demo", samples.states(samples.contents()), log)
+    report = audit("demo", hand_built.states(hand_built.contents()), log)
     assert "entry 5 of LOG cannot be read: not ours" in said(report, Check.LOG)
 
 
-def test_a_gap_in_the_log_is_named(samples) -> None:
-    log = samples.items(samples.contents())
-    report = audit("demo", samples.states(samples.contents()), log[:5] + log[6:])
+def test_a_gap_in_the_log_is_named() -> None:
+    log = hand_built.items(hand_built.contents())
+    report = audit("demo", hand_built.states(hand_built.contents()), log[:5] + log[6:])
     assert "LOG goes from sequence 5 to 7" in said(report, Check.LOG)
 
 
-def test_a_shorter_log_than_its_stream_is_named(samples) -> None:
-    log = samples.items(samples.contents())
-    report = audit("demo", samples.states(samples.contents()), log[:-1])
+def test_a_shorter_log_than_its_stream_is_named() -> None:
+    log = hand_built.items(hand_built.contents())
+    report = audit("demo", hand_built.states(hand_built.contents()), log[:-1])
     assert "LOG ended at 11, and can be read to 10" in said(report, Check.LOG)
 
 
-def test_a_missing_stream_is_named(samples) -> None:
-    log = samples.contents()
-    report = audit("demo", samples.states(log)[1:], samples.items(log))
+def test_a_missing_stream_is_named() -> None:
+    log = hand_built.contents()
+    report = audit("demo", hand_built.states(log)[1:], hand_built.items(log))
     assert "there is no stream ROLLOUTS_demo_s0" in said(report, Check.LOG)
 
 
-def test_another_runs_log_is_named(samples) -> None:
-    log = samples.contents()
-    report = audit("other", samples.states(log), samples.items(log))
+def test_another_runs_log_is_named() -> None:
+    log = hand_built.contents()
+    report = audit("other", hand_built.states(log), hand_built.items(log))
     assert "LOG opens the run demo, not other" in said(report, Check.LOG)
 
 
-def test_a_message_that_a_get_does_not_find_is_named(samples) -> None:
+def test_a_message_that_a_get_does_not_find_is_named() -> None:
     gone = {"ROLLOUTS_demo_s0": frozenset({13})}
-    report = run_audit(samples, samples.contents(), gone=gone)
+    report = run_audit(hand_built.contents(), gone=gone)
     assert said(report, Check.MESSAGES).splitlines() == [
         "ROLLOUTS_demo_s0: 13 last sequence != 12 judged + 0 unjudged",
         "ROLLOUTS_demo_s0: gone without a verdict: sequence 13",
     ]
 
 
-def test_more_unjudged_than_the_stream_holds_are_named(samples) -> None:
-    log = samples.contents()
-    queue, kept = samples.states(log)
-    report = audit("demo", [replace(queue, last_sequence=15), kept], samples.items(log))
+def test_more_unjudged_than_the_stream_holds_are_named() -> None:
+    log = hand_built.contents()
+    queue, kept = hand_built.states(log)
+    report = audit("demo", [replace(queue, last_sequence=15), kept], hand_built.items(log))
     assert "3 messages have no verdict, 1 are in the stream" in said(report, Check.MESSAGES)
 
 
-def test_verdicts_on_later_messages_are_counted_apart(samples) -> None:
-    log = samples.contents()
-    queue, kept = samples.states(log)
+def test_verdicts_on_later_messages_are_counted_apart() -> None:
+    log = hand_built.contents()
+    queue, kept = hand_built.states(log)
     earlier = replace(queue, first_sequence=9, last_sequence=10, num_messages=2)
-    report = audit("demo", [earlier, kept], samples.items(log))
+    report = audit("demo", [earlier, kept], hand_built.items(log))
     assert report.holds
     assert report.num_stored_since == 2
 
 
-def test_a_sequence_given_again_after_a_power_loss_holds(samples) -> None:
-    log = samples.contents()
+def test_a_sequence_given_again_after_a_power_loss_holds() -> None:
+    log = hand_built.contents()
     again = replace(log[5].events[2], sha256="9" * 64)
-    report = run_audit(samples, [*log, samples.entry(again, instance="coordinator-2")])
+    report = run_audit([*log, hand_built.entry(again, instance="coordinator-2")])
     assert report.holds
     assert report.num_reused_sequences == 1
     assert "+ 2 rejected(envelope) " in str(report.equations[2])
     assert str(report.equations[2]).endswith("- 1 sequences given again")
 
 
-def test_an_event_said_twice_counts_once(samples) -> None:
-    log = samples.contents()
-    report = run_audit(samples, [*log, replace(log[7], instance="coordinator-2")])
+def test_an_event_said_twice_counts_once() -> None:
+    log = hand_built.contents()
+    report = run_audit([*log, replace(log[7], instance="coordinator-2")])
     assert report.holds
-    assert report.equations == run_audit(samples, log).equations
+    assert report.equations == run_audit(log).equations
 
 
 @pytest.mark.parametrize("index", range(27))
-def test_no_event_can_be_left_out_unseen(samples, index: int) -> None:
-    log = samples.contents()
+def test_no_event_can_be_left_out_unseen(index: int) -> None:
+    log = hand_built.contents()
     events = [event for content in log[1:] for event in getattr(content, "events", ())]
     victim = events[index]
-    report = run_audit(samples, changed(log, lambda event: None if event == victim else event))
+    report = run_audit(changed(log, lambda event: None if event == victim else event))
     # Without these a lease is open, or a group waits: another log, and a sound one.
     sound = isinstance(victim, LeaseExpired | LeaseAbandoned | GroupsDropped)
     assert report.holds == sound, victim
 
 
 @given(length=st.integers(1, 11), again=st.sets(st.integers(1, 11)))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_beginning_of_a_sound_log_is_sound(samples, length: int, again: set[int]) -> None:
-    log = samples.contents()[:length]
-    queue, kept = samples.states(log)
+def test_every_beginning_of_a_sound_log_is_sound(length: int, again: set[int]) -> None:
+    log = hand_built.contents()[:length]
+    queue, kept = hand_built.states(log)
     queue = replace(queue, first_sequence=1, num_messages=13)
-    report = audit("demo", [queue, kept], samples.items(log))
+    report = audit("demo", [queue, kept], hand_built.items(log))
     assert report.holds, report.violations
     # Folding an entry twice is folding it once.
     writer = log[-1].instance
@@ -390,7 +386,7 @@ def test_every_beginning_of_a_sound_log_is_sound(samples, length: int, again: se
         for position, content in enumerate(log, 1)
         if position in again and position not in (1, 7) and isinstance(content, LedgerEntry)
     ]
-    assert audit("demo", [queue, kept], samples.items(log + repeated)) == report
+    assert audit("demo", [queue, kept], hand_built.items(log + repeated)) == report
 
 
 async def test_audit_of_a_run(broker, store) -> None:
@@ -411,13 +407,13 @@ async def test_what_is_missing_in_a_queue_is_found(broker) -> None:
     assert "gone without a verdict: sequence 13" in said(report, Check.MESSAGES)
 
 
-async def test_what_is_judged_during_the_audit_is_no_loss(broker, samples) -> None:
+async def test_what_is_judged_during_the_audit_is_no_loss(broker) -> None:
     """The coordinator judges and acks message 13 between the states and the direct gets."""
 
     class Coordinator(MemoryBroker):
         async def get(self, stream, sequence):
-            verdict = samples.entry(
-                replace(samples.contents()[7].events[3], sequence=sequence),
+            verdict = hand_built.entry(
+                replace(hand_built.contents()[7].events[3], sequence=sequence),
                 instance="coordinator-2",
             )
             await broker.append("LOG_demo", "ledger.demo", encode(verdict), expected_last=11)
@@ -432,8 +428,8 @@ async def test_what_is_judged_during_the_audit_is_no_loss(broker, samples) -> No
     assert str(report.equations[1]) == "13 last sequence = 13 judged + 0 unjudged"
 
 
-async def test_changed_and_missing_bytes_in_the_archive_are_named(broker, store, samples) -> None:
-    first, second = samples.contents()[3].rows
+async def test_changed_and_missing_bytes_in_the_archive_are_named(broker, store) -> None:
+    first, second = hand_built.contents()[3].rows
     data = await store.get(segment_key("demo", first.segment))
     await store.put(segment_key("demo", first.segment), data[:-1] + b"x")
     await store.delete(segment_key("demo", second.segment))

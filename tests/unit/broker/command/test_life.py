@@ -7,6 +7,7 @@ from broker.life import life_in_run, life_of
 from broker.moments import What
 from schemas.errors import UserError
 from schemas.wire import sha256_hex
+from tests.support import hand_built
 
 
 @pytest.mark.parametrize(
@@ -30,9 +31,9 @@ async def test_every_way_of_a_lease(broker, lease_id: int, whats: str, last: str
     assert last in life.moments[-1].text
 
 
-async def test_the_story_in_words(broker, samples) -> None:
+async def test_the_story_in_words(broker) -> None:
     life = await life_in_run(broker, "demo", "lease-7")
-    digest, length = sha256_hex(samples.messages[8][1]), len(samples.messages[8][1])
+    digest, length = sha256_hex(hand_built.MESSAGES[8][1]), len(hand_built.MESSAGES[8][1])
     assert [moment.text for moment in life.moments] == [
         "lease 7: ALICE is asked for 2 rollouts of reverse task 1007 with seed 7, made with "
         "policy 0-0 or newer, until 2027-01-15 08:01:00.000Z",
@@ -43,12 +44,16 @@ async def test_the_story_in_words(broker, samples) -> None:
         f"step 2 made policy 1-2, manifest {'c' * 64}",
     ]
     times = [moment.time for moment in life.moments]
-    assert times == [samples.start + 4, None, *[samples.start + second for second in (7, 7, 8, 15)]]
+    assert times == [
+        hand_built.START + 4,
+        None,
+        *[hand_built.START + second for second in (7, 7, 8, 15)],
+    ]
 
 
-async def test_the_same_group_by_sequence_and_by_digest(broker, samples) -> None:
+async def test_the_same_group_by_sequence_and_by_digest(broker) -> None:
     by_lease = await life_in_run(broker, "demo", "7")
-    for text in ("s0:9", sha256_hex(samples.messages[8][1])[:12]):
+    for text in ("s0:9", sha256_hex(hand_built.MESSAGES[8][1])[:12]):
         found = await life_in_run(broker, "demo", text)
         assert (found.lease_id, found.moments) == (7, by_lease.moments)
 
@@ -60,15 +65,15 @@ async def test_a_message_that_does_not_decode_has_a_life_of_its_own(broker) -> N
     assert life.moments[1].text == "rejected(envelope): broken \x1b[31m"
 
 
-async def test_a_message_without_a_verdict_is_in_the_queue(broker, samples) -> None:
+async def test_a_message_without_a_verdict_is_in_the_queue(broker) -> None:
     life = await life_in_run(broker, "demo", "s0:13")
     assert [moment.what for moment in life.moments] == [What.PUBLISHED, What.NOW]
     assert "rollouts.demo.s0.1-2.BOB" in life.moments[0].text
     assert life.moments[0].time is not None
 
 
-async def test_a_batch_that_is_not_trained_yet_says_so(samples) -> None:
-    life = life_of("demo", "7", samples.items(samples.contents()), [])
+async def test_a_batch_that_is_not_trained_yet_says_so() -> None:
+    life = life_of("demo", "7", hand_built.items(hand_built.contents()), [])
     assert life.moments[-1].text == "step 2 is not trained yet"
 
 

@@ -7,6 +7,7 @@ from broker.peek import Context, Sight, look, peek
 from schemas.errors import UserError
 from schemas.policy import PolicyId
 from schemas.wire import sha256_hex
+from tests.support import hand_built
 
 QUEUE = "ROLLOUTS_demo_s0"
 CONTEXT = Context(run="demo", announced=PolicyId(1, 5), vocabulary_size=64)
@@ -17,9 +18,9 @@ def sight(data: bytes, subject: str = "rollouts.demo.s0.1-2.BOB", stream: str = 
     return look(record, CONTEXT)
 
 
-async def test_a_group_is_decoded_with_its_meaning(broker, samples) -> None:
+async def test_a_group_is_decoded_with_its_meaning(broker) -> None:
     (seen,) = await peek(broker, "demo")
-    data = samples.messages[12][1]
+    data = hand_built.MESSAGES[12][1]
     assert (seen.stream, seen.sequence, seen.subject) == (QUEUE, 13, "rollouts.demo.s0.1-2.BOB")
     assert (seen.num_bytes, seen.sha256) == (len(data), sha256_hex(data))
     assert seen.group is not None
@@ -79,8 +80,8 @@ async def test_what_is_not_there_is_one_sentence(broker, options: dict, sentence
         await peek(broker, "demo", **options)
 
 
-def test_staleness_is_counted_from_the_last_announced_policy(samples) -> None:
-    seen = sight(samples.group(9, 2))
+def test_staleness_is_counted_from_the_last_announced_policy() -> None:
+    seen = sight(hand_built.group(9, 2))
     assert seen.group is not None
     assert seen.group.staleness == 3
 
@@ -102,8 +103,8 @@ def test_what_does_not_decode_is_shown_as_refused(data, subject, reason) -> None
     assert bytes.fromhex(seen.refused.preview) == data[:32]
 
 
-def test_tokens_outside_the_vocabulary_are_refused(samples) -> None:
-    seen = sight(samples.group(100, 2))
+def test_tokens_outside_the_vocabulary_are_refused() -> None:
+    seen = sight(hand_built.group(100, 2))
     assert seen.refused is not None
     assert seen.refused.reason == "tokens"
 

@@ -1,0 +1,65 @@
+"""Do the two servers answer?"""
+
+import asyncio
+
+from msgspec import Struct
+
+from broker.jetstream import NatsBroker
+from broker.s3 import S3Store
+from schemas.errors import BrokerError, ServerMissing, StoreError
+from schemas.settings import Connection
+
+_CONNECT_TIMEOUT_S = 3.0
+_ANY_KEY = "is-anybody-there"
+
+
+class ServerHealth(Struct, frozen=True, kw_only=True):
+    """One server."""
+
+    server: str
+    url: str
+    answers: bool
+    detail: str = ""
+    """Why it does not."""
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """What `broker status --json` prints."""
+
+    healthy: bool
+    servers: tuple[ServerHealth, ...]
+
+
+async def check_health(connection: Connection) -> Health:
+    """Ask both servers something that changes nothing.
+
+    Raises:
+        UserError: the credentials file of the object storage cannot be used.
+    """
+    servers = await asyncio.gather(_check_nats(connection), _check_s3(connection))
+    return Health(healthy=all(server.answers for server in servers), servers=tuple(servers))
+
+
+async def _check_nats(connection: Connection) -> ServerHealth:
+    url, detail = connection.nats, ""
+    try:
+        broker = await NatsBroker.connect(url, name="status", connect_timeout_s=_CONNECT_TIMEOUT_S)
+        try:
+            await broker.streams()
+        finally:
+            await broker.close()
+    except (BrokerError, ServerMissing) as error:
+        detail = str(error)
+    return ServerHealth(server="NATS JetStream", url=url, answers=not detail, detail=detail)
+
+
+async def _check_s3(connection: Connection) -> ServerHealth:
+    store, detail = S3Store.open(connection), ""
+    try:
+        await store.head(_ANY_KEY)
+    except StoreError as error:
+        detail = str(error)
+    finally:
+        await store.close()
+    url = connection.s3 or "AWS"
+    return ServerHealth(server="object storage", url=url, answers=not detail, detail=detail)

@@ -1,0 +1,140 @@
+"""What is on a server: every run and every stream, with numbers that mean something."""
+
+from collections import Counter
+
+from msgspec import Struct
+
+from broker.catalogue import Catalogue, read_catalogue
+from broker.interface import Broker
+from broker.logbook import policy_item, read_log
+from broker.tally import Tally, verdict_name
+from schemas import names
+from schemas.policy import PolicyAnnouncement, PolicyId
+
+
+class StreamView(Struct, frozen=True, kw_only=True):
+    """One stream."""
+
+    name: str
+    run: str | None
+    """None when it belongs to no run."""
+    meaning: str
+    num_messages: int
+    num_bytes: int
+    max_bytes: int
+    """-1: unbounded."""
+    first_sequence: int
+    last_sequence: int
+    num_pending: int
+    """Of a queue: not delivered yet."""
+    num_in_hand: int
+    """Of a queue: delivered to the coordinator, without a verdict yet."""
+    num_redelivered: int
+    last_time: float | None
+    """Unix seconds, when its last message was stored; None when that one is gone."""
+
+
+class VerdictCount(Struct, frozen=True, kw_only=True):
+    verdict: str
+    """`accepted`, `late`, ...; a rejection with its reason."""
+    count: int
+
+
+class RunView(Struct, frozen=True, kw_only=True):
+    """How far a run is."""
+
+    run: str
+    policy: PolicyId | None
+    """The last one announced."""
+    step: int
+    """Of the last batch that was cut; 0 before the first."""
+    num_steps: int
+    """Of the whole run; 0 before it is opened."""
+    num_open_leases: int
+    num_waiting: int
+    """Accepted groups with signal that no batch has taken."""
+    verdicts: tuple[VerdictCount, ...]
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """What `broker ls --json` prints."""
+
+    runs: tuple[RunView, ...]
+    streams: tuple[StreamView, ...]
+
+
+async def list_server(broker: Broker, run: str = "") -> Listing:
+    """All runs and streams, or those of one run.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    catalogue = await read_catalogue(broker)
+    if run:
+        catalogue.require(run)
+    runs = (run,) if run else catalogue.runs
+    streams = catalogue.own(run) if run else catalogue.streams
+    return Listing(
+        runs=tuple([await view_run(broker, catalogue, name) for name in runs]),
+        streams=tuple([await view_stream(broker, catalogue, name) for name in streams]),
+    )
+
+
+async def view_run(broker: Broker, catalogue: Catalogue, run: str) -> RunView:
+    """Count a run's log."""
+    log = Tally()
+    async for item in read_log(broker, run):
+        log.add(item)
+    verdicts = Counter(verdict_name(event) for events in log.judged.values() for event in events)
+    return RunView(
+        run=run,
+        policy=await last_policy(broker, catalogue, run),
+        step=log.cuts[-1].batch.step if log.cuts else 0,
+        num_steps=log.opened.settings.trainer.num_steps if log.opened else 0,
+        num_open_leases=len(log.open_leases),
+        num_waiting=len(log.waiting),
+        verdicts=tuple(
+            VerdictCount(verdict=verdict, count=count) for verdict, count in verdicts.most_common()
+        ),
+    )
+
+
+async def last_policy(broker: Broker, catalogue: Catalogue, run: str) -> PolicyId | None:
+    """The last policy announced; None before the first."""
+    stream = names.policies_stream(run)
+    if stream not in catalogue.streams:
+        return None
+    record = await broker.last(stream, names.policy_subject(run))
+    content = policy_item(run, record).content if record else None
+    return content.policy if isinstance(content, PolicyAnnouncement) else None
+
+
+async def view_stream(broker: Broker, catalogue: Catalogue, name: str) -> StreamView:
+    """Ask for a stream's counts."""
+    state = await broker.state(name)
+    last = await broker.get(name, state.last_sequence) if state.num_messages else None
+    run = next((run for run in catalogue.runs if name in catalogue.own(run)), None)
+    return StreamView(
+        name=name,
+        run=run,
+        meaning=_meaning(name, run, catalogue),
+        num_messages=state.num_messages,
+        num_bytes=state.num_bytes,
+        max_bytes=state.max_bytes,
+        first_sequence=state.first_sequence,
+        last_sequence=state.last_sequence,
+        num_pending=state.num_pending,
+        num_in_hand=state.num_ack_pending,
+        num_redelivered=state.num_redelivered,
+        last_time=last.time if last else None,
+    )
+
+
+def _meaning(name: str, run: str | None, catalogue: Catalogue) -> str:
+    if run is None:
+        return "belongs to no run"
+    if name in catalogue.queues(run):
+        return "groups that wait for a verdict"
+    if name == names.log_stream(run):
+        return "leases, verdicts, batches"
+    return "policies, trainer events"
