@@ -1,27 +1,21 @@
-"""The streams of a run: one queue per shard, and the two logs."""
+"""The streams of a run, see the design, section 6."""
 
 from broker.interface import StreamKind, StreamSpec
 from schemas import names
 from schemas.settings import RunSettings
 
+_ACK_WAIT_S = 60.0
+"""Longer than any round of intake; what waits longer for its verdict gets `in_progress`."""
+_DUPLICATE_WINDOW_S = 600.0
+"""A resend inside it is not even stored; beyond it the coordinator tells it by its digest."""
+_SPARE_PER_SUBJECT = 4
+"""Times the leases that an actor may have open: resends and late groups of earlier leases too."""
+
 
 def run_streams(settings: RunSettings) -> tuple[StreamSpec, ...]:
-    """All streams that a run needs, as `Broker.ensure_stream` wants them."""
-    run, intake = settings.name, settings.intake
-    queues = (
-        StreamSpec(
-            name=names.rollouts_stream(run, shard),
-            subjects=(names.rollouts_filter(run, shard),),
-            kind=StreamKind.QUEUE,
-            max_bytes=intake.max_stream_bytes,
-            max_message_bytes=intake.max_message_bytes,
-            consumer=names.intake_consumer(shard),
-            # One round is in hand while the next one is pulled; what is not acked in time comes on
-            # top of both.
-            max_ack_pending=3 * intake.fetch_groups,
-        )
-        for shard in intake.shards
-    )
+    """One queue per shard, and the two logs."""
+    run = settings.name
+    queues = tuple(_queue(settings, shard) for shard in settings.intake.shards)
     log = StreamSpec(
         name=names.log_stream(run),
         subjects=(names.ledger_subject(run), names.batches_filter(run)),
@@ -33,3 +27,20 @@ def run_streams(settings: RunSettings) -> tuple[StreamSpec, ...]:
         kind=StreamKind.LOG,
     )
     return (*queues, log, policies)
+
+
+def _queue(settings: RunSettings, shard: str) -> StreamSpec:
+    intake = settings.intake
+    return StreamSpec(
+        name=names.rollouts_stream(settings.name, shard),
+        subjects=(names.rollouts_filter(settings.name, shard),),
+        kind=StreamKind.QUEUE,
+        max_bytes=intake.max_stream_bytes,
+        max_message_bytes=intake.max_message_bytes,
+        max_messages_per_subject=_SPARE_PER_SUBJECT * settings.leases.max_open_per_actor,
+        consumer=names.intake_consumer(shard),
+        # A round in judgement and the fetch after it are in hand at once.
+        max_ack_pending=4 * intake.fetch_groups,
+        ack_wait_s=_ACK_WAIT_S,
+        duplicate_window_s=_DUPLICATE_WINDOW_S,
+    )
