@@ -4,6 +4,7 @@
 <folder>/version.json           {"version": 12}
 """
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -14,12 +15,14 @@ from msgspec import Struct
 from safetensors.torch import load_file, save_file
 
 from schemas.policy import Index
+from schemas.verdict import Sha256
 
 _TENSORS, _STATE = "state.safetensors", "version.json"
 
 
 class _State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     version: Index
+    sha256: Sha256
 
 
 def write_checkpoint(folder: Path, tensors: dict[str, torch.Tensor], version: int) -> None:
@@ -28,7 +31,8 @@ def write_checkpoint(folder: Path, tensors: dict[str, torch.Tensor], version: in
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     save_file(tensors, staging / _TENSORS)
-    (staging / _STATE).write_bytes(msgspec.json.encode(_State(version=version)))
+    state = _State(version=version, sha256=_sha256(staging / _TENSORS))
+    (staging / _STATE).write_bytes(msgspec.json.encode(state))
     for path in (staging / _TENSORS, staging / _STATE, staging):
         _flush(path)
     if folder.exists():
@@ -37,10 +41,23 @@ def write_checkpoint(folder: Path, tensors: dict[str, torch.Tensor], version: in
     _flush(folder.parent)
 
 
+def is_intact(folder: Path) -> bool:
+    """False when a bit of the tensors has changed since they were written."""
+    return _read_state(folder).sha256 == _sha256(folder / _TENSORS)
+
+
 def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], int]:
     """The tensors, and the version that they make."""
-    state = msgspec.json.decode((folder / _STATE).read_bytes(), type=_State)
-    return load_file(folder / _TENSORS), state.version
+    return load_file(folder / _TENSORS), _read_state(folder).version
+
+
+def _read_state(folder: Path) -> _State:
+    return msgspec.json.decode((folder / _STATE).read_bytes(), type=_State)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flush(path: Path) -> None:

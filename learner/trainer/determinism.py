@@ -34,7 +34,7 @@ def numerics(settings: TrainerSettings, world: World) -> Numerics:
         deterministic=torch.are_deterministic_algorithms_enabled(),
         attention=attention.NAME,
         experts=model.EXPERTS,
-        torch_version=torch.__version__,
+        torch_version=str(torch.__version__),  # a subclass of str, which msgspec refuses
         transformers_version=transformers.__version__,
         cpu=torch.backends.cpu.get_cpu_capability(),
     )

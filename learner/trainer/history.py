@@ -46,9 +46,18 @@ class History(msgspec.Struct, kw_only=True):
             default=1,
         )
 
-    def announcement(self, version: int) -> PolicyAnnouncement | None:
-        """The announcement of `version` in the incarnation that owns it."""
-        return self.announced.get(PolicyId(self.owner(version), version))
+    def origin(self, incarnation: int) -> PolicyId | None:
+        """The announced policy that an incarnation's first one is equal to; None for the initial
+        one."""
+        version = self.incarnations[incarnation].resumed_from
+        earlier = (PolicyId(before, version) for before in range(incarnation - 1, 0, -1))
+        return next((policy for policy in earlier if policy in self.announced), None)
+
+    def before(self, policy: PolicyId) -> PolicyId | None:
+        """The announced policy that this one was made from; None for the initial one."""
+        if policy.version > self.incarnations[policy.incarnation].resumed_from:
+            return PolicyId(policy.incarnation, policy.version - 1)
+        return self.origin(policy.incarnation)
 
     def apply(self, event: IncarnationStarted | StepSkipped | TrainerStarted) -> None:
         """Fold one of the trainer's events other than announcements."""

@@ -1,0 +1,29 @@
+"""What lies where in a run's folder on the learner's side.
+
+Only the key cannot be made again. Everything else can be had from the logs and the bucket.
+"""
+
+from pathlib import Path
+
+from schemas.settings import LearnerSettings
+
+
+class RunFolder:
+    """`<directory>/<run>`; every rank and every start of a run must see the same one."""
+
+    def __init__(self, settings: LearnerSettings) -> None:
+        self.path = Path(settings.directory).expanduser() / settings.name
+        self.key = self.path / "run.key"
+        """Private half of the run's key."""
+        self.opening = self.path / "opening.json"
+        """What the coordinator writes as RunOpened; there once the initial policy is published."""
+        self.card = self.path / "run.json"
+        """For actors."""
+        self.settings = self.path / "settings.toml"
+        """As `learner run` resolved them, for the processes that it starts."""
+        self.initial = self.path / "initial"
+        """The policy to begin with, a Hugging Face folder."""
+        self.checkpoints = self.path / "checkpoints"
+        self.scratch = self.path / "scratch"
+        """Policies on their way out of the trainer or into it."""
+        self.logs = self.path / "logs"

@@ -1,0 +1,109 @@
+"""Batches in the order of LOG, one at a time, or word that it is time to stop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+
+from broker import retry
+from broker.interface import Broker, Record
+from schemas import names
+from schemas.errors import BrokerError
+from schemas.ledger import LedgerEntry, RunOpened
+from schemas.wire import decode, sha256_hex
+
+_MAX_ENTRY_BYTES = 64 << 20
+
+
+class BatchFeed:
+    """Follows one run's batches."""
+
+    def __init__(self, broker: Broker, run: str) -> None:
+        self._broker = broker
+        self._run = run
+        self._records: AsyncIterator[Record] | None = None
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let `next` return None from the following call on, and the one that waits."""
+        self._stopping.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    async def seek(self, version: int) -> str | None:
+        """Go to the batch behind the one that made `version`; returns that one's digest.
+
+        Raises:
+            BrokerError: the log has no batch for a version that was trained.
+        """
+        made_by = await self._batch(version) if version else None
+        self._records = self._broker.follow(
+            names.log_stream(self._run),
+            first=made_by.sequence + 1 if made_by else 1,
+            subject=names.batches_filter(self._run),
+        )
+        return sha256_hex(made_by.data) if made_by else None
+
+    async def next(self) -> bytes | None:
+        """The wire bytes of the next batch; None when it is time to stop."""
+        assert self._records is not None, "seek comes first"
+        record = await self._unless_stopping(anext(self._records))
+        return record.data if record else None
+
+    async def opening(self) -> RunOpened | None:
+        """The first event of the run, once the coordinator has written it; None when it is time to
+        stop.
+
+        Raises:
+            BrokerError: the log begins with something else.
+        """
+        stream, subject = names.log_stream(self._run), names.ledger_subject(self._run)
+        records = self._broker.follow(stream, first=1, subject=subject)
+        record = await self._unless_stopping(anext(records))
+        if record is None:
+            return None
+        return _opened(record)
+
+    async def _unless_stopping(self, record: Awaitable[Record]) -> Record | None:
+        waiting = {asyncio.ensure_future(record), asyncio.ensure_future(self._stopping.wait())}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if self.stopping:
+                return None
+            return next(task.result() for task in waiting if task.done())
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def _batch(self, step: int) -> Record:
+        stream, subject = names.log_stream(self._run), names.batch_subject(self._run, step)
+        async for attempt in retry.until_available():
+            with attempt:
+                record = await self._broker.last(stream, subject)
+                if record is None:
+                    raise BrokerError(f"{stream} has no batch {step}, which was trained on")
+                return record
+        raise AssertionError("the retry has no limit")
+
+
+async def first_event(broker: Broker, run: str) -> RunOpened | None:
+    """How the run was opened; None when its log is empty.
+
+    Raises:
+        BrokerError: the log begins with something else.
+    """
+    record = await broker.get(names.log_stream(run), 1)
+    return _opened(record) if record else None
+
+
+def _opened(record: Record) -> RunOpened:
+    entry = decode(
+        record.data,
+        LedgerEntry,
+        max_wire_bytes=_MAX_ENTRY_BYTES,
+        max_decoded_bytes=_MAX_ENTRY_BYTES,
+    )
+    opened = entry.events[0]
+    if not isinstance(opened, RunOpened):
+        raise BrokerError(f"{record.stream} does not begin with RunOpened")
+    return opened

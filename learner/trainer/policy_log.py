@@ -1,0 +1,99 @@
+"""The trainer's pen: every write to POLICIES goes through here, fenced by its last sequence.
+
+A write happens, is folded into the history, and only then returns.
+"""
+
+import os
+import socket
+
+import structlog
+
+from broker import retry
+from broker.interface import Broker
+from learner.trainer.history import History
+from schemas.errors import Fenced
+from schemas.names import policies_stream, policy_subject, trainer_subject
+from schemas.policy import PolicyAnnouncement
+from schemas.trainer_events import (
+    IncarnationStarted,
+    StepSkipped,
+    TrainerEntry,
+    TrainerStarted,
+)
+from schemas.wire import encode
+
+logger = structlog.get_logger()
+
+
+class PolicyLog:
+    """Holds the history and the right to add to it."""
+
+    def __init__(self, broker: Broker, run: str, instance: str) -> None:
+        self._broker = broker
+        self._run = run
+        self._stream = policies_stream(run)
+        self.instance = instance
+        self.history = History()
+
+    async def take_over(self) -> None:
+        """Fold the log, and write TrainerStarted.
+
+        A conflict here means that the trainer before this one wrote its last word in the meantime:
+        that is folded too, and the write is repeated.
+        """
+        started = TrainerStarted(instance=self.instance, host=socket.gethostname(), pid=os.getpid())
+        while True:
+            await self._fold()
+            try:
+                await self.write(started)
+            except Fenced as conflict:
+                logger.info("log-moved-at-start", found=conflict.found)
+            else:
+                return
+
+    async def write(self, event: TrainerStarted | IncarnationStarted | StepSkipped) -> None:
+        """Write one event.
+
+        Raises:
+            Fenced: another trainer has taken over.
+        """
+        await self._append(trainer_subject(self._run), encode(TrainerEntry(event=event)))
+        self.history.apply(event)
+
+    async def announce(self, announcement: PolicyAnnouncement) -> None:
+        """Write one announcement.
+
+        Raises:
+            Fenced: another trainer has taken over.
+        """
+        await self._append(policy_subject(self._run), encode(announcement))
+        self.history.announce(announcement)
+
+    async def check_held(self) -> None:
+        """Called before a write to object storage, which has no fence.
+
+        Raises:
+            Fenced: another trainer has taken over.
+        """
+        expected = self.history.last_sequence
+        async for attempt in retry.until_available():
+            with attempt:
+                found = (await self._broker.state(self._stream)).last_sequence
+                if found != expected:
+                    raise Fenced(self._stream, expected, found)
+
+    async def _append(self, subject: str, data: bytes) -> None:
+        async for attempt in retry.until_available():
+            with attempt:
+                self.history.last_sequence = await self._broker.append(
+                    self._stream, subject, data, expected_last=self.history.last_sequence
+                )
+
+    async def _fold(self) -> None:
+        async for attempt in retry.until_available():
+            with attempt:
+                first = self.history.last_sequence + 1
+                async for record in self._broker.read(self._stream, first=first):
+                    self.history.apply_record(
+                        self._run, record.subject, record.data, record.sequence
+                    )

@@ -1,0 +1,75 @@
+"""A rank's own rows: from the archive, by range, each checked against its digest."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from broker import retry
+from broker.archive import Archive
+from broker.parallel import run_all
+from learner.trainer.portal import Portal
+from schemas.batch import Row
+from schemas.errors import StoreUnavailable
+from schemas.rollout import RolloutGroup
+from schemas.wire import MAX_DECODED_BYTES, decode
+
+_MAX_GROUP_BYTES = 256 << 20
+"""A group passed intake, which has bounds of its own; this one only catches a wrong length."""
+
+_AT_ONCE = 16
+
+
+class RowReader(Protocol):
+    """What a replica needs of the archive."""
+
+    def read(self, rows: Sequence[Row]) -> list[RolloutGroup]:
+        """The groups of the rows, in their order; waits while the object storage is away.
+
+        Raises:
+            DigestMismatch: the archive holds other bytes than the batch says.
+            ObjectMissing: it holds none.
+        """
+        ...
+
+
+class ArchiveRows:
+    """Reads through a portal, many rows at once."""
+
+    def __init__(
+        self,
+        portal: Portal,
+        archive: Archive,
+        on_away: Callable[[bool], None] = lambda away: None,
+    ) -> None:
+        """`on_away` is told, on the portal's loop, when the storage does not answer (True) and when
+        it does (False)."""
+        self._portal = portal
+        self._archive = archive
+        self._on_away = on_away
+
+    def read(self, rows: Sequence[Row]) -> list[RolloutGroup]:
+        """See `RowReader.read`."""
+        return self._portal.call(self._read_all(rows))
+
+    async def _read_all(self, rows: Sequence[Row]) -> list[RolloutGroup]:
+        jobs = [functools.partial(self._read, row) for row in rows]
+        return await run_all(jobs, at_once=_AT_ONCE)
+
+    async def _read(self, row: Row) -> RolloutGroup:
+        async for attempt in retry.until_available():
+            with attempt:
+                try:
+                    data = await self._archive.read(
+                        row.segment, offset=row.offset, length=row.length, sha256=row.sha256
+                    )
+                except StoreUnavailable:
+                    self._on_away(True)
+                    raise
+                self._on_away(False)
+                return decode(
+                    data,
+                    RolloutGroup,
+                    max_wire_bytes=_MAX_GROUP_BYTES,
+                    max_decoded_bytes=max(MAX_DECODED_BYTES, _MAX_GROUP_BYTES),
+                )
+        raise AssertionError("the retry has no limit")

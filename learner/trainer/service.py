@@ -1,0 +1,165 @@
+"""One rank of the trainer, wired: the first leads, the others do as they are told."""
+
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from broker.archive import Archive
+from broker.interface import Broker
+from broker.jetstream import NatsBroker
+from broker.s3 import S3Store
+from broker.signing import RunKey
+from broker.store import Store
+from learner.opening import trainer_settings
+from learner.role import claim
+from learner.run_folder import RunFolder
+from learner.trainer import determinism, orders
+from learner.trainer.feed import BatchFeed
+from learner.trainer.initial import fetch_initial
+from learner.trainer.loop import Leader
+from learner.trainer.policy_log import PolicyLog
+from learner.trainer.portal import Portal
+from learner.trainer.publisher import Publisher
+from learner.trainer.pulse import Pulse
+from learner.trainer.replica import Replica
+from learner.trainer.rows import ArchiveRows
+from learner.trainer.shelf import Shelf
+from learner.trainer.world import World
+from schemas import names
+from schemas.errors import UserError
+from schemas.heartbeat import State
+from schemas.settings import LearnerSettings
+
+_CONNECT_TIMEOUT_S = 30.0
+"""A trainer that is started again may meet a broker that is started again too."""
+
+T = TypeVar("T")
+
+
+def run_rank(settings: LearnerSettings, *, take_over: bool) -> None:
+    """Be one rank until the run is finished, or until the first rank gets SIGTERM.
+
+    Raises:
+        RoleTaken: the run has a trainer.
+        Fenced: another trainer has taken over.
+    """
+    world = World.join()
+    store = S3Store.open(settings.connection)
+    with Portal() as portal:
+        if world.rank > 0:
+            # The first rank says when to leave.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            follow(portal, world, store, settings.name)
+        else:
+            url = settings.connection.nats
+            broker = portal.call(
+                NatsBroker.connect(url, name=names.TRAINER, connect_timeout_s=_CONNECT_TIMEOUT_S)
+            )
+            first = FirstRank(portal, world, broker, store, settings)
+            signal.signal(signal.SIGTERM, lambda *_: first.stop())
+            first.run(take_over=take_over)
+            portal.call(broker.close())
+        portal.call(store.close())
+    world.leave()
+
+
+def follow(portal: Portal, world: World, store: Store, run: str) -> None:
+    """Do what the first rank says, until it says to leave."""
+    replica = Replica(world, ArchiveRows(portal, Archive(store, run)))
+    for order in orders.received(world):
+        match order:
+            case orders.Load():
+                replica.load(order)
+            case orders.Train():
+                replica.train(order)
+
+
+class FirstRank:
+    """Holds the role of the run's trainer, over any broker and store."""
+
+    def __init__(
+        self,
+        portal: Portal,
+        world: World,
+        broker: Broker,
+        store: Store,
+        settings: LearnerSettings,
+    ) -> None:
+        instance = f"trainer-{uuid.uuid4().hex[:12]}"
+        self._portal = portal
+        self._world = world
+        self._broker = broker
+        self._store = store
+        self._settings = settings
+        self._run = settings.name
+        self._folder = RunFolder(settings)
+        self._holder = f"process {os.getpid()} on {socket.gethostname()} ({instance})"
+        self._feed = BatchFeed(broker, self._run)
+        self._log = PolicyLog(broker, self._run, instance)
+        self._pulse = Pulse(portal, broker, self._run, instance)
+
+    def stop(self) -> None:
+        """End after the step in hand; safe in a signal handler."""
+        self._portal.soon(self._feed.stop)
+
+    def run(self, *, take_over: bool) -> None:
+        """Take the role, and train until the end or until `stop`.
+
+        Raises:
+            RoleTaken: the run has a trainer.
+            UserError: the folder's key is not the run's.
+            Fenced: another trainer has taken over.
+        """
+        self._portal.call(
+            claim(self._broker, self._run, names.TRAINER, self._holder, take_over=take_over)
+        )
+        beating = self._portal.start(self._pulse.beat())
+        try:
+            leader = self._prepare()
+            if leader is not None:
+                leader.run()
+            orders.give(self._world, orders.Leave())
+        finally:
+            beating.cancel()
+            self._pulse.say(State.STOPPED)
+            self._portal.call(self._pulse.beat_once())
+
+    def _prepare(self) -> Leader | None:
+        """Read how the run was opened, and take over its log; None when told to stop before."""
+        self._pulse.say(State.STARTING, waiting_for="the coordinator to open the run")
+        opened = self._wait(self._feed.opening())
+        if opened is None:
+            return None
+        self._pulse.say(State.STARTING)
+        self._wait(self._log.take_over())
+        key = RunKey.load(self._folder.key)
+        if key.public != opened.run_key:
+            raise UserError(f"{self._folder.key} is not the key that {self._run} was opened with")
+        trainer = trainer_settings(opened.settings, self._settings)
+        determinism.make_deterministic(trainer.num_threads)
+        initial_folder = self._folder.scratch / "initial"
+        initial = self._wait(fetch_initial(self._store, opened, initial_folder))
+        archive = Archive(self._store, self._run)
+        return Leader(
+            portal=self._portal,
+            world=self._world,
+            replica=Replica(
+                self._world, ArchiveRows(self._portal, archive, self._pulse.store_away)
+            ),
+            feed=self._feed,
+            log=self._log,
+            publisher=Publisher(
+                self._store, self._log, self._pulse, key, initial, opened, self._folder.scratch
+            ),
+            pulse=self._pulse,
+            shelf=Shelf(self._folder.checkpoints),
+            initial_folder=initial_folder,
+            settings=trainer,
+            numerics=determinism.numerics(trainer, self._world),
+        )
+
+    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return orders.wait_for(self._world, self._portal.start(coroutine))

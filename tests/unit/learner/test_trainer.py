@@ -1,0 +1,220 @@
+"""The trainer over the in-memory twins: what it announces, and that no kill changes it."""
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from broker.memory import MemoryBroker
+from learner.role import claim
+from learner.trainer.portal import Portal
+from learner.trainer.shelf import Shelf
+from schemas import names
+from schemas.errors import DigestMismatch, Fenced, RoleTaken
+from schemas.policy import PolicyId
+from schemas.trainer_events import TrainerEntry, TrainerStarted
+from schemas.wire import encode
+from tests.support.mortality import Killed, MortalBroker, Mortality, MortalStore
+from tests.support.trainers import TinyRun
+
+NUM_STEPS = 4
+
+
+@pytest.fixture
+def portal():
+    with Portal() as portal:
+        yield portal
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> list[str]:
+    """The weights' digests of a run that nobody disturbs."""
+    with Portal() as portal:
+        run = TinyRun(portal, tmp_path_factory.mktemp("uninterrupted"), num_steps=NUM_STEPS)
+        run.cut_all()
+        run.train()
+        assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
+        weights = run.weights()
+    assert len(set(weights)) == NUM_STEPS + 1
+    return weights
+
+
+@pytest.fixture
+def run(portal, tmp_path) -> TinyRun:
+    run = TinyRun(portal, tmp_path, num_steps=NUM_STEPS)
+    run.cut_all()
+    return run
+
+
+def policies(incarnation: int, first: int, last: int) -> list[PolicyId]:
+    return [PolicyId(incarnation, version) for version in range(first, last + 1)]
+
+
+def train_and_die(run: TinyRun, moment: int) -> bool:
+    """One life that ends at its n-th moment; True when the run was finished before that."""
+    mortality = Mortality(moment)
+    broker = MortalBroker(run.server, mortality)
+    with contextlib.suppress(Killed):
+        run.train(broker, MortalStore(run.store, mortality))
+    return not mortality.dead
+
+
+def checkpoints(run: TinyRun) -> Shelf:
+    return Shelf(Path(run.settings.directory) / run.settings.name / "checkpoints")
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def test_no_kill_changes_a_policy(run, uninterrupted) -> None:
+    """Life n dies at its n-th moment; each goes on where the one before it was."""
+    moment = 1
+    while not train_and_die(run, moment):
+        moment += 1
+    assert moment > 8
+    assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
+    assert run.weights() == uninterrupted
+
+
+@pytest.mark.parametrize("moment", [9, 10, 13, 16])
+def test_a_trainer_that_never_lives_long_gets_there(run, uninterrupted, moment) -> None:
+    """Moments 1 to 4 are its start, 8 or 10 more publish one policy."""
+    num_lives = 1
+    while not train_and_die(run, moment):
+        num_lives += 1
+    assert num_lives > 1
+    assert run.weights() == uninterrupted
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["checkpoints kept", "checkpoints lost"])
+def test_a_kill_late_in_the_run(run, uninterrupted, lost) -> None:
+    train_and_die(run, 30)
+    assert PolicyId(1, 2) in run.history().announced
+    if lost:
+        shutil.rmtree(run.settings.directory + "/tiny/checkpoints")
+    run.train()
+    assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
+    assert run.weights() == uninterrupted
+
+
+def test_a_finished_run_started_again_changes_nothing(run) -> None:
+    run.train()
+    before = run.history()
+    run.train()
+    after = run.history()
+    assert (after.announced, after.incarnations) == (before.announced, before.incarnations)
+
+
+def test_a_damaged_checkpoint_is_not_used(run, uninterrupted) -> None:
+    train_and_die(run, 30)
+    shelf = checkpoints(run)
+    flip_a_bit(shelf.path(shelf.policies()[-1]) / "state.safetensors")
+    run.train()
+    assert list(run.history().incarnations) == [1]
+    assert run.weights() == uninterrupted
+
+
+def test_checkpoints_are_pruned(run) -> None:
+    run.train(checkpoint_every=1, keep_checkpoints=2)
+    assert checkpoints(run).policies() == policies(1, 3, 4)
+
+
+def test_other_numerics_start_the_next_incarnation_with_an_anchor(run, uninterrupted) -> None:
+    train_and_die(run, 30)
+    last = max(run.history().announced)
+    newest = checkpoints(run).policies()[-1]
+    run.train(num_threads=2)
+    history = run.history()
+    assert history.current is not None
+    assert (history.current.incarnation, history.current.numerics.num_threads) == (2, 2)
+    first = history.current.resumed_from
+    assert PolicyId(1, first) <= min(newest, last)
+    assert sorted(history.announced)[-(NUM_STEPS - first + 1) :] == policies(2, first, NUM_STEPS)
+    manifests = run.manifests()
+    assert manifests[PolicyId(2, first)].weights_digest == uninterrupted[first]
+    assert (
+        manifests[PolicyId(2, first)].previous_sha256
+        == history.announced[PolicyId(1, first)].manifest_sha256
+    )
+
+
+def test_weights_that_differ_from_the_published_ones_start_the_next_incarnation(run) -> None:
+    """As after a bit that flipped in memory: what is published cannot be computed again."""
+    train_and_die(run, 30)
+    shutil.rmtree(run.settings.directory + "/tiny/checkpoints")
+    wrong = dict(run.history().announced)
+    assert PolicyId(1, 2) in wrong
+    run.republish_with_other_weights(PolicyId(1, 1))
+    run.train()
+    history = run.history()
+    assert [history.incarnations[2].resumed_from, history.owner(1)] == [0, 2]
+    assert policies(2, 0, NUM_STEPS) == sorted(history.announced)[-NUM_STEPS - 1 :]
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_announced(portal, tmp_path) -> None:
+    run = TinyRun(portal, tmp_path, num_steps=3)
+    portal.call(run.log.open(run.opened))
+    portal.call(run.log.cut())
+    portal.call(run.log.cut(advantage=float("inf")))
+    portal.call(run.log.cut())
+    run.train()
+    assert run.history().skipped == {PolicyId(1, 2)}
+    weights = run.weights()
+    assert weights[1] == weights[2] != weights[3]
+
+
+def test_a_second_trainer_is_refused(run) -> None:
+    other = MemoryBroker(run.server)
+    run.portal.call(claim(other, "tiny", names.TRAINER, "the first one", take_over=False))
+    with pytest.raises(RoleTaken, match="the first one"):
+        run.train()
+    assert not run.history().incarnations
+
+
+def test_a_trainer_that_was_replaced_writes_nothing_more(run) -> None:
+    """A take-over between two of its writes; what it still has in hand is fenced off."""
+    broker = UsurpedBroker(run.server, after=6)
+    with pytest.raises(Fenced):
+        run.train(broker)
+    run.train()
+    assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
+
+
+class UsurpedBroker(MemoryBroker):
+    """After so many writes another trainer takes over behind its back."""
+
+    def __init__(self, server, *, after: int) -> None:
+        super().__init__(server)
+        self._left = after
+
+    async def append(self, stream, subject, data, *, expected_last, timeout_s=30.0) -> int:
+        self._left -= 1
+        if self._left == 0:
+            entry = TrainerEntry(event=TrainerStarted(instance="other", host="h", pid=1))
+            subject_of_other = names.trainer_subject("tiny")
+            await super().append(
+                stream, subject_of_other, encode(entry), expected_last=expected_last
+            )
+        return await super().append(stream, subject, data, expected_last=expected_last)
+
+
+def test_lost_answers_are_settled_by_the_tail(run, uninterrupted) -> None:
+    run.server.lose_answers(3)
+    run.train()
+    assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
+    assert run.weights() == uninterrupted
+
+
+def test_a_batch_that_does_not_follow_the_one_before_is_not_trained_on(portal, tmp_path) -> None:
+    run = TinyRun(portal, tmp_path, num_steps=2)
+    portal.call(run.log.open(run.opened))
+    portal.call(run.log.cut())
+    run.log.forget_the_chain()
+    portal.call(run.log.cut())
+    with pytest.raises(DigestMismatch, match="does not follow"):
+        run.train()
+    assert max(run.history().announced).version <= 1
