@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-CHUNK_TOKENS = 1024
+_CHUNK_TOKENS = 1024
 
 
 class TokenLogprobs(NamedTuple):
@@ -23,39 +23,50 @@ class TokenLogprobs(NamedTuple):
 
 
 def token_logprobs(
-    hidden_NH: torch.Tensor, weight_VH: torch.Tensor, targets_N: torch.Tensor
+    hidden_NH: torch.Tensor,
+    weight_VH: torch.Tensor,
+    targets_N: torch.Tensor,
+    *,
+    chunk_tokens: int = _CHUNK_TOKENS,
 ) -> TokenLogprobs:
     """log softmax(hidden @ weight.T) at the targets, and the entropy of that softmax."""
-    return TokenLogprobs(*_ChunkedHead.apply(hidden_NH, weight_VH, targets_N))
+    return TokenLogprobs(*_ChunkedHead.apply(hidden_NH, weight_VH, targets_N, chunk_tokens))
 
 
 class _ChunkedHead(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden_NH: torch.Tensor, weight_VH: torch.Tensor, targets_N: torch.Tensor
+        ctx: Any,
+        hidden_NH: torch.Tensor,
+        weight_VH: torch.Tensor,
+        targets_N: torch.Tensor,
+        chunk_tokens: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         normalizer_N = hidden_NH.new_empty(len(targets_N), dtype=torch.float32)
         logprobs_N, entropy_N = torch.empty_like(normalizer_N), torch.empty_like(normalizer_N)
-        for start in range(0, len(targets_N), CHUNK_TOKENS):
-            chunk = slice(start, start + CHUNK_TOKENS)
+        for start in range(0, len(targets_N), chunk_tokens):
+            chunk = slice(start, start + chunk_tokens)
             logits_CV = (hidden_NH[chunk] @ weight_VH.T).float()
             normalizer_N[chunk] = logits_CV.logsumexp(dim=-1)
             logprobs_CV = logits_CV - normalizer_N[chunk, None]
             logprobs_N[chunk] = logprobs_CV.gather(1, targets_N[chunk, None]).squeeze(1)
             entropy_N[chunk] = -(logprobs_CV.exp() * logprobs_CV).sum(dim=-1)
         ctx.save_for_backward(hidden_NH, weight_VH, targets_N, normalizer_N)
+        ctx.chunk_tokens = chunk_tokens
         ctx.mark_non_differentiable(entropy_N)
         return logprobs_N, entropy_N
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+    def backward(
+        ctx: Any, *grad_outputs: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, None, None]:
         # d logprob / d logits = onehot(target) - softmax(logits)
         grad_N = grad_outputs[0]
         hidden_NH, weight_VH, targets_N, normalizer_N = ctx.saved_tensors
         grad_hidden_NH = torch.empty_like(hidden_NH)
         grad_weight_VH = torch.zeros_like(weight_VH, dtype=torch.float32)
-        for start in range(0, len(targets_N), CHUNK_TOKENS):
-            chunk = slice(start, start + CHUNK_TOKENS)
+        for start in range(0, len(targets_N), ctx.chunk_tokens):
+            chunk = slice(start, start + ctx.chunk_tokens)
             logits_CV = (hidden_NH[chunk] @ weight_VH.T).float()
             softmax_CV = (logits_CV - normalizer_N[chunk, None]).exp_()
             grad_logits_CV = softmax_CV.mul_(-grad_N[chunk, None])
@@ -64,4 +75,4 @@ class _ChunkedHead(torch.autograd.Function):
             grad_logits_CV = grad_logits_CV.to(weight_VH.dtype)
             grad_hidden_NH[chunk] = grad_logits_CV @ weight_VH
             grad_weight_VH += grad_logits_CV.T @ hidden_NH[chunk]
-        return grad_hidden_NH, grad_weight_VH.to(weight_VH.dtype), None
+        return grad_hidden_NH, grad_weight_VH.to(weight_VH.dtype), None, None

@@ -18,8 +18,9 @@ class MicroBatch(Struct, frozen=True, kw_only=True):
 
     token_ids_N: torch.Tensor
     position_ids_N: torch.Tensor
-    """From 0 in every document: without the reset the model silently computes something else."""
+    """From 0 in every document."""
     documents: tuple[Stretch, ...]
+    """Keeps documents apart: without it the model silently computes something else."""
     predictors_S: torch.Tensor
     """Index of the token whose hidden state predicts the trained token: the one before it."""
     targets_S: torch.Tensor

@@ -23,7 +23,9 @@ def ppo(
     lowest, highest = 1.0 - settings.clip_low, 1.0 + settings.clip_high
     log_ratio_N = logprobs_N - behaviour_N
     ratio_N = log_ratio_N.exp()
-    masked_N = torch.where(advantages_N > 0, ratio_N > highest, ratio_N < lowest)
+    masked_N = ((advantages_N > 0) & (ratio_N > highest)) | (
+        (advantages_N < 0) & (ratio_N < lowest)
+    )
     # A clipped token's loss is a constant. Its ratio may overflow, so it is taken out before exp.
     kept_N = log_ratio_N.masked_fill(masked_N, 0.0).exp() * advantages_N
     clipped_N = ratio_N.detach().clamp(lowest, highest) * advantages_N
