@@ -1,9 +1,15 @@
 """The check between a load and the first token served: does this engine compute the policy?"""
 
+from typing import Final
+
 from actors.engine import Engine
 from schemas.arrays import unpack_f32, unpack_u32
 from schemas.errors import ProbeMismatch
 from schemas.policy import Probe
+
+THRESHOLDS: Final = {"f32": 1e-3, "bf16": 0.5}
+"""Nats, by track. Measured against float64 on the demo's model with weights of one to five times
+their initial size: honest engines are at most 3e-6 off in float32 and 0.31 in bfloat16."""
 
 
 async def check_probe(engine: Engine, probe: Probe, threshold: float) -> None:
