@@ -3,6 +3,7 @@
 from environments import arithmetic, lookup, reverse
 from environments.interface import Environment
 from schemas.errors import SettingsError
+from schemas.lease import EnvironmentRef
 from schemas.settings import EnvironmentSettings
 
 
@@ -27,3 +28,22 @@ def open_environment(settings: EnvironmentSettings) -> Environment:
             f"above environment.largest, which is {settings.largest}"
         )
     return builders[settings.id](settings)
+
+
+def open_pinned(ref: EnvironmentRef) -> Environment:
+    """The environment that a lease names.
+
+    Raises:
+        SettingsError: there is none of this id here, or it is not the one that the ref pins.
+    """
+    settings = EnvironmentSettings(
+        id=ref.id, smallest=ref.smallest, largest=ref.largest, train_on=ref.train_on
+    )
+    environment = open_environment(settings)
+    if environment.ref != ref:
+        raise SettingsError(
+            f"this machine has another version of environment {ref.id} than the run: "
+            f"{environment.ref.version} ({environment.ref.digest[:12]}), "
+            f"the run has {ref.version} ({ref.digest[:12]})"
+        )
+    return environment

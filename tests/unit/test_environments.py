@@ -8,7 +8,7 @@ import pytest
 
 from environments import characters, renderer
 from environments.arithmetic import digit_agreement
-from environments.catalogue import open_environment
+from environments.catalogue import open_environment, open_pinned
 from environments.interface import Completion, Environment, Interaction, Turn
 from environments.recorded import assemble
 from schemas.errors import SettingsError
@@ -198,6 +198,13 @@ def test_the_digest_covers_the_parameters(environment: Environment, change: dict
 def test_all_lengths_occur() -> None:
     environment = open_environment(EnvironmentSettings(id="reverse"))
     assert {len(environment.prompt(task)) - 4 for task in range(200)} == {3, 4, 5, 6}
+
+
+def test_a_ref_opens_what_it_pins(environment: Environment) -> None:
+    assert open_pinned(environment.ref).ref == environment.ref
+    other = msgspec.structs.replace(environment.ref, digest="0" * 64)
+    with pytest.raises(SettingsError, match="another version"):
+        open_pinned(other)
 
 
 def test_settings_that_contradict() -> None:
