@@ -6,6 +6,8 @@ trainer deciding anything.
 
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from broker.archive import Archive
 from broker.interface import StreamKind, StreamSpec
 from broker.memory import MemoryBroker, MemoryServer
@@ -146,7 +148,9 @@ class SyntheticRun:
     async def refuse_claim(self, actor: str, right: Sequence[bool]) -> ledger.GroupRefused:
         """A group whose claimed rewards are false: recomputed, refused, kept as a sample."""
         lease = await self.lease(actor)
-        data = encode(await self.group(lease, right))
+        group = await self.group(lease, right)
+        claims = (structs.replace(each, claimed_reward=1.0) for each in group.rollouts)
+        data = encode(structs.replace(group, rollouts=tuple(claims)))
         await self.archive.keep_refused(data)
         return await self.refuse(
             actor,
