@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,7 +14,6 @@ from actors.groups import Groups
 from actors.report import Report
 from actors.status import Status
 from actors.wiring import Outside, wire_daemon
-from broker import retry
 from broker.memory import MemoryBroker, MemoryServer
 from broker.signing import RunKey, sign_announcement
 from broker.streams import run_streams
@@ -21,6 +21,7 @@ from environments.catalogue import open_environment
 from schemas import names, wire
 from schemas.arrays import pack_f32, pack_u32
 from schemas.errors import ProbeMismatch
+from schemas.heartbeat import State
 from schemas.lease import EngineProfile, Lease, LeaseReply, LeaseRequest, Sampling, WaitReason
 from schemas.policy import PolicyAnnouncement, PolicyId, Probe
 from schemas.rollout import Finish, RolloutGroup, VersionSpan
@@ -99,7 +100,6 @@ class Coordinator:
         self.requests: list[LeaseRequest] = []
         self.announcement: PolicyAnnouncement | None = announce(FIRST)
         self.reason = WaitReason.CAPACITY
-        self.answers = True
         self._ids = itertools.count()
         self._leases: deque[Lease] = deque()
         self._more = asyncio.Event()
@@ -117,8 +117,6 @@ class Coordinator:
     async def _answer(self, _subject: str, data: bytes) -> bytes:
         request = wire.decode(data, LeaseRequest)
         self.requests.append(request)
-        while not self.answers:
-            await asyncio.sleep(3600)
         if request.wanted and not self._leases:
             self._more.clear()
             try:
@@ -176,9 +174,7 @@ class World:
         self.coordinator = Coordinator(MemoryBroker(self.server))
         self.bad_policies: set[PolicyId] = set()
         self.fetched: list[PolicyId] = []
-        self._run = RunSettings(
-            name=RUN, intake=IntakeSettings(max_stream_bytes=max_stream_bytes)
-        )
+        self._run = RunSettings(name=RUN, intake=IntakeSettings(max_stream_bytes=max_stream_bytes))
 
     async def open(self) -> None:
         for spec in run_streams(self._run):
@@ -240,7 +236,6 @@ class RunningActor:
             self.world.home,
             Outside(
                 broker=self.broker,
-                publish=self._publish,
                 fetch=self.world.fetch,
                 engine=self.engine,
                 check_probe=self._check_probe,
@@ -256,11 +251,6 @@ class RunningActor:
         await asyncio.gather(self.task, return_exceptions=True)
         await self.broker.close()
 
-    async def _publish(self, subject: str, data: bytes) -> None:
-        async for attempt in retry.until_stored():
-            with attempt:
-                await self.broker.publish(subject, data)
-
     async def _check_probe(self, engine: Engine, _probe: Probe) -> None:
         if engine.policy in self.world.bad_policies:
             raise ProbeMismatch("token 1 is off")
@@ -270,6 +260,15 @@ class RunningActor:
         self.stop.set()
         await self.task
 
-    async def until(self, condition) -> None:
+    async def until(self, condition: Callable[[], object]) -> None:
         """Wait for something to be true of the status."""
         await self.status.changes.until(condition)
+
+    async def until_generating(self, num_groups: int) -> None:
+        await self.until(lambda: self.status.count(State.GENERATING) == num_groups)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the event loop turn until the condition is true."""
+    while not condition():
+        await asyncio.sleep(0.001)  # noqa: ASYNC110, it is about things that have no event

@@ -35,7 +35,7 @@ from tests.support.groups import PROFILE
 SETTINGS = RunSettings(
     name="test",
     sampling=SamplingSettings(group_size=2, max_new_tokens=16),
-    leases=LeaseSettings(max_staleness=1, lifetime_s=60.0, max_open_per_actor=6, hold_s=1e-3),
+    leases=LeaseSettings(max_staleness=3, lifetime_s=60.0, max_open_per_actor=3, hold_s=1e-3),
     batch=BatchSettings(num_groups=2, actor_share=0.5),
     trainer=TrainerSettings(num_steps=1000),
 )

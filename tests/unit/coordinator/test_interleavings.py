@@ -124,7 +124,7 @@ class Interleavings(RuleBasedStateMachine):
             pass
         assert self.run(self.world.broker.state("ROLLOUTS_test_s0")).num_messages == 0
 
-    @rule(steps=st.integers(1, 3))
+    @rule(steps=st.integers(1, 5))
     def go_on(self, steps: int) -> None:
         """Some undisturbed steps, so that what is left lying grows old."""
         for _ in range(steps):
@@ -137,6 +137,13 @@ class Interleavings(RuleBasedStateMachine):
             self.judge(8)
             self.cut()
             self.train()
+
+    @rule(data=st.data())
+    def slow_actor(self, data: st.DataObject) -> None:
+        """An honest answer with the oldest policy that the lease allows, whenever that was."""
+        if self.coordinator.log.state.open_leases:
+            issued = data.draw(st.sampled_from([*self.coordinator.log.state.open_leases.values()]))
+            self.answer(issued.lease, issued.lease.least_policy, (True, False))
 
     def answer(self, lease: Lease, policy: PolicyId, right: tuple[bool, ...]) -> None:
         group = self.run(
@@ -168,7 +175,7 @@ class Interleavings(RuleBasedStateMachine):
 
     # The actors
 
-    @rule(actor=st.sampled_from(ACTORS), wanted=st.integers(1, 3))
+    @rule(actor=st.sampled_from(ACTORS), wanted=st.integers(1, 2))
     def ask(self, actor: str, wanted: int) -> None:
         self.num_requests += 1
         request = make_request(actor, f"r{self.num_requests}", wanted=wanted)
@@ -207,7 +214,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         right=st.lists(st.booleans(), min_size=1, max_size=3),
-        behind=st.integers(-1, 3),
+        behind=st.integers(-1, 4),
         thief=st.sampled_from((None, *ACTORS)),
         lie=st.booleans(),
     )
