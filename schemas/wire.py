@@ -85,5 +85,5 @@ def _open_envelope(data: bytes, max_wire_bytes: int, max_decoded_bytes: int) -> 
             raise Rejected(Reason.OVERSIZE, f"zstd window above {_MAX_WINDOW_BYTES} bytes")
         decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
         return decompressor.decompress(frame, allow_extra_data=False)
-    except (zstandard.ZstdError, MemoryError) as error:
+    except zstandard.ZstdError as error:
         raise Rejected(Reason.ENVELOPE, f"broken zstd frame: {error}"[:300]) from None

@@ -35,15 +35,13 @@ class WorkerPool:
     """Judges messages side by side in processes of their own."""
 
     def __init__(self, setup: WorkerSetup) -> None:
-        self._setup = setup
-        self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
+        self.workers = [Worker(setup) for _ in range(setup.intake.num_workers)]
+        self._idle: asyncio.Queue[Worker] = asyncio.Queue()
         self._alone = asyncio.Lock()
-        self._num_workers = setup.intake.num_workers
 
     async def start(self) -> None:
-        workers = [_Worker(self._setup) for _ in range(self._num_workers)]
-        await asyncio.gather(*(worker.start() for worker in workers))
-        for worker in workers:
+        await asyncio.gather(*(worker.start() for worker in self.workers))
+        for worker in self.workers:
             self._idle.put_nowait(worker)
 
     async def judge(self, job: WorkerJob) -> Judgement:
@@ -54,7 +52,7 @@ class WorkerPool:
             logger.info("limit-hit", reason=hit.judgement.reason, actor=job.subject.actor)
         async with self._alone:
             # Holding every worker means that nothing else runs beside this one.
-            workers = [await self._idle.get() for _ in range(self._num_workers)]
+            workers = [await self._idle.get() for _ in self.workers]
             try:
                 return await workers[0].judge(job)
             except _LimitHit as hit:
@@ -71,19 +69,18 @@ class WorkerPool:
             self._idle.put_nowait(worker)
 
     async def close(self) -> None:
-        while not self._idle.empty():
-            await self._idle.get_nowait().close()
+        await asyncio.gather(*(worker.close() for worker in self.workers))
 
 
-class _Worker:
+class Worker:
     """One process; started again after it died."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
-        self._process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
+        self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
             "-m",
@@ -97,7 +94,7 @@ class _Worker:
 
     async def judge(self, job: WorkerJob) -> Judgement:
         """Raises _LimitHit when the process does not survive the message."""
-        if self._process is None or self._process.returncode is not None:
+        if self.process is None or self.process.returncode is not None:
             await self.start()
         try:
             async with asyncio.timeout(_WALL_TIMEOUT_S):
@@ -112,29 +109,29 @@ class _Worker:
         return judgement
 
     async def _post_mortem(self, error: Exception) -> _LimitHit:
-        assert self._process is not None
+        assert self.process is not None
         timed_out = isinstance(error, TimeoutError)
         await self.close()
-        status = self._process.returncode
+        status = self.process.returncode
         if timed_out or status == -signal.SIGPROF:
             limit_ms = self._setup.intake.max_cpu_ms
             return _LimitHit(Reason.CPU, f"judging it took more than {limit_ms} ms of CPU time")
         return _LimitHit(Reason.MEMORY, f"the judging process ended with status {status}")
 
     def _send(self, data: bytes) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(LENGTH.pack(len(data)) + data)
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(LENGTH.pack(len(data)) + data)
 
     async def _receive(self) -> bytes:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        header = await self._process.stdout.readexactly(LENGTH.size)
-        return await self._process.stdout.readexactly(LENGTH.unpack(header)[0])
+        assert self.process is not None
+        assert self.process.stdout is not None
+        header = await self.process.stdout.readexactly(LENGTH.size)
+        return await self.process.stdout.readexactly(LENGTH.unpack(header)[0])
 
     async def close(self) -> None:
-        if self._process is None:
+        if self.process is None:
             return
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
