@@ -154,7 +154,8 @@ class NatsBroker:
             refused = True
         except BrokerUnavailable as error:
             structlog.get_logger().info("append_unconfirmed", stream=stream, reason=str(error))
-        found = await self.get(stream, expected_last + 1)
+        tail = api.GetRequest(seq=expected_last + 1)
+        found = await self._get(stream, tail, timeout_s=min(timeout_s, api.CALL_TIMEOUT_S))
         return settle(
             stream, subject, data, expected_last=expected_last, found=found, refused=refused
         )
@@ -181,9 +182,12 @@ class NatsBroker:
     async def get(self, stream: str, sequence: int) -> Record | None:
         return await self._get(stream, api.GetRequest(seq=sequence))
 
-    async def _get(self, stream: str, request: api.GetRequest) -> Record | None:
+    async def _get(
+        self, stream: str, request: api.GetRequest, timeout_s: float = api.CALL_TIMEOUT_S
+    ) -> Record | None:
+        verb = f"STREAM.MSG.GET.{stream}"
         try:
-            reply = await self._api(f"STREAM.MSG.GET.{stream}", request, api.GetReply)
+            reply = await api.call(self._connection, verb, request, api.GetReply, timeout_s)
         except api.NoMessage:
             return None
         message = reply.message
@@ -203,9 +207,13 @@ class NatsBroker:
         self._spawn(self._serve(subscription, handler))
 
     async def _serve(self, subscription: Subscription, handler: Handler) -> None:
-        async for message in subscription.messages:
-            if message.reply:
-                self._spawn(self._answer(message, handler))
+        try:
+            async for message in subscription.messages:
+                if message.reply:
+                    self._spawn(self._answer(message, handler))
+        finally:
+            # Before the connection closes, so that the next request finds nobody at once.
+            await self._connection.unsubscribe(subscription)
 
     async def _answer(self, message: Msg, handler: Handler) -> None:
         answer = await handler(message.subject, message.data)

@@ -150,7 +150,13 @@ class ConsumerList(Struct):
     consumers: tuple[ConsumerInfo, ...] = ()
 
 
-async def call(connection: NatsConnection, verb: str, request: Struct | None, kind: type[T]) -> T:
+async def call(
+    connection: NatsConnection,
+    verb: str,
+    request: Struct | None,
+    kind: type[T],
+    timeout_s: float = CALL_TIMEOUT_S,
+) -> T:
     """Ask JetStream's interface, for instance `STREAM.INFO.<stream>`.
 
     Raises:
@@ -159,7 +165,7 @@ async def call(connection: NatsConnection, verb: str, request: Struct | None, ki
     """
     data = b"" if request is None else msgspec.json.encode(request)
     try:
-        answer = await connection.request(f"$JS.API.{verb}", data, timeout_s=CALL_TIMEOUT_S)
+        answer = await connection.request(f"$JS.API.{verb}", data, timeout_s=timeout_s)
     except NoResponders:
         raise BrokerUnavailable("JetStream is not there, or starting") from None
     return decode(answer, verb, kind)

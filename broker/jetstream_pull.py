@@ -2,8 +2,9 @@
 
 nats-py's own fetch knows no bound in bytes, and a server cuts off a client that has asked for more
 than it can take. So the requests are made here. First what lies ready is asked for; when there is
-nothing, one message is waited for, and then what has come with it. No request is left open that
-could hand a message to somebody who no longer listens.
+nothing, one message is waited for, and then what has come with it. Every request is read to its
+end, so that none hands a message to somebody who no longer listens. None is made with `no_wait`,
+which a server leaves without an answer when too many messages are in hand.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from broker.jetstream_config import nanoseconds
 from broker.nats_connection import NatsConnection, status
 from schemas.errors import BrokerUnavailable, NoResponders
 
+_READY_S = 0.025
+"""For what lies ready, and for what comes in the same moment."""
 _ANSWER_S = 5.0
 """How long the server may take for its word that there are no more messages."""
 _ACK_S = 5.0
@@ -71,37 +74,39 @@ async def pull(
     wait_s = end - asyncio.get_running_loop().time()
     if taken or wait_s <= 0:
         return taken
-    wait = NextRequest(batch=1, expires=nanoseconds(wait_s))
-    taken, _ = await _take(connection, subject, wait, wait_s + _ANSWER_S)
+    taken, _ = await _take(connection, subject, batch=1, wait_s=wait_s)
     room = max_bytes - sum(len(delivery.record.data) for delivery in taken)
     if taken and max_messages > 1 and room > 0:
         # What is in hand is handed over, even if the server goes away at this moment.
         with contextlib.suppress(BrokerUnavailable, NoResponders):
-            more = NextRequest(batch=max_messages - 1, max_bytes=room, no_wait=True)
-            taken += (await _take(connection, subject, more, _ANSWER_S))[0]
+            more, _ = await _take(
+                connection, subject, batch=max_messages - 1, max_bytes=room, wait_s=_READY_S
+            )
+            taken += more
     return taken
 
 
 async def _take_ready(
     connection: NatsConnection, subject: str, max_messages: int, max_bytes: int
 ) -> list[NatsDelivery]:
-    request = NextRequest(batch=max_messages, max_bytes=max_bytes, no_wait=True)
-    taken, ending = await _take(connection, subject, request, _ANSWER_S)
+    taken, ending = await _take(
+        connection, subject, batch=max_messages, max_bytes=max_bytes, wait_s=_READY_S
+    )
     if not taken and ending == 409:
         # The first message alone is above the bound.
-        request = NextRequest(batch=1, no_wait=True)
-        taken, _ = await _take(connection, subject, request, _ANSWER_S)
+        taken, _ = await _take(connection, subject, batch=1, wait_s=_READY_S)
     return taken
 
 
 async def _take(
-    connection: NatsConnection, subject: str, request: NextRequest, timeout_s: float
+    connection: NatsConnection, subject: str, *, batch: int, wait_s: float, max_bytes: int = 0
 ) -> tuple[list[NatsDelivery], int | None]:
-    """The messages, and the status that ended them: 404 and 408 no more, 409 a bound is reached."""
+    """The messages, and the status that ended them: 408 no more, 409 a bound is reached."""
     taken: list[NatsDelivery] = []
+    request = NextRequest(batch=batch, max_bytes=max_bytes, expires=nanoseconds(wait_s))
     question = msgspec.json.encode(request)
-    async with connection.ask(subject, question, timeout_s=timeout_s) as inbox:
-        while len(taken) < request.batch:
+    async with connection.ask(subject, question, timeout_s=wait_s + _ANSWER_S) as inbox:
+        while len(taken) < batch:
             try:
                 message = await inbox.next()
             except BrokerUnavailable:

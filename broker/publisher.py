@@ -1,0 +1,88 @@
+"""Publishes with a bounded window, and keeps each message until the queue has it.
+
+| consumes | produces | waits for |
+|---|---|---|
+| subject and bytes per call | stored messages | room in the window, the broker, room in the queue |
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import tenacity
+
+from broker import retry
+from broker.interface import Broker, Stored
+from schemas.errors import QueueFull
+from schemas.heartbeat import State
+
+MAX_MESSAGES = 32
+MAX_BYTES = 16 << 20
+"""A wider window is not faster: the queue writes each message to the disk before it answers."""
+
+
+class Publisher:
+    """Publishes from any number of tasks; the same bytes are one message however often sent."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        max_messages: int = MAX_MESSAGES,
+        max_bytes: int = MAX_BYTES,
+        on_state: Callable[[State], None] = lambda state: None,
+    ) -> None:
+        self._broker = broker
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._on_state = on_state
+        self._room = asyncio.Condition()
+        self._num_messages = 0
+        self._num_bytes = 0
+        self._refused: set[object] = set()
+
+    async def publish(self, subject: str, data: bytes) -> Stored:
+        """Return once the queue has the message, however long the broker is away or full.
+
+        Raises:
+            PermissionDenied, MessageTooLarge: no retry can help.
+        """
+        message = object()
+
+        def note_refusal(attempt: tenacity.RetryCallState) -> None:
+            error = attempt.outcome and attempt.outcome.exception()
+            self._note(message, refused=isinstance(error, QueueFull))
+
+        async with self._window(len(data)):
+            try:
+                return await retry.until_stored(note_refusal)(self._broker.publish, subject, data)
+            finally:
+                self._note(message, refused=False)
+
+    def _note(self, message: object, *, refused: bool) -> None:
+        """Tell the state when the first message is refused, and when the last one got through."""
+        was_full = bool(self._refused)
+        (self._refused.add if refused else self._refused.discard)(message)
+        if bool(self._refused) != was_full:
+            self._on_state(State.QUEUE_FULL if self._refused else State.PUBLISHING)
+
+    @contextlib.asynccontextmanager
+    async def _window(self, size: int) -> AsyncIterator[None]:
+        async with self._room:
+            await self._room.wait_for(lambda: self._has_room(size))
+            self._num_messages += 1
+            self._num_bytes += size
+        try:
+            yield
+        finally:
+            self._num_messages -= 1
+            self._num_bytes -= size
+            async with self._room:
+                self._room.notify_all()
+
+    def _has_room(self, size: int) -> bool:
+        if self._num_messages == 0:
+            return True  # a message above the bound goes alone
+        return self._num_messages < self._max_messages and (
+            self._num_bytes + size <= self._max_bytes
+        )

@@ -1,0 +1,236 @@
+"""What every queue must do: the twin in memory and JetStream alike."""
+
+import asyncio
+import time
+
+import pytest
+from msgspec.structs import replace
+
+from broker.interface import Broker, StreamKind, StreamSpec
+from schemas.errors import BrokerError, BrokerUnavailable, MessageTooLarge, QueueFull
+
+ALL = {"max_messages": 100, "max_bytes": 1 << 20}
+
+
+@pytest.fixture
+def spec(unique):
+    name = unique("q")
+    return StreamSpec(
+        name=name,
+        subjects=(f"{name}.*",),
+        kind=StreamKind.QUEUE,
+        consumer="intake",
+        ack_wait_s=30.0,
+    )
+
+
+@pytest.fixture
+async def queue(broker: Broker, spec):
+    await broker.ensure_stream(spec)
+    return spec.name
+
+
+async def take(broker: Broker, queue: str, timeout_s: float = 0.0, **bounds):
+    return await broker.pull(queue, "intake", **{**ALL, **bounds}, timeout_s=timeout_s)
+
+
+async def test_publish_pull_ack(broker, queue):
+    for sequence, data in enumerate((b"one", b"two"), start=1):
+        stored = await broker.publish(f"{queue}.a", data)
+        assert (stored.stream, stored.sequence, stored.duplicate) == (queue, sequence, False)
+    first, second = await take(broker, queue)
+    assert (first.record.data, second.record.data) == (b"one", b"two")
+    assert (first.record.stream, first.record.sequence) == (queue, 1)
+    assert first.record.subject == f"{queue}.a"
+    assert abs(first.record.time - time.time()) < 60
+    assert first.num_delivered == 1
+
+    state = await broker.state(queue)
+    assert (state.num_messages, state.num_ack_pending, state.num_pending) == (2, 2, 0)
+    await second.ack()
+    state = await broker.state(queue)
+    assert (state.num_messages, state.num_ack_pending) == (1, 1)
+    await first.ack()
+    state = await broker.state(queue)
+    assert (state.num_messages, state.num_bytes, state.num_ack_pending) == (0, 0, 0)
+    assert (state.first_sequence, state.last_sequence) == (3, 2)
+
+
+async def test_an_ack_may_be_repeated(broker, queue):
+    await broker.publish(f"{queue}.a", b"one")
+    (delivery,) = await take(broker, queue)
+    await delivery.ack()
+    await delivery.ack()
+    assert (await broker.state(queue)).num_messages == 0
+
+
+async def test_an_empty_queue_gives_nothing(broker, queue):
+    assert await take(broker, queue) == []
+    start = time.monotonic()
+    assert await take(broker, queue, timeout_s=0.2) == []
+    assert time.monotonic() - start >= 0.2
+
+
+async def test_a_waiting_pull_gets_what_comes(broker, queue):
+    waiting = asyncio.create_task(take(broker, queue, timeout_s=10))
+    await asyncio.sleep(0.05)
+    await broker.publish(f"{queue}.a", b"late")
+    (delivery,) = await waiting
+    assert delivery.record.data == b"late"
+
+
+async def test_a_cancelled_pull_takes_nothing_in_hand(broker, queue):
+    waiting = asyncio.create_task(take(broker, queue, timeout_s=10))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await broker.publish(f"{queue}.a", b"late")
+    (delivery,) = await take(broker, queue, timeout_s=2)
+    assert delivery.num_delivered == 1
+
+
+async def test_bounds_of_a_pull(broker, queue):
+    for i in range(6):
+        await broker.publish(f"{queue}.a", bytes([i]) * 1000)
+    assert len(await take(broker, queue, max_messages=2)) == 2
+    assert 1 <= len(await take(broker, queue, max_bytes=3500)) <= 3
+    # A single message above the bound comes alone.
+    assert len(await take(broker, queue, max_bytes=10)) == 1
+
+
+async def test_no_more_than_max_ack_pending_in_hand(broker, spec):
+    await broker.ensure_stream(replace(spec, max_ack_pending=2))
+    for i in range(4):
+        await broker.publish(f"{spec.name}.a", bytes([i]))
+    first, _ = await take(broker, spec.name)
+    assert await take(broker, spec.name, timeout_s=0.1) == []
+    await first.ack()
+    (third,) = await take(broker, spec.name)
+    assert third.record.data == bytes([2])
+
+
+async def test_what_is_not_acked_comes_again(broker, spec):
+    await broker.ensure_stream(replace(spec, ack_wait_s=0.3))
+    await broker.publish(f"{spec.name}.a", b"one")
+    (first,) = await take(broker, spec.name)
+    (again,) = await take(broker, spec.name, timeout_s=5)
+    assert (again.record, again.num_delivered) == (first.record, 2)
+    assert (await broker.state(spec.name)).num_redelivered == 1
+    # The delivery whose time was over still acks the message.
+    await first.ack()
+    assert (await broker.state(spec.name)).num_messages == 0
+    assert await take(broker, spec.name, timeout_s=0.4) == []
+
+
+async def test_in_progress_restarts_the_ack_wait(broker, spec):
+    await broker.ensure_stream(replace(spec, ack_wait_s=1.0))
+    await broker.publish(f"{spec.name}.a", b"one")
+    (delivery,) = await take(broker, spec.name)
+    for _ in range(3):
+        assert await take(broker, spec.name, timeout_s=0.4) == []
+        await delivery.in_progress()
+
+
+async def test_a_resend_is_not_stored(broker, queue):
+    assert not (await broker.publish(f"{queue}.a", b"one")).duplicate
+    again = await broker.publish(f"{queue}.b", b"one")  # the id is the stream's, not the subject's
+    assert (again.sequence, again.duplicate) == (1, True)
+    assert (await broker.state(queue)).last_sequence == 1
+
+
+async def test_a_resend_after_the_ack_is_swallowed_inside_the_window(broker, queue):
+    await broker.publish(f"{queue}.a", b"one")
+    (delivery,) = await take(broker, queue)
+    await delivery.ack()
+    again = await broker.publish(f"{queue}.a", b"one")
+    assert (again.sequence, again.duplicate) == (1, True)
+    assert await take(broker, queue) == []
+
+
+async def test_a_resend_beyond_the_window_is_stored(broker, spec):
+    await broker.ensure_stream(replace(spec, duplicate_window_s=0.2))
+    await broker.publish(f"{spec.name}.a", b"one")
+    for _ in range(50):
+        again = await broker.publish(f"{spec.name}.a", b"one")
+        if not again.duplicate:
+            break
+        await asyncio.sleep(0.1)
+    assert (again.sequence, again.duplicate) == (2, False)
+
+
+async def test_a_full_queue_refuses_and_remembers_nothing(broker, spec):
+    await broker.ensure_stream(replace(spec, max_bytes=3000))
+    await broker.publish(f"{spec.name}.a", b"1" * 1000)
+    await broker.publish(f"{spec.name}.a", b"2" * 1000)
+    for _ in range(2):
+        with pytest.raises(QueueFull, match="maximum bytes"):
+            await broker.publish(f"{spec.name}.a", b"3" * 1000)
+    # Large messages starve where small ones still fit; a resend is known though there is no room.
+    assert not (await broker.publish(f"{spec.name}.a", b"small")).duplicate
+    assert (await broker.publish(f"{spec.name}.a", b"1" * 1000)).duplicate
+
+    (delivery, *_) = await take(broker, spec.name)
+    await delivery.ack()
+    stored = await broker.publish(f"{spec.name}.a", b"3" * 1000)
+    assert (stored.sequence, stored.duplicate) == (4, False)
+
+
+async def test_one_subject_fills_its_own_share(broker, spec):
+    await broker.ensure_stream(replace(spec, max_messages_per_subject=2))
+    for i in range(2):
+        await broker.publish(f"{spec.name}.alice", bytes([i]))
+    with pytest.raises(QueueFull, match="per subject"):
+        await broker.publish(f"{spec.name}.alice", bytes([2]))
+    await broker.publish(f"{spec.name}.bob", bytes([3]))
+    (delivery, *_) = await take(broker, spec.name)
+    await delivery.ack()
+    await broker.publish(f"{spec.name}.alice", bytes([2]))
+
+
+async def test_the_size_of_a_message_is_bounded(broker, spec):
+    await broker.ensure_stream(replace(spec, max_message_bytes=1000))
+    await broker.publish(f"{spec.name}.a", b"x" * 1000)
+    with pytest.raises(MessageTooLarge):
+        await broker.publish(f"{spec.name}.a", b"x" * 1001)
+
+
+async def test_two_pullers_share_the_queue(connect, spec):
+    one, two = await connect(), await connect()
+    await one.ensure_stream(spec)
+    for i in range(10):
+        await one.publish(f"{spec.name}.a", bytes([i]))
+    taken = await take(one, spec.name, max_messages=5) + await take(two, spec.name)
+    assert sorted(delivery.record.sequence for delivery in taken) == list(range(1, 11))
+
+
+async def test_ensure_stream_may_be_repeated_and_names_what_differs(broker, spec):
+    await broker.ensure_stream(spec)
+    await broker.ensure_stream(spec)
+    with pytest.raises(BrokerError, match=r"has max_bytes -1, wanted is 5000"):
+        await broker.ensure_stream(replace(spec, max_bytes=5000))
+    with pytest.raises(BrokerError, match=r"has ack_wait"):
+        await broker.ensure_stream(replace(spec, ack_wait_s=1.0))
+
+
+async def test_what_does_not_exist(broker, spec):
+    with pytest.raises(BrokerError):
+        await broker.state(spec.name)
+    with pytest.raises(BrokerError):
+        await take(broker, spec.name)
+    with pytest.raises(BrokerUnavailable):
+        await broker.publish(f"{spec.name}.a", b"one")
+    await broker.ensure_stream(spec)
+    with pytest.raises(BrokerError, match="nobody"):
+        await broker.pull(spec.name, "nobody", **ALL, timeout_s=0.0)
+
+
+async def test_get_and_read_do_not_consume(broker, queue):
+    for i in range(3):
+        await broker.publish(f"{queue}.a", bytes([i]))
+    (first,) = await take(broker, queue, max_messages=1)
+    await first.ack()
+    assert await broker.get(queue, 1) is None
+    assert await broker.get(queue, 9) is None
+    assert (await broker.get(queue, 2)).data == bytes([1])
+    assert [record.sequence async for record in broker.read(queue)] == [2, 3]
+    assert (await broker.state(queue)).num_pending == 2
