@@ -79,7 +79,8 @@ class GroupSource:
         num_groups = self._settings.batch.num_groups
         rewards: list[float] = []
         while len(self._with_signal) < num_groups or not rewards:
-            rewards.extend(self._sample(num_groups // 2))
+            missing = num_groups - len(self._with_signal)
+            rewards.extend(self._sample(max(missing, num_groups // 4)))
         rollouts = [rollout for _ in range(num_groups) for rollout in self._with_signal.popleft()]
         return rollouts, fmean(rewards)
 

@@ -35,49 +35,59 @@ class Sampler:
         seed: int,
     ) -> None:
         self._model = model
-        self._stop_ids = frozenset(stop_ids)
+        self._stop_ids = torch.tensor(stop_ids)
         self._max_new_tokens = max_new_tokens
         self._generator = torch.Generator().manual_seed(seed)
 
-    def complete(self, prompts: Sequence[tuple[int, ...]]) -> list[SampledCompletion]:
-        """One completion for each prompt, in their order; prompts of equal length share a batch."""
-        completions: dict[int, SampledCompletion] = {}
-        for length in sorted({len(prompt) for prompt in prompts}):
-            members = [index for index, prompt in enumerate(prompts) if len(prompt) == length]
-            batch = self._complete_batch([prompts[index] for index in members])
-            completions.update(zip(members, batch, strict=True))
-        return [completions[index] for index in range(len(prompts))]
-
     @torch.no_grad()
-    def _complete_batch(self, prompts: Sequence[tuple[int, ...]]) -> list[SampledCompletion]:
-        """B prompts of one length. Rows that have stopped are drawn on and cut off at the end."""
+    def complete(self, prompts: Sequence[tuple[int, ...]]) -> list[SampledCompletion]:
+        """One completion for each prompt, in their order.
+
+        All rows begin with as much as the shortest prompt has; a row with a longer one is fed its
+        own tokens until it ends. So rows of different lengths share a batch without padding.
+        """
+        lengths_B = torch.tensor([len(prompt) for prompt in prompts])
+        shortest, end = int(lengths_B.min()), int(lengths_B.max()) + self._max_new_tokens
+        tokens_BT = torch.zeros(len(prompts), end, dtype=torch.int64)
+        for row, prompt in enumerate(prompts):
+            tokens_BT[row, : len(prompt)] = torch.tensor(prompt)
+        logprobs_BT = torch.zeros(len(prompts), end)
         cache = DynamicCache(config=self._model.config)
-        fed_BT = torch.tensor(prompts, device=self._model.device)
-        drawn: list[list[int]] = []
-        logprobs: list[list[float]] = []
-        stopped = [False] * len(prompts)
-        while len(drawn) < self._max_new_tokens and not all(stopped):
-            hidden_BTH = self._model.model(
-                input_ids=fed_BT, past_key_values=cache, use_cache=True
-            ).last_hidden_state
-            logprobs_BV = self._model.lm_head(hidden_BTH[:, -1]).float().log_softmax(dim=-1).cpu()
-            tokens_B1 = torch.multinomial(logprobs_BV.exp(), 1, generator=self._generator)
-            drawn.append(tokens_B1[:, 0].tolist())
-            logprobs.append(logprobs_BV.gather(1, tokens_B1)[:, 0].tolist())
-            stopped = [
-                before or token in self._stop_ids
-                for before, token in zip(stopped, drawn[-1], strict=True)
-            ]
-            fed_BT = tokens_B1.to(self._model.device)
-        rows = zip(zip(*drawn, strict=True), zip(*logprobs, strict=True), strict=True)
-        return [self._cut(tokens, values) for tokens, values in rows]
+        fed = slice(0, shortest)
+        going_B = torch.ones(len(prompts), dtype=torch.bool)
+        for place in range(shortest, end):
+            logprobs_BV = self._next_logprobs(tokens_BT[:, fed], cache)
+            drawn_B1 = torch.multinomial(logprobs_BV.exp(), 1, generator=self._generator)
+            given_B = place < lengths_B
+            tokens_BT[:, place] = torch.where(given_B, tokens_BT[:, place], drawn_B1[:, 0])
+            logprobs_BT[:, place] = logprobs_BV.gather(1, drawn_B1)[:, 0]
+            ended_B = torch.isin(drawn_B1[:, 0], self._stop_ids)
+            ended_B |= place + 1 >= lengths_B + self._max_new_tokens
+            going_B &= given_B | ~ended_B
+            if not going_B.any():
+                break
+            fed = slice(place, place + 1)
+        return [
+            self._cut(tokens[length:], logprobs[length:])
+            for tokens, logprobs, length in zip(
+                tokens_BT.tolist(), logprobs_BT.tolist(), lengths_B.tolist(), strict=True
+            )
+        ]
+
+    def _next_logprobs(self, fed_BT: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+        hidden_BTH = self._model.model(
+            input_ids=fed_BT.to(self._model.device), past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        return self._model.lm_head(hidden_BTH[:, -1]).float().log_softmax(dim=-1).cpu()
 
     def _cut(self, tokens: Sequence[int], logprobs: Sequence[float]) -> SampledCompletion:
-        stops = (place for place, token in enumerate(tokens) if token in self._stop_ids)
-        count = next(stops, len(tokens) - 1) + 1
+        """Rows were drawn on until all had ended: what lies behind a row's own end goes."""
+        own = tokens[: self._max_new_tokens]
+        stops = (place for place, token in enumerate(own) if token in self._stop_ids)
+        count = next(stops, len(own) - 1) + 1
         return SampledCompletion(
-            token_ids=tuple(tokens[:count]),
-            finish=Finish.STOP if tokens[count - 1] in self._stop_ids else Finish.LENGTH,
+            token_ids=tuple(own[:count]),
+            finish=Finish.STOP if own[count - 1] in self._stop_ids else Finish.LENGTH,
             logprobs=tuple(logprobs[:count]),
         )
 
