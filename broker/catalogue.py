@@ -46,3 +46,19 @@ class Catalogue(Struct, frozen=True, kw_only=True):
 
 async def read_catalogue(broker: Broker) -> Catalogue:
     return Catalogue(streams=tuple(await broker.streams()))
+
+
+async def the_run(broker: Broker, run: str) -> str:
+    """The run that is meant: the one that is named, or the only one there is.
+
+    Raises:
+        UserError: there is no such run, or none is named and there are several or none.
+    """
+    catalogue = await read_catalogue(broker)
+    if run:
+        catalogue.require(run)
+        return run
+    if len(catalogue.runs) != 1:
+        several = ", ".join(catalogue.runs) or "there is none"
+        raise UserError(f"name the run: {several}")
+    return catalogue.runs[0]

@@ -10,7 +10,7 @@ Whatever the person at the keyboard can mend is one sentence on standard error a
 never a traceback.
 """
 
-from collections.abc import Mapping
+import logging
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -23,7 +23,7 @@ from schemas.resolve import resolve
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-TAKES_SETTINGS: Final[Mapping[str, Any]] = {
+TAKES_SETTINGS: Final[dict[str, Any]] = {
     "allow_extra_args": True,
     "ignore_unknown_options": True,
 }
@@ -42,10 +42,17 @@ class OneSentence(TyperGroup):
             raise typer.Exit(error.exit_status) from None
 
 
-def application(purpose: str) -> typer.Typer:
-    """A typer application for one command's verbs."""
+def application(purpose: str, *, log_level: int = logging.INFO) -> typer.Typer:
+    """A typer application for one command's verbs; its log lines go to standard error."""
+
+    def set_up_logs() -> None:
+        from broker.logs import log_to_stderr
+
+        log_to_stderr(log_level)
+
     return typer.Typer(
         cls=OneSentence,
+        callback=set_up_logs,
         help=purpose,
         no_args_is_help=True,
         add_completion=False,

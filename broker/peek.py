@@ -106,7 +106,7 @@ def look(record: Record, context: Context) -> Sight:
         else:
             group = _view(record, context)
     except Rejected as refusal:
-        preview = record.data[:_PREVIEW_BYTES].hex(" ", 4)
+        preview = record.data[:_PREVIEW_BYTES].hex(" ", -4)
         refused = Refused(reason=refusal.reason, detail=refusal.detail, preview=preview)
     return Sight(
         stream=record.stream,

@@ -16,8 +16,9 @@ _CUT = "…"
 
 _MARKUP = re.compile(r"\[(?=[a-z#/@])")
 """What may open a tag of rich's markup."""
-_EMOJI = re.compile(r":(?=(?!\d{1,2}:)[^\s:/]+:)")
-"""What may open an emoji code of rich; a time such as 12:30:45 and a URL do not."""
+_EMOJI = re.compile(r":(?=(?:100|1234|(?!\d+:)[^\s:/]+):)")
+"""What may open an emoji code of rich; a time such as 12:30:45 and a URL do not. Of all numbers
+only :100: and :1234: are codes."""
 
 
 def sanitise(text: str, *, max_length: int = MAX_LENGTH) -> str:

@@ -29,6 +29,7 @@ def show_line(text: str = "") -> None:
 
 def show_table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> None:
     """Print a table."""
+    title = sanitise(title)
     cells = [[sanitise(str(cell), max_length=MAX_CELL_LENGTH) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _show_rich(title, columns, cells)
@@ -87,7 +88,7 @@ def _show_rich(title: str, columns: Sequence[Column], rows: Sequence[Sequence[st
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for column in columns:
         table.add_column(column.name, justify="right" if column.right else "left")
     for row in rows:

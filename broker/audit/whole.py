@@ -115,8 +115,13 @@ def _check_log(run: str, log: Tally, states: Mapping[str, StreamState]) -> Itera
 
 
 def _wrong_streams(run: str, log: Tally, states: Mapping[str, StreamState]) -> Iterator[str]:
+    state = states.get(names.log_stream(run))
+    if state is not None and state.last_sequence > log.last_sequence:
+        yield f"LOG ended at {state.last_sequence}, and can be read to {log.last_sequence}"
     if log.opened is None:
-        yield "no entry of LOG opens the run"
+        # An empty log is that of a run whose streams are there and which nobody has opened yet.
+        if log.last_sequence > 0:
+            yield "no entry of LOG opens the run"
         return
     if log.opened.settings.name != run:
         yield f"LOG opens the run {log.opened.settings.name}, not {run}"
@@ -126,9 +131,6 @@ def _wrong_streams(run: str, log: Tally, states: Mapping[str, StreamState]) -> I
             yield f"there is no stream {name}"
     for name in sorted({stream for stream, _ in log.judged} - set(shards)):
         yield f"there are verdicts on {name}, which is no stream of the run"
-    state = states.get(names.log_stream(run))
-    if state is not None and state.last_sequence > log.last_sequence:
-        yield f"LOG ended at {state.last_sequence}, and can be read to {log.last_sequence}"
 
 
 def _shard_streams(log: Tally) -> list[str]:

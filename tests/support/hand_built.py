@@ -15,9 +15,8 @@
 Message 6 answers lease 0 again, 7 does not decode, 11 is stale; 13 has no verdict yet.
 """
 
-from broker.interface import StreamKind, StreamSpec, StreamState
+from broker.interface import Broker, StreamKind, StreamSpec, StreamState
 from broker.logbook import LogItem
-from broker.memory import MemoryBroker, MemoryServer
 from schemas import names
 from schemas.arrays import pack_f32, pack_u32
 from schemas.batch import Batch, Row
@@ -309,9 +308,8 @@ def states(log: list[LedgerEntry | Batch]) -> list[StreamState]:
     return [queue, kept]
 
 
-async def fill(server: MemoryServer) -> None:
-    """Put the run into a server: judged messages are acked and gone."""
-    broker = MemoryBroker(server)
+async def fill(broker: Broker) -> None:
+    """Put the run on a server: judged messages are acked and gone."""
     queue = StreamSpec(
         name=QUEUE,
         subjects=(names.rollouts_filter(RUN, "s0"),),

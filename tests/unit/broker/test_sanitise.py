@@ -3,6 +3,7 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich._emoji_codes import EMOJI
 from rich.console import Console
 from rich.text import Text
 
@@ -26,7 +27,8 @@ GOLDEN = [
     ("[link=http://a]b", r"\x5blink=http://a]b"),
     ("[1, 2] stays, [X] too", "[1, 2] stays, [X] too"),
     (":warning: 12:30:45 s0:12", r"\x3awarning: 12:30:45 s0:12"),
-    ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
+    (":100: :1234:", r"\x3a100: \x3a1234:"),
+    ("nats://127.0.0.1:4222: no answer", "nats://127.0.0.1:4222: no answer"),
     ("", ""),
 ]
 
@@ -55,6 +57,12 @@ def test_nothing_invisible_is_left(text: str) -> None:
 def test_rich_shows_it_literally(text: str) -> None:
     shown = sanitise(text)
     assert Text.from_markup(shown).plain == shown
+
+
+def test_rich_shows_every_emoji_code_literally() -> None:
+    for name in EMOJI:
+        shown = sanitise(f"a :{name}: :{name}-text: b")
+        assert Text.from_markup(shown).plain == shown
 
 
 @given(HOSTILE)

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+import structlog
 
 from broker.archive import Archive
 from broker.memory import MemoryBroker, MemoryServer
@@ -14,7 +15,7 @@ from tests.support import hand_built
 async def server():
     seconds = itertools.count(hand_built.START)
     server = MemoryServer(wall_clock=lambda: next(seconds))
-    await hand_built.fill(server)
+    await hand_built.fill(MemoryBroker(server))
     return server
 
 
@@ -30,3 +31,10 @@ async def store():
     for _, data in hand_built.MESSAGES:
         await Archive(store, hand_built.RUN).write([data])
     return store
+
+
+@pytest.fixture
+def default_logs():
+    """Undoes what a command sets up for its whole process."""
+    yield
+    structlog.reset_defaults()

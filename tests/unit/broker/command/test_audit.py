@@ -313,6 +313,10 @@ def test_a_missing_stream_is_named() -> None:
     assert "there is no stream ROLLOUTS_demo_s0" in said(report, Check.LOG)
 
 
+def test_a_run_that_is_not_opened_yet_holds() -> None:
+    assert run_audit([]).holds
+
+
 def test_another_runs_log_is_named() -> None:
     log = hand_built.contents()
     report = audit("other", hand_built.states(log), hand_built.items(log))

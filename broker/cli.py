@@ -1,0 +1,248 @@
+"""The `broker` command: start and stop the servers, create a run's streams, and look at everything.
+
+Verbs that look create nothing and consume nothing. Exit status 1 means that the answer is no (a
+server does not answer, the audit does not hold), 2 that the question could not be put.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from broker.addresses import SERVERS_DIRECTORY, connection_of, find_connection
+from broker.command import TAKES_SETTINGS, application, settings_from
+from broker.interface import Broker
+from schemas.errors import BrokerError, StoreError, UserError
+from schemas.settings import Connection, LearnerSettings
+
+_CONNECT_TIMEOUT_S = 3.0
+
+T = TypeVar("T")
+
+Directory = Annotated[
+    Path, typer.Option("--servers", help="Directory of the servers that `broker up` started.")
+]
+Nats = Annotated[str, typer.Option("--nats", metavar="URL", help="URL of the NATS server.")]
+SettingsFile = Annotated[
+    str, typer.Option("--settings", metavar="FILE", help="TOML file that has a connection section.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
+Run = Annotated[str, typer.Argument(help="Name of the run; may be left out if there is one.")]
+
+app = application(
+    "The queue, the logs and object storage of Tributary runs.", log_level=logging.ERROR
+)
+
+
+@app.command()
+def up(
+    servers: Directory = SERVERS_DIRECTORY,
+    nats_port: Annotated[int | None, typer.Option(help="Default: a free one.")] = None,
+    s3_port: Annotated[int | None, typer.Option(help="Default: a free one.")] = None,
+    json: Json = False,
+) -> None:
+    """Start nats-server and SeaweedFS on loopback ports, and wait until they answer."""
+    from broker import screen
+    from broker import servers as both
+
+    started = both.up(servers, nats_port, s3_port, detached=True)
+    connection = started.connection()
+    if json:
+        screen.show_json(connection)
+        return
+    screen.show_line(f"NATS at {connection.nats}, object storage at {connection.s3}")
+    screen.show_line(f"What they store is in {servers}; `broker down` stops them.")
+
+
+@app.command()
+def down(servers: Directory = SERVERS_DIRECTORY, json: Json = False) -> None:
+    """Stop both servers within seconds; what they have stored stays."""
+    from broker import screen
+    from broker import servers as both
+
+    connection = both.read(servers).connection()
+    both.down(servers)
+    if json:
+        screen.show_json(connection)
+        return
+    screen.show_line(f"Stopped; what they have stored is in {servers}.")
+
+
+@app.command()
+def status(
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Directory = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """Say whether both servers answer; exit status 1 if one does not."""
+    import asyncio
+
+    from broker import health, screen, views
+
+    connection = find_connection(nats=nats, settings_file=settings, directory=servers)
+    found = asyncio.run(health.check_health(connection))
+    screen.show_json(found) if json else views.show_health(found)
+    raise typer.Exit(0 if found.healthy else 1)
+
+
+@app.command(context_settings=TAKES_SETTINGS)
+def init(
+    context: typer.Context,
+    nats: Nats = "",
+    servers: Directory = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """Create the streams of a run, or check those that are there: `broker init @ file.toml`."""
+    from broker import screen
+    from broker.streams import run_streams
+    from schemas.settings import run_settings
+
+    settings = settings_from(context, LearnerSettings)
+    specs = run_streams(run_settings(settings))
+
+    async def create(broker: Broker) -> None:
+        for spec in specs:
+            await broker.ensure_stream(spec)
+
+    _ask(connection_of(settings, nats=nats, directory=servers), create)
+    if json:
+        screen.show_json(specs)
+        return
+    for spec in specs:
+        screen.show_line(f"{spec.name} stores {', '.join(spec.subjects)}")
+
+
+@app.command()
+def ls(
+    run: Annotated[str, typer.Argument(help="Name of a run; left out: everything.")] = "",
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Directory = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """List runs and streams, with what their numbers mean."""
+    from broker import listing, screen, views
+
+    connection = find_connection(nats=nats, settings_file=settings, directory=servers)
+    found = _ask(connection, lambda broker: listing.list_server(broker, run))
+    screen.show_json(found) if json else views.show_listing(found)
+
+
+@app.command()
+def peek(
+    run: Run = "",
+    stream: Annotated[
+        str, typer.Option(help="A shard, or a stream as `ls` names it; default: all queues.")
+    ] = "",
+    last: Annotated[int, typer.Option(min=1, max=1000, help="How many messages.")] = 1,
+    sequence: Annotated[
+        int | None, typer.Option("--id", min=1, metavar="SEQ", help="One message.")
+    ] = None,
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Directory = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """Show stored messages, decoded, and leave them where they are."""
+    from broker import peek, screen, views
+    from broker.catalogue import the_run
+
+    async def look(broker: Broker) -> list[peek.Sight]:
+        name = await the_run(broker, run)
+        return await peek.peek(broker, name, stream=stream, last=last, sequence=sequence)
+
+    connection = find_connection(nats=nats, settings_file=settings, directory=servers)
+    sights = _ask(connection, look)
+    screen.show_json(sights) if json else views.show_sights(sights)
+
+
+@app.command()
+def why(
+    id: Annotated[
+        str, typer.Argument(help="A lease (7), a message (s0:12), or the beginning of a sha256.")
+    ],
+    run: Annotated[str, typer.Option(help="Name of the run, if there are several.")] = "",
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Directory = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """Tell the life of a group, from its lease to the policy that it helped to make."""
+    from broker import life, screen, views
+    from broker.catalogue import the_run
+
+    async def tell(broker: Broker) -> life.Life:
+        return await life.life_in_run(broker, await the_run(broker, run), id)
+
+    connection = find_connection(nats=nats, settings_file=settings, directory=servers)
+    told = _ask(connection, tell)
+    screen.show_json(told) if json else views.show_life(told)
+
+
+@app.command()
+def audit(
+    run: Run = "",
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read and hash every row's bytes in the archive.")
+    ] = False,
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Directory = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """Check that nothing was lost, used twice or used too late; exit status 1 if something was."""
+    from broker import screen, views
+    from broker.audit import AuditReport, audit_run
+    from broker.catalogue import the_run
+    from broker.s3 import S3Store
+
+    connection = find_connection(nats=nats, settings_file=settings, directory=servers)
+
+    async def check(broker: Broker) -> AuditReport:
+        name = await the_run(broker, run)
+        if not deep:
+            return await audit_run(broker, name)
+        store = S3Store.open(connection)
+        try:
+            return await audit_run(broker, name, store=store)
+        finally:
+            await store.close()
+
+    report = _ask(connection, check)
+    screen.show_json(report) if json else views.show_audit(report)
+    raise typer.Exit(0 if report.holds else 1)
+
+
+def _ask(connection: Connection, question: Callable[[Broker], Awaitable[T]]) -> T:
+    """Connect, ask, and close.
+
+    Raises:
+        UserError: a server is not there, or does not answer as it should.
+    """
+    import asyncio
+
+    from broker.jetstream import NatsBroker
+
+    async def ask() -> T:
+        broker = await NatsBroker.connect(
+            connection.nats, name="broker", connect_timeout_s=_CONNECT_TIMEOUT_S
+        )
+        try:
+            return await question(broker)
+        finally:
+            await broker.close()
+
+    try:
+        return asyncio.run(ask())
+    except BrokerError as error:
+        raise UserError(f"the server at {connection.nats}: {error}") from None
+    except StoreError as error:
+        raise UserError(f"object storage at {connection.s3}: {error}") from None
+
+
+def main() -> None:
+    """Console script `broker`."""
+    app(prog_name="broker")

@@ -1,0 +1,124 @@
+"""Answers as tables and lines."""
+
+import time
+
+from broker import words
+from broker.audit import AuditReport
+from broker.health import Health
+from broker.life import Life
+from broker.listing import Listing, StreamView
+from broker.peek import GroupView, Sight
+from broker.screen import Column, show_line, show_table
+
+
+def show_health(health: Health) -> None:
+    show_table(
+        "Servers",
+        [Column("server"), Column("url"), Column("answers"), Column("")],
+        [
+            [server.server, server.url, "yes" if server.answers else "no", server.detail]
+            for server in health.servers
+        ],
+    )
+
+
+def show_listing(listing: Listing) -> None:
+    if not listing.streams:
+        show_line("The server has no streams; `broker init` creates those of a run.")
+        return
+    right = [Column(name, right=True) for name in ("step", "open leases", "waiting groups")]
+    show_table(
+        "Runs",
+        [Column("run"), Column("policy", right=True), *right, Column("verdicts")],
+        [
+            [
+                run.run,
+                run.policy or "none yet",
+                f"{run.step} of {run.num_steps}" if run.num_steps else "not opened",
+                run.num_open_leases,
+                run.num_waiting,
+                ", ".join(f"{count.verdict} {count.count}" for count in run.verdicts),
+            ]
+            for run in listing.runs
+        ],
+    )
+    show_line()
+    names = ("messages", "size", "first", "last", "pending", "in hand", "redelivered", "newest")
+    show_table(
+        "Streams",
+        [Column("stream"), *(Column(name, right=True) for name in names), Column("holds")],
+        [_stream_row(stream, now=time.time()) for stream in listing.streams],
+    )
+
+
+def _stream_row(stream: StreamView, *, now: float) -> list[object]:
+    bound = f" of {words.size(stream.max_bytes)}" if stream.max_bytes >= 0 else ""
+    return [
+        stream.name,
+        stream.num_messages,
+        words.size(stream.num_bytes) + bound,
+        stream.first_sequence,
+        stream.last_sequence,
+        stream.num_pending,
+        stream.num_in_hand,
+        stream.num_redelivered,
+        "" if stream.last_time is None else f"{words.age(now - stream.last_time)} ago",
+        stream.meaning,
+    ]
+
+
+def show_sights(sights: list[Sight]) -> None:
+    if not sights:
+        show_line("No message is there.")
+    for sight in sights:
+        stored = f"{words.utc(sight.time)}, {words.age(time.time() - sight.time)} ago"
+        show_line(f"{sight.stream} {sight.sequence}: {words.size(sight.num_bytes)}, {stored}")
+        show_line(f"  subject   {sight.subject}")
+        show_line(f"  sha256    {sight.sha256}")
+        if sight.said is not None:
+            show_line(f"  says      {sight.said}")
+        if sight.refused is not None:
+            show_line(f"  refused   {sight.refused.reason}: {sight.refused.detail}")
+            show_line(f"  begins    {sight.refused.preview}")
+        if sight.group is not None:
+            _show_group(sight.group)
+
+
+def _show_group(group: GroupView) -> None:
+    staleness = "no policy is announced" if group.staleness is None else group.staleness
+    show_line(f"  lease     {group.lease_id}, of {group.actor}, made by {group.engine}")
+    show_line(f"  policy    {group.policy}, staleness {staleness}")
+    show_line(f"  rollouts  {len(group.num_tokens)}")
+    show_line(f"  tokens    {words.figures(group.num_tokens)}")
+    show_line(f"  sampled   {words.figures(group.num_sampled)}")
+    show_line(f"  rewards   {words.figures(group.claimed_rewards)} (claimed)")
+
+
+def show_life(life: Life) -> None:
+    for moment in life.moments:
+        when = "" if moment.time is None else words.utc(moment.time)
+        show_line(f"{when:<24}  {moment.what:<9}  {moment.text}")
+
+
+def show_audit(report: AuditReport) -> None:
+    width = max(len(equation.about) for equation in report.equations)
+    for equation in report.equations:
+        show_line(f"{'ok ' if equation.holds else 'NOT'}  {equation.about:<{width}}  {equation}")
+    show_line(
+        f"{report.num_batches} batches of {report.num_rows} rows; the stalest row has staleness "
+        f"{report.stalest_row}, the limit is {report.max_staleness}"
+    )
+    if report.num_rows_hashed is not None:
+        show_line(f"{report.num_rows_hashed} rows were read from the archive and hashed")
+    if report.num_stored_since:
+        show_line(f"{report.num_stored_since} messages were stored and judged during the audit")
+    if report.num_reused_sequences:
+        show_line(f"{report.num_reused_sequences} sequences were given again after a power loss")
+    for violation in report.violations:
+        show_line(f"{violation.check}: {violation.detail}")
+    count = len(report.violations)
+    show_line(
+        f"The audit of {report.run} holds."
+        if report.holds
+        else f"The audit of {report.run} does not hold: {count} violation{'s' * (count > 1)}."
+    )

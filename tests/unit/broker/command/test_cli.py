@@ -1,0 +1,65 @@
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from broker.cli import app
+
+pytestmark = pytest.mark.usefixtures("default_logs")
+
+VERBS = ["up", "down", "status", "init", "ls", "peek", "why", "audit"]
+
+
+def broker(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words), prog_name="broker")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_and_json(verb: str) -> None:
+    result = broker(verb, "--help")
+    assert result.exit_code == 0
+    assert "--json" in result.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {"nats", "boto3", "rich.console", "structlog", "zstandard"}
+    code = f"import sys, broker.cli; sys.exit(bool({heavy} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["down"], ["status"], ["init"], ["ls"], ["peek"], ["why", "7"], ["audit"]]
+)
+def test_without_servers_there_is_one_sentence(tmp_path, words: list[str]) -> None:
+    result = broker(*words, "--servers", str(tmp_path / "none"))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"broker: no servers were started in {tmp_path}/none")
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_is_left_of_a_servers_file_is_one_sentence(tmp_path) -> None:
+    (tmp_path / "servers.json").write_text("{}")
+    result = broker("ls", "--servers", str(tmp_path))
+    assert result.exit_code == 2
+    assert "does not say what runs here" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["init", "--intake.shard", "s0"], "unknown setting intake.shard"),
+        (["init", "@", "nowhere.toml"], "cannot read nowhere.toml"),
+        (["ls", "--settings", "nowhere.toml"], "cannot read nowhere.toml"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(words: list[str], sentence: str) -> None:
+    result = broker(*words)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+@pytest.mark.parametrize("words", [["peek", "--last", "0"], ["why"], ["ls", "a", "b"], ["nope"]])
+def test_a_wrong_use_is_status_2(words: list[str]) -> None:
+    assert broker(*words).exit_code == 2

@@ -1,0 +1,82 @@
+import pytest
+import structlog
+import typer
+from typer.testing import CliRunner
+
+from broker.command import TAKES_SETTINGS, application, settings_from
+from schemas.errors import BrokerUnavailable, UserError
+from schemas.settings import LearnerSettings
+
+pytestmark = pytest.mark.usefixtures("default_logs")
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = application("A toy.")
+
+    @app.command()
+    def mend() -> None:
+        raise UserError("the file \x1b[31mis\nnot there")
+
+    @app.command()
+    def wait() -> None:
+        raise BrokerUnavailable("no answer")
+
+    @app.command()
+    def bug() -> None:
+        raise ValueError("a bug")
+
+    @app.command(context_settings=TAKES_SETTINGS)
+    def show(context: typer.Context, twice: bool = False) -> None:
+        settings = settings_from(context, LearnerSettings)
+        typer.echo(f"{settings.name} {settings.trainer.num_steps} {twice}")
+
+    return app
+
+
+def test_what_the_user_can_mend_is_one_sentence_and_status_2(app) -> None:
+    result = CliRunner().invoke(app, ["mend"], prog_name="toy")
+    assert result.exit_code == 2
+    assert result.stderr == "toy: the file \\x1b[31mis\\nnot there\n"
+    assert result.stdout == ""
+
+
+def test_other_errors_of_ours_have_their_own_status(app) -> None:
+    result = CliRunner().invoke(app, ["wait"], prog_name="toy")
+    assert (result.exit_code, result.stderr) == (1, "toy: no answer\n")
+
+
+def test_a_bug_is_not_hidden(app) -> None:
+    result = CliRunner().invoke(app, ["bug"])
+    assert isinstance(result.exception, ValueError)
+
+
+def test_settings_follow_the_verb(app, tmp_path) -> None:
+    (tmp_path / "run.toml").write_text('name = "mine"\n[trainer]\nnum_steps = 5\n')
+    words = ["show", "@", str(tmp_path / "run.toml")]
+    assert CliRunner().invoke(app, words).stdout == "mine 5 False\n"
+    words += ["--trainer.num_steps", "6", "--twice", "--name=yours"]
+    assert CliRunner().invoke(app, words).stdout == "yours 6 True\n"
+
+
+def test_a_wrong_setting_is_one_sentence(app) -> None:
+    result = CliRunner().invoke(app, ["show", "--trainer.num_step", "6"], prog_name="toy")
+    assert result.exit_code == 2
+    assert "unknown setting trainer.num_step; the nearest is trainer.num_steps" in result.stderr
+
+
+def test_an_unknown_option_of_a_verb_without_settings_is_status_2(app) -> None:
+    assert CliRunner().invoke(app, ["mend", "--nope"]).exit_code == 2
+
+
+def test_log_lines_go_to_standard_error_and_cannot_be_forged(app) -> None:
+    @app.command()
+    def log() -> None:
+        structlog.get_logger().info("judged", detail="ok\nlevel=error \x1b[31m")
+        structlog.get_logger().debug("too fine")
+
+    result = CliRunner().invoke(app, ["log"])
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert r"ok\nlevel=error \x1b[31m" in result.stderr.replace("\\\\", "\\")
+    assert "too fine" not in result.stderr
