@@ -14,6 +14,8 @@ from schemas.verdict import Count, Reason, Sha256, Token
 
 MAX_ROLLOUT_TOKENS = 1 << 18
 MAX_TRACE_BYTES = 1 << 18
+MAX_SPANS = 128
+"""Policies that one rollout may see go by."""
 
 
 class Finish(StrEnum):
@@ -46,7 +48,7 @@ class Rollout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """u8, T values: 1 where the policy sampled the token, 0 where the environment rendered it."""
     logprobs: Annotated[bytes, Meta(min_length=4, max_length=4 * MAX_ROLLOUT_TOKENS)]
     """f32, S values: behaviour log-probabilities of the sampled tokens, in nats."""
-    spans: Annotated[tuple[VersionSpan, ...], Meta(min_length=1, max_length=1024)]
+    spans: Annotated[tuple[VersionSpan, ...], Meta(min_length=1, max_length=MAX_SPANS)]
     finish: Finish
     claimed_reward: Annotated[float, Meta(ge=-1e6, le=1e6)]
     """What the actor computed, for its own screen; the learner computes its own."""

@@ -14,7 +14,7 @@ from learner.coordinator.workers import WorkerPool
 from schemas import wire
 from schemas.names import RolloutsSubject
 from schemas.policy import PolicyId
-from schemas.rollout import VersionSpan
+from schemas.rollout import MAX_SPANS, VersionSpan
 from schemas.settings import IntakeSettings
 from schemas.verdict import Reason
 from tests.support.coordinators import SETTINGS, make_opening, make_request, manifest_of
@@ -41,9 +41,9 @@ async def honest_job() -> WorkerJob:
 
 
 async def most_work() -> WorkerJob:
-    """The most objects that the bounds let into one legal group: 256 rollouts of 1024 spans."""
+    """The most objects that the bounds let into one legal group: 256 rollouts of 128 spans."""
     group = await make_group(ENVIRONMENT, LEASE, POLICY, manifest_of(POLICY), right=(True, False))
-    spans = (VersionSpan(num_tokens=1, policy=POLICY),) * 1024
+    spans = (VersionSpan(num_tokens=1, policy=POLICY),) * MAX_SPANS
     rollout = msgspec.structs.replace(group.rollouts[0], spans=spans)
     data = wire.encode(msgspec.structs.replace(group, rollouts=(rollout,) * 256))
     return WorkerJob(subject=SUBJECT, data=data, leases=(LEASE,))
@@ -78,7 +78,7 @@ async def test_hard_work_within_the_limits_is_an_ordinary_refusal():
 
 @pytest.mark.parametrize(
     ("limits", "reason"),
-    [({"max_cpu_ms": 1}, Reason.CPU), ({"max_memory_mib": 16}, Reason.MEMORY)],
+    [({"max_cpu_ms": 1}, Reason.CPU), ({"max_memory_mib": 2}, Reason.MEMORY)],
     ids=["cpu", "memory"],
 )
 async def test_a_limit_hit_twice_is_the_verdict_and_the_pool_goes_on(limits, reason):
@@ -94,7 +94,7 @@ async def test_a_limit_hit_twice_is_the_verdict_and_the_pool_goes_on(limits, rea
 
 
 async def test_an_honest_message_survives_a_neighbour_that_hits_a_limit():
-    pool = await make_pool(num_workers=2, max_cpu_ms=20)
+    pool = await make_pool(num_workers=2, max_cpu_ms=10)
     try:
         job = await honest_job()
         hits, *honest = await asyncio.gather(
