@@ -100,6 +100,7 @@ class Coordinator:
         self.requests: list[LeaseRequest] = []
         self.announcement: PolicyAnnouncement | None = announce(FIRST)
         self.reason = WaitReason.CAPACITY
+        self.clock = time.time
         self._ids = itertools.count()
         self._leases: deque[Lease] = deque()
         self._more = asyncio.Event()
@@ -109,7 +110,7 @@ class Coordinator:
 
     def offer(self, **change: object) -> Lease:
         """One more lease for whoever asks."""
-        lease = make_lease(next(self._ids), **change)
+        lease = make_lease(next(self._ids), **{"deadline": self.clock() + 60, **change})
         self._leases.append(lease)
         self._more.set()
         return lease
@@ -130,7 +131,7 @@ class Coordinator:
             LeaseReply(
                 leases=leases,
                 announcement=self.announcement,
-                time=time.time(),
+                time=self.clock(),
                 waiting_for=WaitReason.NONE if leases else self.reason,
             )
         )
@@ -224,7 +225,7 @@ class RunningActor:
         self.engine = engine or ScriptedEngine()
         self.settings = ActorSettings(heartbeat_s=0.3, **settings)
         self.broker = MemoryBroker(world.server)
-        self.status = Status()
+        self.status = Status(lambda: self.broker.connected)
         self.reports: list[Report] = []
         self.stop = asyncio.Event()
 
@@ -270,5 +271,6 @@ class RunningActor:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the event loop turn until the condition is true."""
-    while not condition():
-        await asyncio.sleep(0.001)  # noqa: ASYNC110, it is about things that have no event
+    # Some conditions are about things that have no event.
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)

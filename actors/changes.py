@@ -1,0 +1,21 @@
+"""Waiting for a condition over plain attributes, within one event loop."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class Changes:
+    """Whoever changes an attribute calls `notify`; whoever waits tests its condition again."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def notify(self) -> None:
+        """Let everybody who waits look again."""
+        self._event.set()
+        self._event.clear()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Return as soon as the condition is true; at once when it already is."""
+        while not condition():
+            await self._event.wait()

@@ -1,0 +1,108 @@
+"""One lease from start to finish: policy, rollouts, disk, queue.
+
+What happens to the lease when something comes between: before its group is on disk it is given
+back; from then on the group is published, by this process or by the next one.
+"""
+
+import asyncio
+from contextlib import ExitStack
+
+from actors.groups import Groups
+from actors.leases import HeldLease, Leases
+from actors.policies import Policies
+from actors.spool import Spool, Spooled
+from actors.status import Status
+from actors.verdicts import Verdicts
+from broker.interface import Broker
+from broker.publisher import Publisher
+from schemas import wire
+from schemas.errors import MessageTooLarge
+from schemas.heartbeat import State
+from schemas.lease import Lease
+from schemas.names import rollouts_subject
+from schemas.rollout import RolloutGroup
+
+
+class Fulfilment:
+    """Fulfils leases, several at a time."""
+
+    def __init__(
+        self,
+        *,
+        groups: Groups,
+        policies: Policies,
+        leases: Leases,
+        spool: Spool,
+        broker: Broker,
+        verdicts: Verdicts,
+        status: Status,
+    ) -> None:
+        self._groups = groups
+        self._policies = policies
+        self._leases = leases
+        self._spool = spool
+        self._publisher = Publisher(broker, on_state=self._say)
+        self._queue_full = ExitStack()
+        self._verdicts = verdicts
+        self._status = status
+        self._not_begun: set[asyncio.Task[None]] = set()
+
+    async def fulfil(self, held: HeldLease) -> None:
+        """Make the group and publish it, or give the lease up and count why."""
+        lease, deadline = held.lease, asyncio.timeout_at(held.expires)
+        try:
+            async with deadline:
+                group = await self._make(held)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            self._verdicts.refuse("deadline", f"lease {lease.lease_id} was not done in time")
+            self._leases.done(held)
+            return
+        except asyncio.CancelledError:
+            self._leases.give_back(held)
+            raise
+        spooled = _spooled(lease, group)
+        await self._spool.put(spooled)
+        await self.deliver(spooled)
+        self._leases.done(held)
+
+    async def deliver(self, spooled: Spooled) -> None:
+        """Publish a group that is in the spool, and take it out when the broker has it."""
+        try:
+            with self._status.doing(State.PUBLISHING):
+                await self._publisher.publish(spooled.subject, spooled.data)
+        except MessageTooLarge as error:
+            self._verdicts.refuse("too-large", str(error))
+        else:
+            self._status.groups_published += 1
+        self._spool.remove(spooled)
+
+    def cancel_not_begun(self) -> None:
+        """Give back the leases that still wait for a policy or for room on the disk."""
+        for task in self._not_begun:
+            task.cancel()
+
+    async def _make(self, held: HeldLease) -> RolloutGroup:
+        task = asyncio.current_task()
+        assert task is not None
+        self._not_begun.add(task)
+        try:
+            await self._spool.room()
+            async with self._policies.serving(held.lease.least_policy) as served:
+                self._not_begun.discard(task)
+                with self._status.doing(State.GENERATING):
+                    return await self._groups.make(held.lease, held.environment, served)
+        finally:
+            self._not_begun.discard(task)
+
+    def _say(self, state: State) -> None:
+        """The publisher finds the queue full, or no longer full."""
+        self._queue_full.close()
+        if state is State.QUEUE_FULL:
+            self._queue_full.enter_context(self._status.doing(state, "room in the queue"))
+
+
+def _spooled(lease: Lease, group: RolloutGroup) -> Spooled:
+    subject = rollouts_subject(group.run, lease.shard, group.policy, group.actor)
+    return Spooled(lease_id=lease.lease_id, subject=subject, data=wire.encode(group))

@@ -1,0 +1,120 @@
+"""Asks the coordinator for work, and keeps asking the same until it is answered.
+
+A request has an id, and the coordinator gives the same leases to the same request. So an answer
+that was lost costs nothing: the same bytes are sent again. One request is under way at a time.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import uuid
+from collections.abc import Iterable
+from typing import Final
+
+from actors.status import Status
+from broker import retry
+from broker.interface import Broker
+from schemas import wire
+from schemas.errors import BrokerError, BrokerUnavailable, NoResponders, Rejected
+from schemas.heartbeat import State
+from schemas.lease import EngineProfile, LeaseReply, LeaseRequest
+from schemas.names import lease_subject
+from schemas.policy import PolicyId
+
+_FAREWELL_TIMEOUT_S: Final = 2.0
+
+
+class LeaseClient:
+    """One process's conversation with the coordinator."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        run: str,
+        actor: str,
+        instance: str,
+        profile: EngineProfile,
+        spooled: Iterable[int],
+        status: Status,
+        answer_timeout_s: float = 8.0,
+    ) -> None:
+        """`spooled` are leases of an earlier instance whose groups will still be published.
+
+        A coordinator that holds a request longer than `answer_timeout_s` is asked again.
+        """
+        self._broker = broker
+        self._run = run
+        self._actor = actor
+        self._instance = instance
+        self._profile = profile
+        self._spooled = tuple(spooled)
+        self._abandoned: set[int] = set()
+        self._status = status
+        self._answer_timeout_s = answer_timeout_s
+
+    @property
+    def owes_word(self) -> bool:
+        """True when leases are given back and the coordinator does not know it yet."""
+        return bool(self._abandoned)
+
+    def give_back(self, lease_id: int) -> None:
+        """Name a lease as abandoned in the next request."""
+        self._abandoned.add(lease_id)
+        self._status.changes.notify()
+
+    async def ask(self, wanted: int, held: PolicyId | None, why: str) -> LeaseReply:
+        """Ask for up to `wanted` leases; returns when there is an answer, however long it takes.
+
+        `why` says what the wait is for, as far as it is known.
+
+        Raises:
+            PermissionDenied: this actor's key may not ask.
+        """
+        request = self._request(wanted, held)
+        state = State.WAITING_FOR_LEASE if wanted else State.STARTING
+        reply = await self._answer(wire.encode(request), state, why)
+        self._abandoned.difference_update(request.abandoned)
+        self._spooled = ()
+        return reply
+
+    async def farewell(self) -> None:
+        """Tell the coordinator once which leases are given back, if it listens."""
+        if self.owes_word:
+            data = wire.encode(self._request(0, None))
+            with contextlib.suppress(BrokerError):
+                await self._broker.request(
+                    lease_subject(self._run, self._actor), data, timeout_s=_FAREWELL_TIMEOUT_S
+                )
+
+    def _request(self, wanted: int, held: PolicyId | None) -> LeaseRequest:
+        return LeaseRequest(
+            run=self._run,
+            actor=self._actor,
+            request_id=uuid.uuid4().hex,
+            instance=self._instance,
+            wanted=wanted,
+            held=held,
+            profile=self._profile,
+            spooled=self._spooled,
+            abandoned=tuple(sorted(self._abandoned)),
+        )
+
+    async def _answer(self, data: bytes, state: State, why: str) -> LeaseReply:
+        subject = lease_subject(self._run, self._actor)
+        for attempt in itertools.count(1):
+            try:
+                with self._status.doing(state, why):
+                    answer = await self._broker.request(
+                        subject, data, timeout_s=self._answer_timeout_s
+                    )
+                return wire.decode(answer, LeaseReply)
+            except NoResponders:
+                state, why = State.WAITING_FOR_LEASE, "the coordinator: nobody answers requests"
+            except BrokerUnavailable:
+                state, why = State.WAITING_FOR_LEASE, "the coordinator: no answer in time"
+            except Rejected as error:
+                state, why = State.WAITING_FOR_LEASE, f"a reply that can be read: {error.detail}"
+            with self._status.doing(state, why):
+                await asyncio.sleep(retry.full_jitter_s(attempt))
+        raise AssertionError("the count has no end")

@@ -1,0 +1,159 @@
+"""Keeps the actor in work.
+
+    consumes    replies of the coordinator, by way of `LeaseClient`
+    produces    leases to start on, announcements for `Policies`
+    waits for   a free place among the `max_leases` in flight; then for the coordinator
+
+A lease is in flight from the reply until its group is acknowledged by the broker, so a queue that
+is full stops the actor from asking for more.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from msgspec import Struct
+
+from actors.lease_client import LeaseClient
+from actors.policies import Policies
+from actors.spool import Spool
+from actors.status import Status
+from actors.terms import LeaseRefused, Terms
+from actors.verdicts import Verdicts
+from broker import retry
+from broker.sanitise import sanitise
+from environments.interface import Environment
+from schemas.heartbeat import State
+from schemas.lease import MAX_LEASES_PER_REPLY, Lease, LeaseReply, WaitReason
+
+_REFRESH_S: Final = 10.0
+"""The longest silence towards the coordinator: repairs an announcement that was lost."""
+_QUICK_ANSWER_S: Final = 1.0
+"""An empty answer that comes sooner than this was not held back, and is not followed at once."""
+_REFUSED_PAUSE_S: Final = 60.0
+"""After a lease that this machine cannot do, it asks for none for so long."""
+
+
+class HeldLease(Struct, frozen=True, kw_only=True):
+    """A lease that this actor has accepted."""
+
+    lease: Lease
+    environment: Environment
+    expires: float | None
+    """On the event loop's clock; None: not known."""
+
+
+class Leases:
+    """The leases in flight, and the loop that asks for more."""
+
+    def __init__(
+        self,
+        *,
+        client: LeaseClient,
+        terms: Terms,
+        policies: Policies,
+        spool: Spool,
+        verdicts: Verdicts,
+        status: Status,
+        max_leases: int,
+    ) -> None:
+        self._client = client
+        self._terms = terms
+        self._policies = policies
+        self._spool = spool
+        self._verdicts = verdicts
+        self._status = status
+        self._max_leases = max_leases
+        self._held: dict[int, HeldLease] = {}
+        self._barred_until = 0.0
+        self._quick_answers = 0
+        """Empty ones in a row."""
+        self._why = ""
+
+    async def keep(self, start: Callable[[HeldLease], None]) -> None:
+        """Ask for work whenever there is a place for it, for ever; `start` begins on a lease."""
+        loop = asyncio.get_running_loop()
+        while True:
+            wanted, asked = self._wanted(), loop.time()
+            reply = await self._client.ask(wanted, self._policies.served, self._why)
+            if reply.announcement:
+                self._policies.offer(reply.announcement)
+            taken = [self._take(lease, reply, start) for lease in reply.leases]
+            self._why = _waiting_for(reply)
+            if any(taken):
+                self._quick_answers = 0
+            elif wanted and loop.time() - asked < _QUICK_ANSWER_S:
+                with self._status.doing(_state(reply), self._why):
+                    self._quick_answers += 1
+                    await asyncio.sleep(retry.full_jitter_s(self._quick_answers))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REFRESH_S):
+                    await self._status.changes.until(
+                        lambda: self._wanted() or self._client.owes_word
+                    )
+
+    def done(self, held: HeldLease) -> None:
+        """Its group is published, or nobody waits for it any more."""
+        del self._held[held.lease.lease_id]
+        self._status.changes.notify()
+
+    def give_back(self, held: HeldLease) -> None:
+        """It will not be fulfilled, and the coordinator is to know."""
+        self._client.give_back(held.lease.lease_id)
+        self.done(held)
+
+    async def farewell(self) -> None:
+        """Tell the coordinator once which leases are given back, if it listens."""
+        await self._client.farewell()
+
+    def _wanted(self) -> int:
+        """How many more leases there is room for.
+
+        None while no policy is served or one in hand cannot start for want of a newer policy:
+        whoever hoards leases keeps them from others.
+        """
+        barred = asyncio.get_running_loop().time() < self._barred_until
+        if barred or self._spool.full or not self._policies.served or self._policies.awaited:
+            return 0
+        in_flight = self._held.keys() | {spooled.lease_id for spooled in self._spool.groups()}
+        return min(max(0, self._max_leases - len(in_flight)), MAX_LEASES_PER_REPLY)
+
+    def _take(self, lease: Lease, reply: LeaseReply, start: Callable[[HeldLease], None]) -> bool:
+        if lease.lease_id in self._held:
+            return False
+        now = asyncio.get_running_loop().time()
+        try:
+            environment = self._terms.environment(lease)
+        except LeaseRefused as refused:
+            self._verdicts.refuse(refused.reason, refused.detail)
+            self._client.give_back(lease.lease_id)
+            self._barred_until = now + _REFUSED_PAUSE_S
+            return False
+        expires = now + lease.deadline - reply.time if reply.time else None
+        held = HeldLease(lease=lease, environment=environment, expires=expires)
+        self._held[lease.lease_id] = held
+        start(held)
+        return True
+
+
+_WAITS: Final = {
+    WaitReason.NONE: "work",
+    WaitReason.NO_POLICY: "the run's first policy",
+    WaitReason.CAPACITY: "room in the run: enough groups are under way",
+    WaitReason.ACTOR_LIMIT: "its own groups: it has as many leases as it may have",
+    WaitReason.TOO_FEW_ACTORS: "more actors: it has its share of the next batches",
+    WaitReason.NO_SIGNAL: "the run, which is paused: groups have had equal rewards for too long",
+    WaitReason.FINISHED: "nothing: the run is finished",
+    WaitReason.REFUSED: "the coordinator, which refuses this actor's requests",
+}
+
+
+def _waiting_for(reply: LeaseReply) -> str:
+    words = _WAITS[reply.waiting_for]
+    return f"{words} ({sanitise(reply.detail)})" if reply.detail else words
+
+
+def _state(reply: LeaseReply) -> State:
+    no_policy = reply.waiting_for is WaitReason.NO_POLICY
+    return State.WAITING_FOR_POLICY if no_policy else State.WAITING_FOR_LEASE
