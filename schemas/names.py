@@ -101,12 +101,37 @@ def grant_subject(run: str, actor: str) -> str:
     return f"grant.{token(run)}.{token(actor)}"
 
 
+def leases_filter(run: str) -> str:
+    """Lease requests of all actors."""
+    return f"lease.{token(run)}.*"
+
+
+def grants_filter(run: str) -> str:
+    """Grant requests of all actors."""
+    return f"grant.{token(run)}.*"
+
+
+def leases_filter(run: str) -> str:
+    """Lease requests of all actors."""
+    return f"lease.{token(run)}.*"
+
+
+def grants_filter(run: str) -> str:
+    """Grant requests of all actors."""
+    return f"grant.{token(run)}.*"
+
+
 def verdict_subject(run: str, actor: str) -> str:
     return f"verdict.{token(run)}.{token(actor)}"
 
 
 def heartbeat_subject(run: str, who: str) -> str:
     return f"heartbeat.{token(run)}.{token(who)}"
+
+
+def heartbeats_filter(run: str) -> str:
+    """Heartbeats of everybody."""
+    return f"heartbeat.{token(run)}.*"
 
 
 def who_subject(run: str, role: str) -> str:
