@@ -111,16 +111,6 @@ def grants_filter(run: str) -> str:
     return f"grant.{token(run)}.*"
 
 
-def leases_filter(run: str) -> str:
-    """Lease requests of all actors."""
-    return f"lease.{token(run)}.*"
-
-
-def grants_filter(run: str) -> str:
-    """Grant requests of all actors."""
-    return f"grant.{token(run)}.*"
-
-
 def verdict_subject(run: str, actor: str) -> str:
     return f"verdict.{token(run)}.{token(actor)}"
 
