@@ -1,0 +1,200 @@
+"""What a person sees of the demo: a table that stays in its place, or one line per step in a pipe.
+
+Everything in it that an actor chose (its state's words, reasons) is made safe before it is shown.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Final, Protocol, Self, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from broker.sanitise import sanitise
+from learner.demo.watch import Watch, who_waits
+from learner.metrics import StepRow, mean_reward
+from schemas import names
+
+_SHOWN_ACTORS: Final = 12
+_RECENT_STEPS: Final = 5
+_REFRESH_PER_S: Final = 4
+
+
+class Screen(Protocol):
+    """Somewhere to show the demo."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def say(self, text: str) -> None:
+        """Something that happened, in one line."""
+        ...
+
+    def progress(self, text: str, share: float) -> None:
+        """How far something is that is waited for."""
+        ...
+
+    def row(self, row: StepRow) -> None:
+        """A step has a policy."""
+        ...
+
+    def look(self, watch: Watch) -> None:
+        """The run as it is at this moment."""
+        ...
+
+
+class Lines:
+    """For logs: one line for each thing that happens."""
+
+    def __init__(self, names_of: Mapping[str, str], file: TextIO = sys.stdout) -> None:
+        self._names_of = names_of
+        self._file = file
+        self._tenths: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def say(self, text: str) -> None:
+        print(sanitise(text), file=self._file, flush=True)
+
+    def progress(self, text: str, share: float) -> None:
+        tenth = int(share * 10)
+        what = text.partition(":")[0]
+        if tenth > self._tenths.get(what, -1):
+            self._tenths[what] = tenth
+            self.say(text)
+
+    def row(self, row: StepRow) -> None:
+        self.say(row_line(row, self._names_of))
+
+    def look(self, watch: Watch) -> None: ...
+
+
+class Terminal:
+    """For people: the table, with what happened scrolling above it."""
+
+    def __init__(self, names_of: Mapping[str, str]) -> None:
+        self._names_of = names_of
+        console = Console(markup=False, highlight=False, emoji=False)
+        self._live = Live(console=console, refresh_per_second=_REFRESH_PER_S, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def say(self, text: str) -> None:
+        self._live.console.print(Text(sanitise(text)))
+
+    def progress(self, text: str, share: float) -> None:
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(ProgressBar(total=1.0, completed=share, width=30), Text(sanitise(text)))
+        self._live.update(bar)
+
+    def row(self, row: StepRow) -> None: ...
+
+    def look(self, watch: Watch) -> None:
+        self._live.update(picture(watch, self._names_of))
+
+
+def open_screen(names_of: Mapping[str, str]) -> Screen:
+    """The screen that suits where the output goes; `names_of` maps actors' ids to names."""
+    return Terminal(names_of) if sys.stdout.isatty() else Lines(names_of)
+
+
+def row_line(row: StepRow, names_of: Mapping[str, str]) -> str:
+    """A step in one line."""
+    rewards = "no reward" if row.reward is None else f"reward {row.reward:.2f} {row.trained_on}"
+    others = "".join(
+        f", {value:.2f} {name}" for name, value in row.parts.items() if name != row.trained_on
+    )
+    batch = ", ".join(
+        f"{names_of.get(actor, actor[-8:])} {count}"
+        for actor, count in sorted(row.rows_by_actor.items())
+    )
+    refused = sum(count for verdict, count in row.judged.items() if verdict != "accepted")
+    return (
+        f"step {row.step}: {rewards}{others}; staleness {row.staleness_mean:.1f} "
+        f"(max {row.staleness_max}); batch: {batch}; {refused} refused, "
+        f"{row.num_without_signal} without signal"
+    )
+
+
+def picture(watch: Watch, names_of: Mapping[str, str]) -> Group:
+    """The whole table."""
+    return Group(_run_table(watch), Text(), _actor_table(watch, names_of))
+
+
+def _run_table(watch: Watch) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", min_width=10)
+    table.add_column()
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(
+        ProgressBar(total=watch.num_steps, completed=watch.step, width=30),
+        Text(f"{watch.step} of {watch.num_steps}"),
+    )
+    table.add_row("step", bar)
+    if watch.rows:
+        last = watch.rows[-1]
+        table.add_row(f"reward ({last.trained_on})", Text(_reward_words(watch.rows)))
+        table.add_row(
+            "staleness", Text(f"mean {last.staleness_mean:.1f}, max {last.staleness_max} versions")
+        )
+    table.add_row("waiting", Text(sanitise(who_waits(watch))))
+    return table
+
+
+def _reward_words(rows: list[StepRow]) -> str:
+    first, recent = mean_reward(rows[:_RECENT_STEPS]), mean_reward(rows[-_RECENT_STEPS:])
+    if first is None or recent is None:
+        return "none yet"
+    return f"{first:.2f} at first, {recent:.2f} in the last {min(len(rows), _RECENT_STEPS)} steps"
+
+
+def _actor_table(watch: Watch, names_of: Mapping[str, str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for head in ("actor", "state"):
+        table.add_column(head)
+    for head in ("policy", "tokens/s", "accepted"):
+        table.add_column(head, justify="right")
+    table.add_column("refused")
+    for actor in _actors(watch, names_of)[:_SHOWN_ACTORS]:
+        seen, state = watch.seen.get(actor), watch.state_of(actor)
+        table.add_row(
+            Text(sanitise(names_of.get(actor, actor[-8:]))),
+            Text(_state_words(watch, actor)),
+            Text(str(seen.heartbeat.policy or "") if seen else ""),
+            Text(f"{seen.heartbeat.tokens_per_s:,.0f}" if seen and state else ""),
+            Text(f"{watch.accepted[actor]:,}"),
+            Text(_refused_words(watch, actor)),
+        )
+    return table
+
+
+def _actors(watch: Watch, names_of: Mapping[str, str]) -> list[str]:
+    """Those with names in their order, then strangers."""
+    known = watch.seen.keys() | watch.accepted.keys() | watch.refused.keys()
+    strangers = known - names_of.keys() - {names.COORDINATOR, names.TRAINER}
+    return [*names_of, *sorted(strangers)]
+
+
+def _state_words(watch: Watch, actor: str) -> str:
+    state = watch.state_of(actor)
+    if state is None:
+        return "gone" if actor in watch.seen else "starting"
+    waiting_for = sanitise(watch.seen[actor].heartbeat.waiting_for, max_length=40)
+    return f"{state}: {waiting_for}" if waiting_for else str(state)
+
+
+def _refused_words(watch: Watch, actor: str) -> str:
+    counts = watch.refused.get(actor)
+    return ", ".join(f"{n:,} {why}" for why, n in counts.most_common()) if counts else ""

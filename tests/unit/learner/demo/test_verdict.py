@@ -1,0 +1,110 @@
+"""Each promise of the demo that is broken fails it, and is named."""
+
+import re
+
+import pytest
+from msgspec.structs import replace
+
+from learner.demo.plan import KILLS, step_of
+from learner.demo.verdict import CheckResult, Evidence, holds, judge
+from learner.metrics import StepRow
+from schemas.policy import StepMetrics
+
+FINE = CheckResult(status=0, last_words="")
+WRONG = CheckResult(status=1, last_words="12 issued != 2 open + 9 fulfilled")
+
+
+def row(step: int, reward: float | None) -> StepRow:
+    return StepRow(
+        step=step,
+        policy=f"1-{step}",
+        cut_time=0.0,
+        announced_time=0.0,
+        trained_on="exact",
+        reward=reward,
+        parts={},
+        num_rollouts=0 if reward is None else 100,
+        judged={},
+        num_without_signal=0,
+        num_dropped=0,
+        num_leases=0,
+        staleness_mean=0.0,
+        staleness_max=0,
+        staleness_rows=(1,),
+        rows_by_actor={},
+        trainer=StepMetrics(),
+    )
+
+
+def rows(first: float, last: float, num_steps: int = 40) -> list[StepRow]:
+    return [row(step, first if step <= 20 else last) for step in range(1, num_steps + 1)]
+
+
+GOOD = Evidence(
+    rows=rows(0.5, 0.75),
+    num_steps=40,
+    trained_on="exact",
+    audit=FINE,
+    replay=FINE,
+    liar_rows=0,
+    liar_accepted=3,
+    liar_refused=50,
+    planned_kills=("honest-2", "trainer"),
+    came_back=("trainer", "honest-2"),
+    died=(),
+)
+
+
+def broken(**changes: object) -> list[str]:
+    return [each.text for each in judge(replace(GOOD, **changes)) if not each.holds]
+
+
+def test_a_good_run_has_a_finding_for_each_promise():
+    findings = judge(GOOD)
+    assert holds(findings)
+    assert [finding.text.partition(":")[0] for finding in findings] == [
+        "Reward", "Run", "Kills", "Liar", "Audit", "Replay",
+    ]  # fmt: skip
+    assert "exact reward rose from 0.50 in the first 10 steps to 0.75" in findings[0].text
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"rows": rows(0.5, 0.69)}, "rose from 0.50 .* less than 0.2 up"),
+        ({"rows": rows(0.5, 0.3)}, "fell from 0.50 .* to 0.30"),
+        ({"rows": []}, "nothing was scored"),
+        ({"num_steps": 41}, "40 of 41 steps"),
+        ({"died": ["honest-1 (status 1)"]}, "ended unasked: honest-1"),
+        ({"came_back": ["trainer"]}, "honest-2 was not killed, or did not come back"),
+        ({"liar_rows": 1}, "1 in a batch"),
+        ({"liar_refused": 0}, "0 refused"),
+        ({"audit": WRONG}, "audit .* status 1: 12 issued"),
+        ({"replay": WRONG}, "training again .* status 1"),
+    ],
+)
+def test_a_broken_promise_is_named(changes, named):
+    texts = broken(**changes)
+    assert texts
+    assert any(re.search(named, text) for text in texts)
+
+
+def test_a_run_cut_short_breaks_the_length_alone():
+    assert broken(num_steps=41) == ["Run: 40 of 41 steps"]
+
+
+def test_steps_without_rewards_are_left_out_of_the_means():
+    holes = [row(41, None), row(42, None)]
+    assert broken(rows=[*rows(0.5, 0.75), *holes], num_steps=42) == []
+
+
+def test_last_words_of_any_length_fit():
+    findings = judge(replace(GOOD, audit=CheckResult(status=1, last_words="x" * 10_000)))
+    assert max(len(finding.text) for finding in findings) == 500
+
+
+def test_kills_strike_at_different_steps_in_their_order():
+    steps = [step_of(kill, 80) for kill in KILLS]
+    assert steps == sorted(set(steps))
+    assert steps[0] > 0
+    assert steps[-1] < 80
