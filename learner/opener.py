@@ -6,28 +6,41 @@ completes. A second call finds all of it, and changes nothing.
 
 from pathlib import Path
 
-from broker import publication, retry
 from broker.interface import Broker
+from broker.jetstream import NatsBroker
+from broker.s3 import S3Store
 from broker.signing import RunKey
 from broker.store import Store
 from broker.streams import run_streams
 from broker.write_once import check_write_once
 from environments.catalogue import open_environment
-from environments.interface import Environment
 from learner.opening import check_same_run, code_sha256, read_opening, write_opening
 from learner.run_folder import RunFolder
-from learner.trainer.digest import weights_digest
-from learner.trainer.engine import TrainEngine
 from learner.trainer.feed import first_event
-from learner.trainer.world import World
-from schemas.arrays import pack_f32, pack_u32
-from schemas.errors import PolicyTaken, SettingsError, UserError
+from schemas.errors import ServerMissing, StoreUnavailable, UserError
 from schemas.ledger import RunOpened
-from schemas.policy import PolicyId, Probe
+from schemas.policy import PolicyId
 from schemas.run_card import RunCard, write_run_card
 from schemas.settings import LearnerSettings, run_settings
 
-INITIAL = PolicyId(1, 0)
+
+async def open_over_network(settings: LearnerSettings, initial: Path) -> RunOpened:
+    """Open the run on the servers that the settings name; see `open_run`.
+
+    Raises:
+        UserError: as `open_run`, or a server does not answer.
+    """
+    connection = settings.connection
+    broker = await NatsBroker.connect(connection.nats, name="learner open")
+    store = S3Store.open(connection)
+    try:
+        await store.ensure_bucket()
+        return await open_run(broker, store, settings, initial)
+    except StoreUnavailable as error:
+        raise ServerMissing(f"object storage at {connection.s3}: {error}") from None
+    finally:
+        await store.close()
+        await broker.close()
 
 
 async def open_run(
@@ -65,6 +78,9 @@ async def open_run(
 async def _begin(
     store: Store, settings: LearnerSettings, folder: RunFolder, initial: Path
 ) -> RunOpened:
+    # torch is only loaded for a run that is not open yet.
+    from learner.trainer.initial import publish_initial
+
     if not folder.key.exists():
         RunKey.generate().save(folder.key)
     key = RunKey.load(folder.key)
@@ -74,51 +90,10 @@ async def _begin(
         environment=environment.ref,
         renderer=environment.renderer,
         vocabulary_size=environment.vocabulary_size,
-        initial_policy=INITIAL,
-        initial_manifest_sha256=await _publish(store, key, settings, environment, initial),
+        initial_policy=PolicyId(1, 0),
+        initial_manifest_sha256=await publish_initial(
+            store, key, settings.name, environment, initial
+        ),
         run_key=key.public,
         code_sha256=code_sha256(),
     )
-
-
-async def _publish(
-    store: Store,
-    key: RunKey,
-    settings: LearnerSettings,
-    environment: Environment,
-    initial: Path,
-) -> str:
-    """Publish the initial policy without announcing it; the digest of its manifest."""
-    if not (initial / "config.json").is_file():
-        raise UserError(f"{initial} holds no policy to begin with: make one with `learner sft`")
-    engine = TrainEngine(initial, settings.trainer, World(0, 1))
-    vocabulary_size = engine.model.config.vocab_size
-    if vocabulary_size != environment.vocabulary_size:
-        raise SettingsError(
-            f"the policy in {initial} has a vocabulary of {vocabulary_size}, environment "
-            f"{environment.ref.id} one of {environment.vocabulary_size}"
-        )
-    token_ids = [token for turn in environment.reference(0) for token in turn.token_ids]
-    tensors = engine.tensor_entries()
-    probe = Probe(token_ids=pack_u32(token_ids), logprobs=pack_f32(engine.probe(token_ids)))
-    try:
-        async for attempt in retry.for_seconds(30.0):
-            with attempt:
-                return await publication.publish_anchor(
-                    store,
-                    key,
-                    initial,
-                    run=settings.name,
-                    policy=INITIAL,
-                    tensors=tensors,
-                    weights_digest=weights_digest(tensors),
-                    renderer=environment.renderer,
-                    probe=probe,
-                    previous_sha256=None,
-                )
-    except PolicyTaken:
-        raise UserError(
-            f"the bucket already holds another initial policy of run {settings.name}: "
-            "begin a run under another `name`"
-        ) from None
-    raise AssertionError("the retry returns or raises")

@@ -1,14 +1,24 @@
-"""The policy that a run begins with, from object storage, as RunOpened pins it."""
+"""The policy that a run begins with: into object storage once, and out of it at every start."""
 
 import shutil
 from pathlib import Path
 
 from broker import publication, retry
+from broker.signing import RunKey
 from broker.store import Store
+from environments.interface import Environment
+from learner.trainer.digest import weights_digest
+from learner.trainer.engine import TrainEngine
+from learner.trainer.world import World
 from schemas import names, wire
-from schemas.errors import DigestMismatch
+from schemas.arrays import pack_f32, pack_u32
+from schemas.errors import DigestMismatch, PolicyTaken, SettingsError, UserError
 from schemas.ledger import RunOpened
-from schemas.policy import PolicyManifest
+from schemas.policy import PolicyId, PolicyManifest, Probe
+from schemas.settings import TrainerSettings
+
+_PUBLISH_S = 60.0
+"""How long a storage that does not answer is asked again while somebody waits at the keyboard."""
 
 
 async def fetch_initial(store: Store, opened: RunOpened, folder: Path) -> PolicyManifest:
@@ -32,3 +42,46 @@ async def _fetch(store: Store, opened: RunOpened, folder: Path) -> PolicyManifes
     shutil.rmtree(folder, ignore_errors=True)
     await publication.download(store, path_manifest, folder)
     return manifest
+
+
+async def publish_initial(
+    store: Store, key: RunKey, run: str, environment: Environment, folder: Path
+) -> str:
+    """Publish the policy in a folder as (1, 0), unannounced; returns the digest of its manifest.
+
+    Raises:
+        UserError: it is no policy for the environment, or the bucket holds another one already.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no policy to begin with: make one with `learner sft`")
+    engine = TrainEngine(folder, TrainerSettings(), World(0, 1))
+    vocabulary_size = engine.model.config.vocab_size
+    if vocabulary_size != environment.vocabulary_size:
+        raise SettingsError(
+            f"the policy in {folder} has a vocabulary of {vocabulary_size}, environment "
+            f"{environment.ref.id} one of {environment.vocabulary_size}"
+        )
+    token_ids = [token for turn in environment.reference(0) for token in turn.token_ids]
+    tensors = engine.tensor_entries()
+    probe = Probe(token_ids=pack_u32(token_ids), logprobs=pack_f32(engine.probe(token_ids)))
+    try:
+        async for attempt in retry.for_seconds(_PUBLISH_S):
+            with attempt:
+                return await publication.publish_anchor(
+                    store,
+                    key,
+                    folder,
+                    run=run,
+                    policy=PolicyId(1, 0),
+                    tensors=tensors,
+                    weights_digest=weights_digest(tensors),
+                    renderer=environment.renderer,
+                    probe=probe,
+                    previous_sha256=None,
+                )
+    except PolicyTaken:
+        raise UserError(
+            f"the bucket already holds another initial policy of run {run}: "
+            "begin a run under another `name`"
+        ) from None
+    raise AssertionError("the retry returns or raises")

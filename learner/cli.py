@@ -1,0 +1,144 @@
+"""The `learner` command: make the first policy, open a run, run it, and check it again.
+
+Heavy modules are imported inside the verbs, so that `--help` is instant.
+"""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from broker.command import TAKES_SETTINGS, application, settings_from
+from schemas.errors import UserError
+from schemas.settings import Connection, LearnerSettings
+
+if TYPE_CHECKING:
+    from learner.trainer.sft import SftProgress
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every setting, and do nothing.")]
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="Replace a process that holds the role, but is frozen.")
+]
+Initial = Annotated[
+    Path | None,
+    typer.Option("--initial", help="Hugging Face folder of the policy to begin with."),
+]
+
+app = application(
+    "Learn from what actors publish. Settings follow a verb: @ file.toml --trainer.num_steps 100."
+)
+
+
+@app.command(context_settings=TAKES_SETTINGS)
+def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
+    """Open a run unless it is open, and run coordinator and trainer to its last step."""
+    import asyncio
+
+    from learner.launch import launch
+
+    settings = _settings(context, dry_run)
+    outcome = asyncio.run(launch(settings, take_over=take_over))
+    typer.echo(f"learner run: {outcome.sentence}", err=outcome.exit_status != 0)
+    raise typer.Exit(outcome.exit_status)
+
+
+@app.command(context_settings=TAKES_SETTINGS)
+def sft(context: typer.Context, dry_run: DryRun = False) -> None:
+    """Make the policy that a run begins with, by supervised fine-tuning."""
+    from learner.first_policy import make_first_policy
+    from learner.run_folder import RunFolder
+
+    settings = _settings(context, dry_run)
+    made = make_first_policy(settings, _show_progress)
+    what = "is" if made else "was already"
+    typer.echo(f"the policy to begin with {what} in {RunFolder(settings).initial}")
+
+
+@app.command("open", context_settings=TAKES_SETTINGS)
+def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = False) -> None:
+    """Open a run: key, streams, first policy, and the card that actors need. Can be repeated."""
+    import asyncio
+
+    from learner.first_policy import make_first_policy
+    from learner.opener import open_over_network
+    from learner.run_folder import RunFolder
+
+    settings = _settings(context, dry_run)
+    folder = RunFolder(settings)
+    if initial is None and not folder.opening.exists():
+        make_first_policy(settings, _show_progress)
+    asyncio.run(open_over_network(settings, initial or folder.initial))
+    typer.echo(f"run {settings.name} is open; actors need {folder.card}")
+
+
+@app.command(context_settings=TAKES_SETTINGS)
+def coordinator(
+    context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False
+) -> None:
+    """Run the coordinator of an open run."""
+    import asyncio
+
+    from learner.coordinator.service import serve
+    from learner.opening import read_opening
+    from learner.run_folder import RunFolder
+
+    settings = _settings(context, dry_run)
+    opened = read_opening(RunFolder(settings).opening)
+    asyncio.run(serve(settings, opened, take_over=take_over))
+
+
+@app.command(context_settings=TAKES_SETTINGS)
+def trainer(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
+    """Run the trainer of an open run, all ranks of this machine."""
+    from learner.run_folder import RunFolder
+    from schemas.resolve import to_toml
+
+    settings = _settings(context, dry_run)
+    path = RunFolder(settings).settings
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_toml(settings), encoding="utf-8")
+
+    from learner.trainer.agent import run_ranks
+
+    status = run_ranks(
+        "learner.trainer.rank",
+        [str(path), *(["--take-over"] if take_over else [])],
+        num_ranks=settings.trainer.num_ranks,
+        num_threads=settings.trainer.num_threads,
+    )
+    raise typer.Exit(status)
+
+
+def _settings(context: typer.Context, dry_run: bool) -> LearnerSettings:
+    """The resolved settings; with `--dry-run` they are printed, and that is all.
+
+    Servers that `broker up` started are found without being named.
+    """
+    from broker.addresses import find_connection
+    from schemas.resolve import to_toml
+
+    settings = settings_from(context, LearnerSettings)
+    if settings.connection == Connection():
+        # Without servers of ours the defaults stand: somebody else may serve there.
+        with contextlib.suppress(UserError):
+            settings = msgspec.structs.replace(settings, connection=find_connection())
+    if dry_run:
+        sys.stdout.write(to_toml(settings))
+        raise typer.Exit
+    return settings
+
+
+def _show_progress(progress: "SftProgress") -> None:
+    typer.echo(f"sft step {progress.step}: loss {progress.loss:.3f}, reward {progress.reward:.2f}")
+
+
+def main() -> None:
+    """Console script `learner`."""
+    app(prog_name="learner")
+
+
+if __name__ == "__main__":
+    main()

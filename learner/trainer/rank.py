@@ -1,0 +1,44 @@
+"""Entry of each rank under torchrun.
+
+`learner trainer` starts the ranks of one machine. On several machines, with a folder of runs that
+all of them see:
+
+    torchrun --nnodes 2 --nproc-per-node 8 ... -m learner.trainer.rank runs/<name>/settings.toml
+
+Settings are parsed before torch is imported, so that a wrong one is said at once.
+"""
+
+import argparse
+import os
+import sys
+
+from broker.process import die_with_parent
+from schemas.errors import TributaryError
+from schemas.resolve import resolve
+from schemas.settings import LearnerSettings
+
+AGENT_PID = "TRIBUTARY_AGENT_PID"
+"""Environment variable: the process that started this one, if it said so."""
+
+
+def main() -> int:
+    """Be a rank of the trainer; returns the exit status."""
+    agent = os.environ.get(AGENT_PID)
+    die_with_parent(int(agent) if agent else None)
+    parser = argparse.ArgumentParser(description="one rank of the trainer")
+    parser.add_argument("settings", help="TOML file with resolved settings")
+    parser.add_argument("--take-over", action="store_true", help="replace a frozen trainer")
+    arguments = parser.parse_args()
+    try:
+        settings = resolve(LearnerSettings, ["@", arguments.settings])
+        from learner.trainer.service import run_rank
+
+        run_rank(settings, take_over=arguments.take_over)
+    except TributaryError as error:
+        print(f"trainer: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
