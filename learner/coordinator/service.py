@@ -56,6 +56,8 @@ class Coordinator:
         self._run = opening.settings.name
         self._bell = Bell()
         self.log = LogWriter(broker, self._run, f"coordinator-{uuid.uuid4().hex[:12]}")
+        self.ready = asyncio.Event()
+        """Set when it answers."""
 
     async def run(self, stop: asyncio.Event, *, take_over: bool = False) -> None:
         """Coordinate until `stop` is set.
@@ -79,9 +81,9 @@ class Coordinator:
         await workers.start()
         endings = Endings(self._broker, self.log, self._bell)
         front = FrontDesk(self.log, known, endings, environment.stop_ids, self._bell)
-        await self._broker.serve(names.lease_subject(self._run, "*"), front.answer)
+        await self._broker.serve(names.leases_filter(self._run), front.answer)
         grants = Grants(self._store, self._run)
-        await self._broker.serve(names.grant_subject(self._run, "*"), grants.answer)
+        await self._broker.serve(names.grants_filter(self._run), grants.answer)
         loops = [
             known.follow(),
             front.run(),
@@ -92,6 +94,7 @@ class Coordinator:
         for shard in intake.shards:
             one = Intake(self._broker, archive, self.log, known, workers.judge, shard, self._bell)
             loops += [one.run(), one.keep_in_hand()]
+        self.ready.set()
         logger.info("coordinating", run=self._run, instance=self.log.instance)
         try:
             await _run_until(stop, loops)
