@@ -84,11 +84,12 @@ def _escaped(character: str) -> str:
 
 
 def _show_rich(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left")
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column.name, justify="right" if column.right else "left")
     for row in rows:

@@ -6,6 +6,12 @@ import importlib
 import pytest
 
 MODULES = (
+    "broker.audit.batches",
+    "broker.audit.report",
+    "broker.catalogue",
+    "broker.sanitise",
+    "broker.screen",
+    "broker.words",
     "schemas.arrays",
     "schemas.names",
     "schemas.resolve",
