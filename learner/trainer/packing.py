@@ -1,44 +1,18 @@
 """Which rank trains on which rows, and which rollouts share a micro-batch.
 
-Pure arithmetic on lengths: every rank works out the same plan from the batch alone, before it has
-read a row, and then reads only its own. Packing is best fit decreasing, which wastes 1 to 2% of a
-bin on rollouts of very different lengths.
+Pure arithmetic on lengths: every rank deals the same rows from the batch alone, before it has read
+any, and then reads and packs only its own. Packing is best fit decreasing, which wastes 1 to 2% of
+a bin on rollouts of very different lengths.
 """
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
-
-class RankPlan(Struct, frozen=True, kw_only=True):
-    """One rank's part of a batch."""
-
-    rows: tuple[int, ...]
-    """Indices of its rows in the batch, ascending; empty when there are more ranks than rows."""
-    bins: tuple[tuple[int, ...], ...]
-    """Micro-batches: indices of rollouts, counted through the rank's rows, longest first."""
-
-
-def plan(
-    num_tokens: Sequence[Sequence[int]], num_ranks: int, token_budget: int
-) -> tuple[RankPlan, ...]:
-    """Each rank's rows and bins, given the lengths of each row's rollouts (`Row.num_tokens`).
-
-    >>> plan([[4, 4], [3, 3], [1, 2]], num_ranks=2, token_budget=8)[1]
-    RankPlan(rows=(1, 2), bins=((0, 1, 3), (2,)))
-    """
-    dealt = deal([sum(lengths) for lengths in num_tokens], num_ranks)
-    return tuple(
-        RankPlan(
-            rows=rows,
-            bins=pack([length for row in rows for length in num_tokens[row]], token_budget),
-        )
-        for rows in dealt
-    )
-
 
 def deal(costs: Sequence[int], num_ranks: int) -> tuple[tuple[int, ...], ...]:
     """Deal rows to ranks, the costliest first, each to the rank with the least so far.
+
+    A row's cost is its number of tokens. A rank gets the indices of its rows, ascending; none when
+    there are more ranks than rows.
 
     >>> deal([8, 6, 3], 2)
     ((0,), (1, 2))

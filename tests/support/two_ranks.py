@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from safetensors.torch import save_file
 
 from learner.trainer.engine import TrainEngine
-from learner.trainer.packing import plan
+from learner.trainer.packing import deal
 from learner.trainer.rollout import num_trainable_tokens
 from learner.trainer.world import World
 from tests.support.training import SETTINGS, make_rollouts
@@ -24,16 +24,14 @@ NUM_RANKS = 2
 
 
 def run_rank(folder: Path, out: Path) -> None:
-    """One rank's program: the plan from the lengths of all rows, then its own rows only."""
+    """One rank's program: all rows are dealt, only its own are trained on."""
     world = World.join()
     engine = TrainEngine(folder, replace(SETTINGS, num_ranks=NUM_RANKS), world)
     results = []
     for step in range(1, 4):
         rows = [[one] for one in make_rollouts(step, 12)]
-        plans = plan(
-            [[one.num_tokens for one in row] for row in rows], world.size, SETTINGS.token_budget
-        )
-        own = [one for row in plans[world.rank].rows for one in rows[row]]
+        dealt = deal([sum(one.num_tokens for one in row) for row in rows], world.size)
+        own = [one for row in dealt[world.rank] for one in rows[row]]
         num_tokens = num_trainable_tokens([one for row in rows for one in row])
         results.append(engine.step(own, num_tokens, step).metrics)
     lone = make_rollouts(4, 1) if world.rank == 0 else []

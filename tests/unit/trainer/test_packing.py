@@ -1,4 +1,4 @@
-"""The plan of a batch: nothing lost, nothing twice, nothing above the budget."""
+"""Dealing and packing: nothing lost, nothing twice, nothing above the budget."""
 
 import doctest
 from types import ModuleType
@@ -24,23 +24,18 @@ def test_bins_hold_every_rollout_once_and_keep_the_budget(
         assert inside == sorted(inside, reverse=True)
 
 
-@given(rows=st.lists(lengths, min_size=1, max_size=20), num_ranks=st.integers(1, 8))
-def test_every_row_is_dealt_to_one_rank(rows: list[list[int]], num_ranks: int) -> None:
-    plans = packing.plan(rows, num_ranks, token_budget=64)
-    assert len(plans) == num_ranks
-    assert sorted(row for plan in plans for row in plan.rows) == list(range(len(rows)))
-    for plan in plans:
-        own = [length for row in plan.rows for length in rows[row]]
-        assert plan.bins == packing.pack(own, 64)
+@given(costs=lengths, num_ranks=st.integers(1, 8))
+def test_every_row_is_dealt_to_one_rank(costs: list[int], num_ranks: int) -> None:
+    dealt = packing.deal(costs, num_ranks)
+    assert len(dealt) == num_ranks
+    assert sorted(row for rows in dealt for row in rows) == list(range(len(costs)))
+    assert all(list(rows) == sorted(rows) for rows in dealt)
 
 
-@given(rows=st.lists(lengths, min_size=1, max_size=20), num_ranks=st.integers(1, 8))
-def test_ranks_differ_by_no_more_than_the_costliest_row(
-    rows: list[list[int]], num_ranks: int
-) -> None:
-    plans = packing.plan(rows, num_ranks, token_budget=64)
-    totals = [sum(sum(rows[row]) for row in plan.rows) for plan in plans]
-    assert max(totals) - min(totals) <= max(map(sum, rows))
+@given(costs=lengths, num_ranks=st.integers(1, 8))
+def test_ranks_differ_by_no_more_than_the_costliest_row(costs: list[int], num_ranks: int) -> None:
+    totals = [sum(costs[row] for row in rows) for rows in packing.deal(costs, num_ranks)]
+    assert max(totals) - min(totals) <= max(costs)
 
 
 def test_best_fit_wastes_little_on_very_different_lengths() -> None:
