@@ -209,7 +209,9 @@ class NatsConnection:
         self._denied.discard(subject.lower())
         subscription = await self._client.subscribe(subject)
         try:
-            await self._client.flush(timeout=timeout_s)  # pyright: ignore[reportArgumentType]
+            # The first PING overtakes a SUB that nats-py still buffers; the second comes behind it.
+            for _ in range(2):
+                await self._client.flush(timeout=timeout_s)  # pyright: ignore[reportArgumentType]
         except nats.errors.Error as error:
             raise BrokerUnavailable(str(error)) from None
         if subject.lower() in self._denied:
@@ -235,7 +237,9 @@ class NatsConnection:
             inbox.queue.put_nowait(message)
 
     async def _on_error(self, error: Exception) -> None:
-        self._last_error = error
+        # What the server says is the cause; that it then hangs up is not.
+        if not isinstance(self._last_error, nats.errors.AuthorizationError):
+            self._last_error = error
         # The server names the subject; nats-py has put it in lower case.
         if denied := _DENIED.search(str(error).lower()):
             subject = denied[1]

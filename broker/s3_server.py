@@ -1,9 +1,8 @@
 """A SeaweedFS of our own: S3 for development, tests and small runs, in one directory."""
 
+import contextlib
 import secrets
 import string
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ from broker.process import ProcessId, free_ports, spawn
 
 _HOST = "127.0.0.1"
 _VOLUME_MIB = 1024
+_READY_BUCKET = "tributary-ready"
 _INNER_PORTS = (
     "s3.port.grpc",
     "master.port",
@@ -88,17 +88,37 @@ def launch(directory: Path, port: int, *, detached: bool) -> ProcessId:
 
 
 def wait(directory: Path, process: ProcessId, port: int) -> None:
-    """Wait until the server answers.
+    """Wait until the server stores what it is given.
 
     Raises:
         ServerMissing: it does not come up; says its last word.
     """
-    wait_until_up("SeaweedFS", process, directory / "s3.log", lambda: _answers(port))
+    credentials = read_credentials(directory / "s3-credentials.json")
+    wait_until_up(
+        "SeaweedFS", process, directory / "s3.log", lambda: _stores(url(port), credentials)
+    )
 
 
-def _answers(port: int) -> bool:
+def _stores(endpoint: str, credentials: Credentials) -> bool:
+    """Its health page is fine seconds before it has a volume to write to: try a write."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
+    )
     try:
-        with urllib.request.urlopen(f"{url(port)}/healthz", timeout=2) as reply:
-            return reply.status == 200
-    except (urllib.error.URLError, OSError):
+        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=_READY_BUCKET)
+        client.put_object(Bucket=_READY_BUCKET, Key="ready", Body=b"ready")
+    except (BotoCoreError, ClientError):
         return False
+    finally:
+        client.close()
+    return True

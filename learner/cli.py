@@ -16,6 +16,7 @@ from schemas.errors import UserError
 from schemas.settings import Connection, LearnerSettings
 
 if TYPE_CHECKING:
+    from learner.trainer.segments import Compared
     from learner.trainer.sft import SftProgress
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every setting, and do nothing.")]
@@ -26,6 +27,8 @@ Initial = Annotated[
     Path | None,
     typer.Option("--initial", help="Hugging Face folder of the policy to begin with."),
 ]
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The run; settings follow it.")]
 
 app = application(
     "Learn from what actors publish. Settings follow a verb: @ file.toml --trainer.num_steps 100."
@@ -112,16 +115,81 @@ def trainer(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver
     raise typer.Exit(status)
 
 
-def _settings(context: typer.Context, dry_run: bool) -> LearnerSettings:
+@app.command(context_settings=TAKES_SETTINGS)
+def replay(
+    context: typer.Context,
+    name: Name,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every version with what was published.")
+    ] = False,
+    from_step: Annotated[
+        int,
+        typer.Option("--from", metavar="STEP", min=0, help="Begin with a checkpoint up to STEP."),
+    ] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Train a run again from its logs, and compare; exit status 1 names the first difference."""
+    import asyncio
+
+    from broker import screen
+    from learner import replaying
+
+    settings = _settings(context, dry_run, name=name)
+    if not verify:
+        raise UserError("say --verify: comparing is all that a replay does")
+    report = asyncio.run(
+        replaying.replay(settings, from_step=from_step, on_compared=_show_compared)
+    )
+    screen.show_json(report) if json else screen.show_line(report.sentence)
+    raise typer.Exit(0 if report.holds else 1)
+
+
+@app.command(context_settings=TAKES_SETTINGS)
+def demo(context: typer.Context, dry_run: DryRun = False) -> None:
+    """Show the whole loop on this machine: actors, a liar, kills; exit status 0 if all held."""
+    from learner.demo.show import run_demo
+
+    raise typer.Exit(run_demo(_settings(context, dry_run, find_servers=False)))
+
+
+@app.command(context_settings=TAKES_SETTINGS)
+def metrics(context: typer.Context, name: Name, dry_run: DryRun = False) -> None:
+    """Write one line of JSON for each step of a run, from its logs."""
+    import asyncio
+
+    from learner.metrics_file import write_metrics
+
+    settings = _settings(context, dry_run, name=name)
+    typer.echo(f"every step is in {asyncio.run(write_metrics(settings))}")
+
+
+@app.command(context_settings=TAKES_SETTINGS)
+def report(context: typer.Context, name: Name, dry_run: DryRun = False) -> None:
+    """Write the pictures of a run, from its logs and archive, as one HTML file."""
+    import asyncio
+
+    from learner.report.build import write_report
+
+    settings = _settings(context, dry_run, name=name)
+    typer.echo(f"the report is {asyncio.run(write_report(settings))}")
+
+
+def _settings(
+    context: typer.Context, dry_run: bool, *, name: str = "", find_servers: bool = True
+) -> LearnerSettings:
     """The resolved settings; with `--dry-run` they are printed, and that is all.
 
-    Servers that `broker up` started are found without being named.
+    `name` is that of the run, where it is no setting. Servers that `broker up` started are found
+    without being named.
     """
     from broker.addresses import find_connection
     from schemas.resolve import to_toml
 
+    if name:
+        context.args += ["--name", name]
     settings = settings_from(context, LearnerSettings)
-    if settings.connection == Connection():
+    if find_servers and settings.connection == Connection():
         # Without servers of ours the defaults stand: somebody else may serve there.
         with contextlib.suppress(UserError):
             settings = msgspec.structs.replace(settings, connection=find_connection())
@@ -133,6 +201,11 @@ def _settings(context: typer.Context, dry_run: bool) -> LearnerSettings:
 
 def _show_progress(progress: "SftProgress") -> None:
     typer.echo(f"sft step {progress.step}: loss {progress.loss:.3f}, reward {progress.reward:.2f}")
+
+
+def _show_compared(compared: "Compared", total: int) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\rcomputed {compared.policy}, {total} versions in all ")
 
 
 def main() -> None:

@@ -13,10 +13,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from broker.catalogue import the_run
 from broker.interface import Broker
+from broker.jetstream import NatsBroker
 from broker.logbook import LogItem, log_item, policy_item, read_log, read_policies
 from learner.metrics import MetricsFold, StepRow, to_line
+from learner.run_folder import RunFolder
 from schemas import names
+from schemas.settings import LearnerSettings
 
 
 def write_rows(path: Path, rows: Iterable[StepRow]) -> None:
@@ -80,3 +84,21 @@ async def follow_rows(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def write_metrics(settings: LearnerSettings) -> Path:
+    """Write the file of a run from its logs, and return its path.
+
+    Raises:
+        UserError: there is no such run, or no server answers.
+    """
+    broker = await NatsBroker.connect(settings.connection.nats, name="learner metrics")
+    try:
+        await the_run(broker, settings.name)
+        rows = await read_rows(broker, settings.name)
+    finally:
+        await broker.close()
+    path = RunFolder(settings).metrics
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_rows(path, rows)
+    return path

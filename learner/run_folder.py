@@ -27,3 +27,8 @@ class RunFolder:
         self.scratch = self.path / "scratch"
         """Policies on their way out of the trainer or into it."""
         self.logs = self.path / "logs"
+        self.metrics = self.path / "metrics.jsonl"
+        """One line for each step, see `learner.metrics`."""
+        self.events = self.path / "events.jsonl"
+        """What was done to the run from outside, see `learner.events`."""
+        self.report = self.path / "report.html"

@@ -6,6 +6,7 @@ waits for  nothing; others wait on it with `until`
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -105,9 +106,10 @@ class Watch:
         while not condition():
             await self._changed.wait()
 
-    async def change(self) -> None:
-        """Wait for the next change."""
-        await self._changed.wait()
+    async def change(self, *, timeout_s: float) -> None:
+        """Wait for the next change, or until the time is over."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
 
     def _wake(self) -> None:
         self._changed.set()

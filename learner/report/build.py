@@ -1,22 +1,25 @@
 """Reads a run from its logs, its bucket and its events file, and makes the report."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from broker.catalogue import read_catalogue
 from broker.interface import Broker
+from broker.jetstream import NatsBroker
 from broker.logbook import read_log, read_policies
+from broker.s3 import S3Store
 from broker.store import Store
-from learner.events import RunEvent
+from learner.events import RunEvent, read_events
 from learner.report.groups import refused_group, used_group
 from learner.report.page import page
-from learner.report.story import tell
+from learner.report.story import Story, tell
+from learner.run_folder import RunFolder
 from schemas.errors import UserError
+from schemas.settings import LearnerSettings
 
 
-async def build_report(
-    broker: Broker, store: Store, run: str, outside: Sequence[RunEvent] = ()
-) -> str:
-    """The report of a run as it stands.
+async def read_story(broker: Broker, run: str, outside: Sequence[RunEvent] = ()) -> Story:
+    """The run as it stands.
 
     Raises:
         UserError: there is no such run, or its log does not say how it was opened.
@@ -27,6 +30,31 @@ async def build_report(
     story = tell(log, policies, outside)
     if story.tally.opened is None:
         raise UserError(f"nothing has happened in run {run}: no coordinator has opened its log")
+    return story
+
+
+async def build_report(story: Story, store: Store) -> str:
+    """The HTML document."""
     used = await used_group(story, store)
     refused = await refused_group(story, store)
     return page(story, used=used, refused=refused)
+
+
+async def write_report(settings: LearnerSettings) -> Path:
+    """Write the report of a run from its logs and archive, and return its path.
+
+    Raises:
+        UserError: there is no such run, nothing has happened in it, or no server answers.
+    """
+    broker = await NatsBroker.connect(settings.connection.nats, name="learner report")
+    store = S3Store.open(settings.connection)
+    folder = RunFolder(settings)
+    try:
+        story = await read_story(broker, settings.name, read_events(folder.events))
+        document = await build_report(story, store)
+    finally:
+        await broker.close()
+        await store.close()
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.report.write_text(document, encoding="utf-8")
+    return folder.report

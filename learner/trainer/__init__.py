@@ -1,0 +1,1 @@
+"""Batch -> gradients -> policy, on torch.distributed ranks."""

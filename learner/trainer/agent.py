@@ -3,16 +3,15 @@
 torchrun's own command ends with status 1 and a traceback whatever happened to a rank. Here a rank's
 exit status is passed on, and a rank that died by a signal lets this process die by the same one, so
 that whoever started it can tell a kill from a failure.
+
+    python -m learner.trainer.agent --num-ranks 2 --num-threads 1 learner.trainer.rank settings.toml
 """
 
+import argparse
 import os
 import signal
 import sys
 from collections.abc import Sequence
-
-from torch.distributed import run
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from learner.trainer.rank import AGENT_PID
 
@@ -24,6 +23,13 @@ def run_ranks(module: str, arguments: Sequence[str], *, num_ranks: int, num_thre
     """
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     os.environ[AGENT_PID] = str(os.getpid())
+    # What torchrun has to say about a rank's end, the exit status says.
+    os.environ.setdefault("LOGLEVEL", "CRITICAL")
+
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
     command = [sys.executable, "-P", "-u", "-m", module, *arguments]
     torchrun = ["--standalone", f"--nproc-per-node={num_ranks}", "--no-python", *command]
     try:
@@ -40,5 +46,26 @@ def run_ranks(module: str, arguments: Sequence[str], *, num_ranks: int, num_thre
 
 
 def _die_by(number: int) -> None:
-    signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def main() -> int:
+    """Command line of this module; returns the exit status."""
+    parser = argparse.ArgumentParser(description="ranks under torchrun")
+    parser.add_argument("--num-ranks", type=int, required=True)
+    parser.add_argument("--num-threads", type=int, required=True, help="of each rank")
+    parser.add_argument("module")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    return run_ranks(
+        arguments.module,
+        arguments.arguments,
+        num_ranks=arguments.num_ranks,
+        num_threads=arguments.num_threads,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

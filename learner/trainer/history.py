@@ -7,7 +7,8 @@ time.
 
 import msgspec
 
-from schemas.names import policy_subject
+from broker.interface import Broker
+from schemas.names import policies_stream, policy_subject
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.trainer_events import IncarnationStarted, StepSkipped, TrainerEntry, TrainerStarted
 from schemas.wire import decode
@@ -84,3 +85,16 @@ class History(msgspec.Struct, kw_only=True):
         else:
             self.apply(decode(data, TrainerEntry).event)
         self.last_sequence = sequence
+
+
+async def read_history(broker: Broker, run: str) -> History:
+    """POLICIES to its end, folded.
+
+    Raises:
+        BrokerError: there is no such log.
+        Rejected: an entry is not what the trainer writes.
+    """
+    history = History()
+    async for record in broker.read(policies_stream(run)):
+        history.apply_record(run, record.subject, record.data, record.sequence)
+    return history

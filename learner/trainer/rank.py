@@ -11,6 +11,7 @@ Settings are parsed before torch is imported, so that a wrong one is said at onc
 import argparse
 import os
 import sys
+from collections.abc import Callable
 
 from broker.process import die_with_parent
 from schemas.errors import TributaryError
@@ -21,24 +22,37 @@ AGENT_PID = "TRIBUTARY_AGENT_PID"
 """Environment variable: the process that started this one, if it said so."""
 
 
-def main() -> int:
-    """Be a rank of the trainer; returns the exit status."""
+def as_rank(name: str, body: Callable[[], None]) -> int:
+    """Run `body` in a process that dies with the one that started it; returns the exit status.
+
+    An error of our tree, or one of the machine such as a full disk, is one sentence that begins
+    with the name.
+    """
     agent = os.environ.get(AGENT_PID)
     die_with_parent(int(agent) if agent else None)
+    try:
+        body()
+    except TributaryError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_status
+    except OSError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def main() -> None:
+    """Be a rank of the trainer."""
     parser = argparse.ArgumentParser(description="one rank of the trainer")
     parser.add_argument("settings", help="TOML file with resolved settings")
     parser.add_argument("--take-over", action="store_true", help="replace a frozen trainer")
     arguments = parser.parse_args()
-    try:
-        settings = resolve(LearnerSettings, ["@", arguments.settings])
-        from learner.trainer.service import run_rank
+    settings = resolve(LearnerSettings, ["@", arguments.settings])
 
-        run_rank(settings, take_over=arguments.take_over)
-    except TributaryError as error:
-        print(f"trainer: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+    from learner.trainer.service import run_rank
+
+    run_rank(settings, take_over=arguments.take_over)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_rank("trainer", main))

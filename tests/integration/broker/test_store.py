@@ -198,7 +198,7 @@ async def test_a_refused_connection_is_told_within_seconds(credentials):
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="does not answer"):
             await store.get("key")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
     await store.close()
 
 

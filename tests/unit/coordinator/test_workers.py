@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import zstandard
 
 from environments.catalogue import open_environment
 from learner.coordinator.draw import draw_lease

@@ -9,10 +9,9 @@ from broker.memory import MemoryBroker, MemoryServer
 from broker.memory_store import MemoryStore
 from learner import events
 from learner.report import flow, rollouts, staleness
-from learner.report.build import build_report
+from learner.report.build import build_report, read_story
 from learner.report.groups import refused_group, used_group
-from learner.report.story import tell
-from schemas import ledger, names
+from schemas import ledger
 from schemas.errors import UserError
 from schemas.policy import StepMetrics
 from schemas.verdict import Outcome, Reason
@@ -82,15 +81,15 @@ def outside():
 
 
 async def story_of(run, outside=()):
-    from broker.logbook import read_log, read_policies
+    return await read_story(run.broker, run.settings.name, outside)
 
-    name = run.settings.name
-    log = [item async for item in read_log(run.broker, name)]
-    return tell(log, [item async for item in read_policies(run.broker, name)], outside)
+
+async def document_of(run, outside=()):
+    return await build_report(await story_of(run, outside), run.store)
 
 
 async def test_the_page_is_whole_and_loads_and_runs_nothing(run, outside):
-    document = await build_report(run.broker, run.store, run.settings.name, outside)
+    document = await document_of(run, outside)
     seen = Checker(document).seen
     policy = [a["content"] for t, a in seen if a.get("http-equiv") == "Content-Security-Policy"]
     assert policy == ["default-src 'none'; style-src 'unsafe-inline'"]
@@ -101,7 +100,7 @@ async def test_the_page_is_whole_and_loads_and_runs_nothing(run, outside):
 
 
 async def test_the_page_says_what_happened(run, outside):
-    document = await build_report(run.broker, run.store, run.settings.name, outside)
+    document = await document_of(run, outside)
     text = " ".join(Checker(document).text)
     assert "exact, trained on" in text
     assert "liar" in text
@@ -112,7 +111,7 @@ async def test_the_page_says_what_happened(run, outside):
 
 
 async def test_every_picture_has_a_title(run, outside):
-    document = await build_report(run.broker, run.store, run.settings.name, outside)
+    document = await document_of(run, outside)
     assert len(re.findall("<svg [^>]*><title>", document)) == document.count("<svg") == 4
 
 
@@ -144,7 +143,7 @@ async def test_the_most_false_refused_group_is_shown_with_its_claims(run):
 
 
 async def test_groups_whose_bytes_are_gone_are_left_out(run, outside):
-    document = await build_report(run.broker, MemoryStore(), run.settings.name, outside)
+    document = await build_report(await story_of(run, outside), MemoryStore())
     assert "rollout by rollout" not in " ".join(Checker(document).text)
 
 
@@ -174,7 +173,7 @@ async def test_starts_are_seen_in_the_logs(run):
 async def test_a_run_that_has_only_been_opened_has_a_report():
     run = SyntheticRun()
     await run.open()
-    document = await build_report(run.broker, run.store, run.settings.name)
+    document = await document_of(run)
     assert "No lease was issued." in Checker(document).text
 
 
@@ -182,7 +181,7 @@ async def test_a_run_that_is_not_there_is_named():
     run = SyntheticRun()
     await run.open()
     with pytest.raises(UserError, match="no run other; it has synthetic"):
-        await build_report(run.broker, run.store, "other")
+        await read_story(run.broker, "other")
 
 
 async def test_tokens_are_ids_where_the_renderer_is_not_ours():
@@ -192,4 +191,4 @@ async def test_tokens_are_ids_where_the_renderer_is_not_ours():
 async def test_a_server_without_the_run_has_no_logs():
     broker = MemoryBroker(MemoryServer())
     with pytest.raises(UserError, match="it has none"):
-        await build_report(broker, MemoryStore(), names.token("demo"))
+        await read_story(broker, "demo")

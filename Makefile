@@ -1,0 +1,47 @@
+# make demo    install, and watch a reward rise while actors come and go
+# make test    install, and run every test
+# make check   format, lint, types, import rules
+# make bench   measure; prints a table and writes benchmarks/results.json
+# make soak    the acceptance test over and over with new seeds, for an hour
+# make clean   remove the environment and all runs
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+SOAK_S ?= 3600
+
+.PHONY: demo test check bench soak clean
+
+demo: .venv/.installed
+	$(BIN)/learner demo @ examples/demo.toml
+
+test: .venv/.installed-dev
+	$(BIN)/pytest
+
+check: .venv/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: .venv/.installed
+	$(BIN)/python -m benchmarks
+
+soak: .venv/.installed-dev
+	SOAK_S=$(SOAK_S) $(BIN)/pytest tests/acceptance -m acceptance -k soak
+
+clean:
+	rm -rf .venv runs
+
+.venv/.installed: pyproject.toml | .venv
+	$(BIN)/pip install --quiet --editable '.[learner,embedded]'
+	touch $@
+
+.venv/.installed-dev: pyproject.toml | .venv
+	$(BIN)/pip install --quiet --editable '.[learner,embedded,dev]'
+	touch $@ .venv/.installed
+
+.venv:
+	@test -n "$(PYTHON)" || { echo "Tributary needs Python 3.11 or newer; set PYTHON=/path/to/it" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip

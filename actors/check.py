@@ -1,0 +1,115 @@
+"""What this machine can do as an actor, found out by trying."""
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from actors.identity import home_of, open_key
+from actors.reach import reach
+from actors.speed import measure_speed
+from schemas.run_card import RunCard
+from schemas.settings import ActorSettings
+
+_MIN_FREE_DISK_MIB: Final = 256
+_MIN_FREE_MEMORY_MIB: Final = 512
+
+
+class Findings(Struct, frozen=True, kw_only=True):
+    """What was found; `problems` are sentences that say what to do."""
+
+    actor: str
+    python: str
+    engine: str
+    """Empty when it is not installed."""
+    num_threads: int
+    """That the settings allow."""
+    num_cores: int
+    memory_mib: int
+    """Available now; 0: not known on this system."""
+    home: str
+    disk_mib: int
+    """Free where the home is."""
+    tokens_per_s: float
+    """Of a tiny model of our own, 32 sequences at once; 0: no engine."""
+    run: str
+    """The run that was tried; empty: none was asked for."""
+    problems: tuple[str, ...]
+    can_contribute: bool
+    verdict: str
+
+
+async def check_machine(settings: ActorSettings, card: RunCard | None) -> Findings:
+    """Look, measure, and judge.
+
+    Raises:
+        UserError: the home cannot be used.
+    """
+    home = home_of(settings)
+    actor = open_key(home).public
+    engine = _engine()
+    memory_mib, disk_mib = _available_memory_mib(), shutil.disk_usage(home).free >> 20
+    problems = list(_problems(engine, memory_mib, disk_mib))
+    tokens_per_s = await measure_speed(settings) if engine else 0.0
+    if card:
+        problems += await reach(card, actor)
+    return Findings(
+        actor=actor,
+        python=platform.python_version(),
+        engine=engine,
+        num_threads=settings.num_threads,
+        num_cores=len(os.sched_getaffinity(0)),
+        memory_mib=memory_mib,
+        home=str(home),
+        disk_mib=disk_mib,
+        tokens_per_s=round(tokens_per_s, 1),
+        run=card.run if card else "",
+        problems=tuple(problems),
+        can_contribute=not problems,
+        verdict="It cannot contribute yet." if problems else "It can contribute.",
+    )
+
+
+def lines(findings: Findings) -> Iterator[str]:
+    """The findings as a person reads them."""
+    memory = f"{findings.memory_mib:,} MiB available" if findings.memory_mib else "unknown"
+    yield f"id       {findings.actor}"
+    yield f"python   {findings.python}"
+    yield f"engine   {findings.engine or 'none'}"
+    yield f"threads  {findings.num_threads} of {findings.num_cores} cores (--num_threads)"
+    yield f"memory   {memory}"
+    yield f"disk     {findings.disk_mib:,} MiB free in {findings.home}"
+    yield f"speed    {findings.tokens_per_s:,.0f} tokens/s with a tiny model"
+    yield from (f"problem  {problem}" for problem in findings.problems)
+    yield findings.verdict
+
+
+def _engine() -> str:
+    try:
+        import torch
+        import transformers
+    except ImportError:
+        return ""
+    return f"torch {torch.__version__}, transformers {transformers.__version__}"
+
+
+def _available_memory_mib() -> int:
+    try:
+        rows = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    kib = next((row.split()[1] for row in rows if row.startswith("MemAvailable:")), "0")
+    return int(kib) >> 10
+
+
+def _problems(engine: str, memory_mib: int, disk_mib: int) -> Iterator[str]:
+    if not engine:
+        yield "torch or transformers is not installed: install tributary-rl[torch]"
+    if 0 < memory_mib < _MIN_FREE_MEMORY_MIB:
+        yield f"less than {_MIN_FREE_MEMORY_MIB} MiB of memory are available"
+    if disk_mib < _MIN_FREE_DISK_MIB:
+        yield f"less than {_MIN_FREE_DISK_MIB} MiB are free in the actor's home"

@@ -1,0 +1,79 @@
+"""The `actor` command: contribute to a run, see what this machine can do, know your id.
+
+Heavy modules are imported inside the verbs, so that `--help` is instant.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from broker.command import TAKES_SETTINGS, application, settings_from
+from schemas.resolve import to_toml
+from schemas.run_card import RunCard, read_run_card
+from schemas.settings import ActorSettings
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every setting, and do nothing.")]
+Card = Annotated[Path, typer.Argument(metavar="RUN_CARD", help="The run.json of a run.")]
+
+app = application(
+    "Contribute rollouts to a run. Settings follow a verb: @ file.toml --home DIR --max_leases 8."
+)
+
+
+@app.command(context_settings=TAKES_SETTINGS)
+def start(
+    context: typer.Context, run_card: Card, dry_run: DryRun = False, json: Json = False
+) -> None:
+    """Work for a run until Ctrl-C or SIGTERM: the first drains, the second stops at once.
+
+    With --json, one document a line says what it does.
+    """
+    settings = settings_from(context, ActorSettings)
+    card = read_run_card(run_card)
+    if dry_run:
+        typer.echo(to_toml(settings), nl=False)
+        return
+    from actors.screens import open_screen
+    from actors.start import run_actor
+
+    raise typer.Exit(run_actor(card, settings, open_screen(json=json)))
+
+
+@app.command(context_settings=TAKES_SETTINGS)
+def check(
+    context: typer.Context,
+    run_card: Annotated[
+        Path | None,
+        typer.Option("--run-card", metavar="FILE", help="Also try to reach this run."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what this machine can do; exit status 1 when it cannot contribute."""
+    import asyncio
+
+    from actors.check import check_machine, lines
+    from broker import screen
+
+    settings = settings_from(context, ActorSettings)
+    card: RunCard | None = read_run_card(run_card) if run_card else None
+    findings = asyncio.run(check_machine(settings, card))
+    if json:
+        screen.show_json(findings)
+    else:
+        for line in lines(findings):
+            screen.show_line(line)
+    raise typer.Exit(0 if findings.can_contribute else 1)
+
+
+@app.command("id", context_settings=TAKES_SETTINGS)
+def id_(context: typer.Context) -> None:
+    """Print this actor's id, the public half of its key; makes the key if there is none."""
+    from actors.identity import home_of, open_key
+
+    typer.echo(open_key(home_of(settings_from(context, ActorSettings))).public)
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,127 @@
+"""Runs an actor as a process: servers, engine, signals, exit status.
+
+The first SIGTERM or Ctrl-C drains, a second one stops at once; what is then finished but not
+published is on disk, and the next start publishes it.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import httpx
+import structlog
+
+from actors.engine import Engine
+from actors.grants import Grants
+from actors.groups import Groups
+from actors.identity import home_of, open_key
+from actors.instance_lock import instance_lock
+from actors.probe import check_probe
+from actors.screens import Screen
+from actors.status import Status
+from actors.wiring import Outside, wire_daemon
+from broker.fetch import PolicyFetcher
+from broker.jetstream import NatsBroker
+from schemas.errors import PermissionDenied, UserError
+from schemas.run_card import RunCard
+from schemas.settings import ActorSettings
+
+if TYPE_CHECKING:
+    from actors.torch_engine import TorchEngine
+
+_PROBE_THRESHOLD: Final = {"float32": 1e-3, "bfloat16": 0.25}
+"""In nats, by dtype: far above what kernels differ by, below what one optimizer step changes."""
+_STOPPED_AT_ONCE: Final = 1
+
+MakeGroups = Callable[[Engine, Status], Groups]
+
+_log = structlog.get_logger(__name__)
+
+
+def run_actor(
+    card: RunCard, settings: ActorSettings, screen: Screen, make_groups: MakeGroups = Groups
+) -> int:
+    """Run an actor until it is told to stop; returns its exit status.
+
+    Raises:
+        UserError: another actor works in this home, no server answers, or the key is not allowed.
+    """
+    with instance_lock(home_of(settings)), screen:
+        try:
+            asyncio.run(_run(card, settings, screen, make_groups))
+        except asyncio.CancelledError:
+            _log.warning("stopped at once")
+            return _STOPPED_AT_ONCE
+    return 0
+
+
+async def _run(
+    card: RunCard, settings: ActorSettings, screen: Screen, make_groups: MakeGroups
+) -> None:
+    home = home_of(settings)
+    actor = open_key(home).public
+    stop = _stop_on_signals()
+    async with AsyncExitStack() as stack:
+        broker = await NatsBroker.connect(card.nats, name=f"actor {actor}")
+        stack.push_async_callback(broker.close)
+        http = await stack.enter_async_context(httpx.AsyncClient())
+        fetcher = PolicyFetcher(
+            run=card.run,
+            run_key=card.run_key,
+            grant=Grants(broker, card.run, actor).urls,
+            cache=home / "policies",
+            http=http,
+        )
+        # Importing torch takes seconds, in which signals are to be heard.
+        engine = await asyncio.to_thread(_open_engine, settings)
+        stack.push_async_callback(engine.close)
+        status = Status(lambda: broker.connected)
+        outside = Outside(
+            broker=broker,
+            fetch=fetcher.fetch,
+            engine=engine,
+            check_probe=partial(check_probe, threshold=_PROBE_THRESHOLD[settings.dtype]),
+        )
+        groups = make_groups(engine, status)
+        daemon = wire_daemon(card, settings, actor, home, outside, groups, status)
+        _log.info("actor", run=card.run, id=actor, home=str(home))
+        try:
+            await daemon.run(stop, screen.show)
+        except ExceptionGroup as failures:
+            denied = failures.subgroup(PermissionDenied)
+            if denied is None:
+                raise
+            raise UserError(
+                f"the run's broker does not let {actor} in; "
+                "send this id to the run's operator, who can invite it"
+            ) from failures
+
+
+def _open_engine(settings: ActorSettings) -> "TorchEngine":
+    try:
+        from actors.torch_engine import TorchEngine
+    except ImportError as error:
+        raise UserError(
+            f"the engine needs {error.name}, which is not installed: install tributary-rl[torch]"
+        ) from None
+    return TorchEngine(
+        dtype=settings.dtype, max_batch=settings.max_batch, num_threads=settings.num_threads
+    )
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that the first SIGTERM or SIGINT sets; the second one cancels the caller."""
+    stop, caller, loop = asyncio.Event(), asyncio.current_task(), asyncio.get_running_loop()
+    assert caller is not None
+
+    def on_signal() -> None:
+        if stop.is_set():
+            caller.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop

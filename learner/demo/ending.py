@@ -1,0 +1,75 @@
+"""The end of the demo: checks in processes of their own, the report, and a summary in words."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from broker.jetstream import NatsBroker
+from broker.s3 import S3Store
+from broker.tally import verdict_name
+from learner.demo import cast, plan
+from learner.demo.performance import Performance
+from learner.demo.players import last_line, run_to_end
+from learner.demo.stage import Stage
+from learner.demo.verdict import CheckResult, Evidence, judge
+from learner.events import Finding, read_events
+from learner.report.build import build_report, read_story
+from learner.report.story import Story, verdicts_of
+
+
+async def end(stage: Stage, performance: Performance) -> tuple[Finding, ...]:
+    """Check, judge, and write the report."""
+    run, settings_file = stage.settings.name, str(stage.folder.settings)
+    audit, replay = await asyncio.gather(
+        _check(stage, "audit", cast.broker("audit", run, "--deep", "--settings", settings_file)),
+        _check(stage, "replay", cast.learner("replay", run, "--verify", "@", settings_file)),
+    )
+    broker = await NatsBroker.connect(stage.settings.connection.nats, name="demo")
+    store = S3Store.open(stage.settings.connection)
+    try:
+        story = await read_story(broker, run, read_events(stage.folder.events))
+        findings = judge(evidence(story, performance, audit=audit, replay=replay))
+        for finding in findings:
+            stage.events.write(finding)
+        story.events = read_events(stage.folder.events)
+        document = await build_report(story, store)
+        stage.folder.report.write_text(document, encoding="utf-8")
+    finally:
+        await broker.close()
+        await store.close()
+    return findings
+
+
+def evidence(
+    story: Story, performance: Performance, *, audit: CheckResult, replay: CheckResult
+) -> Evidence:
+    """Put together what the verdict rests on."""
+    liars = [actor for actor in story.actors if story.is_liar(actor)]
+    verdicts = [verdict_name(event) for liar in liars for event in verdicts_of(story, liar)]
+    num_accepted = verdicts.count("accepted")
+    return Evidence(
+        rows=story.rows,
+        num_steps=story.opened.settings.trainer.num_steps,
+        trained_on=story.opened.environment.train_on,
+        audit=audit,
+        replay=replay,
+        liar_rows=sum(row.actor in liars for _, row in story.tally.placed_rows()),
+        liar_accepted=num_accepted,
+        liar_refused=len(verdicts) - num_accepted,
+        planned_kills=[kill.who for kill in plan.KILLS],
+        came_back=performance.came_back,
+        died=performance.died,
+    )
+
+
+def summary(stage: Stage, findings: Sequence[Finding]) -> Iterator[str]:
+    """The verdict in words, one line each."""
+    for finding in findings:
+        yield f"{'  ok  ' if finding.holds else 'FAILED'}  {finding.text}"
+    yield f"        Every step: {stage.folder.metrics}"
+    yield f"        Pictures:   {stage.folder.report}"
+
+
+async def _check(stage: Stage, name: str, command: Sequence[str]) -> CheckResult:
+    log = stage.log(name)
+    status = await run_to_end(command, log)
+    return CheckResult(status=status, last_words=last_line(log))

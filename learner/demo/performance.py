@@ -1,0 +1,98 @@
+"""The run itself: everybody works, somebody is killed, until the last step has a policy.
+
+consumes   both logs and the heartbeats
+produces   metrics.jsonl, the live screen, kills by plan
+waits for  the last step, a process that is lost, or the limit
+"""
+
+import asyncio
+import functools
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from broker.jetstream import NatsBroker
+from learner.demo.players import NatsServer, Player, PlayerLost
+from learner.demo.screen import Screen
+from learner.demo.stage import Stage
+from learner.demo.strikes import Strikes
+from learner.demo.watch import Watch
+from learner.metrics import StepRow, to_line
+from learner.metrics_file import follow_rows
+
+_LIMIT_S: Final = 900.0
+"""A run that takes longer has come to a halt."""
+_GRACE_S: Final = 20.0
+_REDRAW_S: Final = 1.0
+"""At least so often, because silence is shown too."""
+
+
+class Performance(Struct, frozen=True, kw_only=True):
+    """What only the demo has seen."""
+
+    came_back: Sequence[str]
+    died: Sequence[str]
+
+
+async def perform(stage: Stage, nats: NatsServer, screen: Screen) -> Performance:
+    """Run to the last step, and tell everybody to stop."""
+    watch = Watch(stage.settings.trainer.num_steps)
+    processes = stage.processes()
+    players: dict[str, Player] = {nats.name: nats, **{each.name: each for each in processes}}
+    ids = {name: actor for actor, name in stage.actors.items()}
+    strikes = Strikes(watch, players, ids, screen)
+    broker = await NatsBroker.connect(stage.settings.connection.nats, name="demo")
+    run = stage.settings.name
+    try:
+        async with asyncio.timeout(_LIMIT_S):
+            with stage.folder.metrics.open("wb") as metrics:
+                take = functools.partial(_take, metrics, watch, screen)
+                await _until_first(
+                    follow_rows(broker, run, on_row=take, on_log=watch.take_log),
+                    watch.listen(broker, run),
+                    _keep_looking(watch, screen),
+                    strikes.run(),
+                    *(process.run() for process in processes),
+                )
+    except TimeoutError:
+        screen.say(f"the run has come to a halt at step {watch.step}")
+    except PlayerLost as lost:
+        screen.say(str(lost))
+    finally:
+        await broker.close()
+        # Actors first: what they finish is still judged.
+        for some in (processes[2:], processes[:2]):
+            await asyncio.gather(*(process.stop(grace_s=_GRACE_S) for process in some))
+    died = [f"{each.name} (status {status})" for each in processes for status in each.deaths]
+    return Performance(came_back=strikes.came_back, died=died)
+
+
+def _take(metrics: Any, watch: Watch, screen: Screen, row: StepRow) -> None:
+    metrics.write(to_line(row))
+    metrics.flush()
+    watch.take_row(row)
+    screen.row(row)
+
+
+async def _keep_looking(watch: Watch, screen: Screen) -> None:
+    while True:
+        screen.look(watch)
+        await watch.change(timeout_s=_REDRAW_S)
+
+
+async def _until_first(
+    main: Coroutine[Any, Any, object], *others: Coroutine[Any, Any, object]
+) -> None:
+    """Run all side by side until the first one ends; any failure ends them too."""
+    tasks = [asyncio.create_task(each) for each in (main, *others)]
+    running = set(tasks)
+    try:
+        while not tasks[0].done():
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

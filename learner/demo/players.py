@@ -1,0 +1,158 @@
+"""The processes of the demo: each is started again when it is killed, and dies with the demo.
+
+consumes   a command
+produces   a process; its output in a log file; Started, Killed and Died in the events file
+waits for  the process to end
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from broker import servers
+from broker.process import ProcessId, bound, is_running
+from learner.demo.plan import NATS
+from learner.events import Died, EventLog, Killed, Started
+from schemas.errors import TributaryError
+
+_MAX_DEATHS: Final = 3
+
+
+class PlayerLost(TributaryError):
+    """Raised when a process keeps ending by itself; says what it said last."""
+
+
+class Player(Protocol):
+    """Somebody who can be killed and comes back."""
+
+    name: str
+
+    async def kill(self, *, step: int, doing: str) -> None:
+        """SIGKILL; it is started again at once."""
+        ...
+
+
+class Process:
+    """One command, kept running."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, events: EventLog) -> None:
+        self.name = name
+        self.deaths: list[int] = []
+        """Exit statuses of lives that ended unasked."""
+        self._command = bound(command)
+        self._log = log
+        self._events = events
+        self._process: asyncio.subprocess.Process | None = None
+        self._struck = False
+        self._stopping = False
+
+    async def run(self) -> int:
+        """Live after life, until one ends with status 0 or after `stop`; returns that status.
+
+        Raises:
+            PlayerLost: too many lives have ended by themselves.
+        """
+        while True:
+            status = await self._live()
+            if status == 0 or self._stopping:
+                return status
+            if self._struck:
+                self._struck = False
+                continue
+            self.deaths.append(status)
+            self._events.write(Died(time=time.time(), who=self.name, status=status))
+            if len(self.deaths) >= _MAX_DEATHS:
+                raise PlayerLost(
+                    f"{self.name} ended {_MAX_DEATHS} times by itself: {last_line(self._log)} "
+                    f"(all that it said is in {self._log})"
+                )
+
+    async def kill(self, *, step: int, doing: str) -> None:
+        assert self._process is not None, "only who lives can be killed"
+        self._struck = True
+        self._process.kill()
+        self._events.write(Killed(time=time.time(), who=self.name, step=step, doing=doing))
+
+    async def stop(self, *, grace_s: float) -> None:
+        """SIGTERM, and SIGKILL after the grace; returns when it has ended."""
+        self._stopping = True
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), grace_s)
+            except TimeoutError:
+                process.kill()
+        await process.wait()
+
+    async def _live(self) -> int:
+        with open(self._log, "ab") as log:  # noqa: ASYNC230 (opening a local file is quick)
+            # A process group of its own: Ctrl-C reaches the demo alone, which ends everybody.
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
+        self._events.write(Started(time=time.time(), who=self.name))
+        return await self._process.wait()
+
+
+class NatsServer:
+    """The message broker, which lives beside the object storage in one directory."""
+
+    name = NATS
+
+    def __init__(self, directory: Path, process: ProcessId, events: EventLog) -> None:
+        self._directory = directory
+        self._process = process
+        self._events = events
+
+    @property
+    def running(self) -> bool:
+        return is_running(self._process)
+
+    async def kill(self, *, step: int, doing: str) -> None:
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._events.write(Killed(time=time.time(), who=self.name, step=step, doing=doing))
+        # In this thread although it blocks: a server dies with the thread that started it.
+        self._process = servers.start_nats(self._directory, detached=False).nats_process
+        self._events.write(Started(time=time.time(), who=self.name))
+
+
+async def run_to_end(
+    command: Sequence[str], log: Path, on_line: Callable[[str], None] = lambda _line: None
+) -> int:
+    """Run a command that ends by itself, its output in a file and line by line in `on_line`."""
+    process = await asyncio.create_subprocess_exec(
+        *bound(command),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        process_group=0,
+    )
+    assert process.stdout is not None
+    try:
+        with open(log, "ab") as file:  # noqa: ASYNC230 (opening a local file is quick)
+            async for line in process.stdout:
+                file.write(line)
+                file.flush()
+                on_line(line.decode(errors="replace").rstrip())
+        return await process.wait()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+
+
+def last_line(log: Path) -> str:
+    """The last line that is not empty; a word instead when there is none."""
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

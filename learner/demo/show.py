@@ -1,0 +1,65 @@
+"""The whole demo, from an empty folder to a verdict.
+
+    stage        servers up, first policy, run opened
+    performance  coordinator, trainer, three honest actors and a liar work; kills by plan
+    ending       audit and replay, report, summary
+
+Whatever happens, nothing is left running: every process dies with this one.
+"""
+
+import asyncio
+import signal
+from collections.abc import Sequence
+
+from learner.demo.ending import end, summary
+from learner.demo.folder import take_folder
+from learner.demo.performance import perform
+from learner.demo.screen import Screen, open_screen
+from learner.demo.stage import Stage
+from learner.demo.verdict import holds
+from learner.events import Finding
+from learner.run_folder import RunFolder
+from schemas.settings import LearnerSettings
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def run_demo(settings: LearnerSettings) -> int:
+    """Show everything, and return the exit status: 0 when every promise held.
+
+    Raises:
+        UserError: the folder is in use or is no demo's, or a server does not come up.
+    """
+    with take_folder(RunFolder(settings).path):
+        stage = Stage(settings)
+        screen = open_screen(stage.actors)
+        try:
+            with asyncio.Runner() as runner:
+                findings = runner.run(_show(stage, screen))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            screen.say("interrupted; everything is stopped")
+            return INTERRUPTED
+        finally:
+            stage.stop_servers()
+    for line in summary(stage, findings):
+        screen.say(line)
+    return 0 if holds(findings) else 1
+
+
+async def _show(stage: Stage, screen: Screen) -> Sequence[Finding]:
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with screen:
+        screen.say("starting the servers")
+        # In this thread although it blocks: a server dies with the thread that started it.
+        nats = stage.start_servers()
+        await stage.name_actors()
+        screen.say("making the first policy by supervised fine-tuning")
+        await stage.open_run(screen)
+        screen.say("coordinator, trainer, three honest actors and a liar")
+        performance = await perform(stage, nats, screen)
+        screen.say("the run is over: audit and replay, each in a process of its own")
+        return await end(stage, performance)

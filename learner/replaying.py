@@ -1,0 +1,166 @@
+"""`learner replay --verify`: trains a run again from LOG, POLICIES and the bucket alone, and
+compares every version with what was published.
+
+Each incarnation is computed in fresh processes, with the ranks and threads of its numerics record,
+and goes on from the state that the incarnation before it had: no file of the run is read. A machine
+that cannot compute under a record refuses; a comparison within a tolerance would prove nothing.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from broker.jetstream import NatsBroker
+from broker.process import bound
+from learner.run_folder import RunFolder
+from learner.trainer.history import History, read_history
+from learner.trainer.segments import Compared, Segment, segments, segments_from
+from learner.trainer.shelf import Shelf
+from schemas.errors import BrokerError, UserError
+from schemas.policy import PolicyId
+from schemas.resolve import to_toml
+from schemas.settings import LearnerSettings
+
+
+class ReplayReport(Struct, frozen=True, kw_only=True):
+    """What came of a replay."""
+
+    run: str
+    begun_from: str
+    """A policy in a checkpoint of this machine, or `initial`."""
+    num_equal: int
+    """Versions that are equal to the published ones, bit for bit."""
+    num_announced: int
+    """Versions that the replay covers."""
+    first_difference: Compared | None
+
+    @property
+    def holds(self) -> bool:
+        return self.first_difference is None and self.num_equal == self.num_announced
+
+    @property
+    def sentence(self) -> str:
+        if self.first_difference is not None:
+            policy, tensors = self.first_difference.policy, self.first_difference.differing
+            return (
+                f"version {policy} of run {self.run} is not what the log computes: "
+                f"{len(tensors)} tensors differ, among them {', '.join(tensors[:4])}"
+            )
+        return (
+            f"{self.num_equal} of {self.num_announced} versions of run {self.run} are equal to "
+            "the published ones, bit for bit"
+        )
+
+
+async def replay(
+    settings: LearnerSettings,
+    *,
+    from_step: int,
+    on_compared: Callable[[Compared, int], None],
+) -> ReplayReport:
+    """Compare every version; `on_compared` is told each one, and how many there are.
+
+    With `from_step` above 0 the replay begins with the newest checkpoint of this machine at or
+    below that version, if there is one: quicker, and as good as that file.
+
+    Raises:
+        UserError: there is no such run, this machine cannot compute under one of its records, or
+            the computing processes were killed.
+    """
+    history = await _read(settings)
+    checkpoint = _checkpoint(history, settings, from_step)
+    parts = segments_from(history, checkpoint) if checkpoint else segments(history)
+    total = sum(part.last - part.first + 1 for part in parts)
+    num_equal, difference = 0, None
+    with tempfile.TemporaryDirectory(prefix="tributary-replay-") as name:
+        folder = Path(name)
+        if checkpoint:
+            source = Shelf(RunFolder(settings).checkpoints).path(checkpoint)
+            shutil.copytree(source, Shelf(folder).path(checkpoint))
+        async for compared in _compute(settings, parts, folder):
+            on_compared(compared, total)
+            if compared.differing:
+                difference = compared
+            else:
+                num_equal += 1
+    return ReplayReport(
+        run=settings.name,
+        begun_from=str(checkpoint or "initial"),
+        num_equal=num_equal,
+        num_announced=total,
+        first_difference=difference,
+    )
+
+
+async def _read(settings: LearnerSettings) -> History:
+    broker = await NatsBroker.connect(settings.connection.nats, name="learner replay")
+    try:
+        history = await read_history(broker, settings.name)
+    except BrokerError as error:
+        raise UserError(f"cannot replay run {settings.name}: {error}") from None
+    finally:
+        await broker.close()
+    if not history.announced:
+        raise UserError(f"run {settings.name} has announced no policy yet")
+    return history
+
+
+def _checkpoint(history: History, settings: LearnerSettings, step: int) -> PolicyId | None:
+    usable = [
+        policy
+        for policy in Shelf(RunFolder(settings).checkpoints).policies()
+        if policy.version <= step
+        and policy in history.announced
+        and history.owner(policy.version) == policy.incarnation
+    ]
+    return max(usable, default=None)
+
+
+async def _compute(
+    settings: LearnerSettings, parts: list[Segment], folder: Path
+) -> AsyncIterator[Compared]:
+    settings_file = folder / "settings.toml"
+    settings_file.write_text(to_toml(settings), encoding="utf-8")
+    for part in parts:
+        segment_file = folder / f"segment-{part.incarnation}.json"
+        segment_file.write_bytes(msgspec.json.encode(part))
+        arguments = [str(settings_file), str(segment_file), str(folder)]
+        async with contextlib.aclosing(_ranks(part, arguments)) as lines:
+            async for line in lines:
+                compared = msgspec.json.decode(line, type=Compared)
+                yield compared
+                if compared.differing:
+                    return
+
+
+async def _ranks(part: Segment, arguments: list[str]) -> AsyncGenerator[bytes]:
+    """The lines that the ranks of one segment write; what they complain about is shown."""
+    command = [
+        *(sys.executable, "-P", "-m", "learner.trainer.agent"),
+        *("--num-ranks", str(part.numerics.world_size)),
+        *("--num-threads", str(part.numerics.num_threads)),
+        *("learner.trainer.rerun_rank", *arguments),
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *bound(command), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async for line in process.stdout:
+            yield line
+        status = await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    if status:
+        raise UserError(
+            f"incarnation {part.incarnation} was not computed to its end (exit status {status})"
+        )

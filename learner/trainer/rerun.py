@@ -1,0 +1,139 @@
+"""A segment of a run computed again, and compared with what was published.
+
+    consumes    LOG, POLICIES, the bucket, and the state that the segment before left behind
+    produces    the verdict on each version, and the states that later segments go on from
+    waits for   nothing: everything that it reads was written before
+
+Each version is compared before the next one is computed; the first that differs is the last.
+"""
+
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from broker import publication, retry
+from broker.archive import Archive
+from broker.interface import Broker
+from broker.store import Store
+from learner.trainer import determinism
+from learner.trainer.feed import BatchFeed
+from learner.trainer.initial import fetch_initial
+from learner.trainer.orders import Leave, Load, Train, give, wait_for
+from learner.trainer.portal import Portal
+from learner.trainer.replica import Replica
+from learner.trainer.rows import ArchiveRows
+from learner.trainer.segments import Compared, Segment
+from learner.trainer.shelf import Shelf
+from learner.trainer.world import World
+from schemas.errors import UserError
+from schemas.ledger import RunOpened
+from schemas.policy import PolicyId, TensorEntry
+from schemas.settings import TrainerSettings
+from schemas.trainer_events import Numerics
+
+T = TypeVar("T")
+
+
+class Rerun:
+    """The first rank of a replay, over any broker and store."""
+
+    def __init__(
+        self, portal: Portal, world: World, broker: Broker, store: Store, run: str, folder: Path
+    ) -> None:
+        """`folder` holds the states that segments leave for one another."""
+        self._portal = portal
+        self._world = world
+        self._store = store
+        self._run = run
+        self._folder = folder
+        self._states = Shelf(folder)
+        self._feed = BatchFeed(broker, run)
+        self._replica = Replica(world, ArchiveRows(portal, Archive(store, run)))
+
+    def compare(self, segment: Segment) -> Iterator[Compared]:
+        """Compute the segment, version by version, up to the first that differs.
+
+        Raises:
+            UserError: this machine computes under another numerics record.
+        """
+        opened = self._wait(self._feed.opening())
+        assert opened is not None, "nobody stops a replay's feed"
+        self._load(segment, opened)
+        while True:
+            policy = PolicyId(segment.incarnation, self._replica.version)
+            compared = Compared(policy=policy, differing=self._differing(policy, opened.run_key))
+            yield compared
+            if compared.differing or policy.version == segment.last:
+                break
+            self._step()
+            if self._replica.version in segment.kept:
+                self._keep(PolicyId(segment.incarnation, self._replica.version))
+        give(self._world, Leave())
+
+    def _load(self, segment: Segment, opened: RunOpened) -> None:
+        settings = _settings(opened.settings.trainer, segment.numerics)
+        determinism.make_deterministic(settings.num_threads)
+        _check_numerics(determinism.numerics(settings, self._world), segment)
+        initial_folder = self._folder / "initial"
+        self._wait(fetch_initial(self._store, opened, initial_folder))
+        order = Load(
+            settings=settings,
+            initial_folder=str(initial_folder),
+            checkpoint_folder=str(self._states.path(segment.start)) if segment.start else "",
+            batch_sha256=self._wait(self._feed.seek(segment.first)),
+        )
+        give(self._world, order)
+        self._replica.load(order)
+        if segment.first in segment.kept:
+            self._keep(PolicyId(segment.incarnation, segment.first))
+
+    def _step(self) -> None:
+        batch = self._wait(self._feed.next())
+        assert batch is not None, "nobody stops a replay's feed"
+        order = Train(batch=batch)
+        give(self._world, order)
+        self._replica.train(order)
+
+    def _keep(self, policy: PolicyId) -> None:
+        self._replica.engine.save(self._states.path(policy))
+
+    def _differing(self, policy: PolicyId, run_key: str) -> tuple[str, ...]:
+        published = self._wait(self._published(policy, run_key))
+        found = set(self._replica.engine.tensor_entries())
+        return tuple(sorted({entry.name for entry in found ^ set(published)}))
+
+    async def _published(self, policy: PolicyId, run_key: str) -> tuple[TensorEntry, ...]:
+        async for attempt in retry.until_available():
+            with attempt:
+                manifest, _ = await publication.read_policy(self._store, self._run, policy, run_key)
+                return manifest.tensors
+        raise AssertionError("the retry has no limit")
+
+    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return wait_for(self._world, self._portal.start(coroutine))
+
+
+def _settings(opened: TrainerSettings, numerics: Numerics) -> TrainerSettings:
+    """Those of the run, with what the numerics record says of how they were used."""
+    return msgspec.structs.replace(
+        opened,
+        num_ranks=numerics.world_size,
+        num_threads=numerics.num_threads,
+        token_budget=numerics.token_budget,
+    )
+
+
+def _check_numerics(here: Numerics, segment: Segment) -> None:
+    recorded = segment.numerics
+    differing = [
+        f"{name} {getattr(here, name)} instead of {getattr(recorded, name)}"
+        for name in Numerics.__struct_fields__
+        if getattr(here, name) != getattr(recorded, name)
+    ]
+    if differing:
+        raise UserError(
+            f"incarnation {segment.incarnation} cannot be computed again bit for bit on this "
+            f"machine: it has {', '.join(differing)}"
+        )

@@ -1,0 +1,57 @@
+"""Entry of each rank of a replay under torchrun: settings, a segment, a folder for states.
+
+The first rank writes one line of JSON for each version to standard output.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from learner.trainer.rank import as_rank
+from learner.trainer.segments import Segment
+from schemas.resolve import resolve
+from schemas.settings import LearnerSettings
+
+
+def main() -> None:
+    """Be a rank of a replay."""
+    parser = argparse.ArgumentParser(description="one rank of a replay")
+    parser.add_argument("settings", help="TOML file with resolved settings")
+    parser.add_argument("segment", help="JSON file with the segment")
+    parser.add_argument("folder", help="folder of states")
+    arguments = parser.parse_args()
+    settings = resolve(LearnerSettings, ["@", arguments.settings])
+    segment = msgspec.json.decode(Path(arguments.segment).read_bytes(), type=Segment)
+    _run(settings, segment, Path(arguments.folder))
+
+
+def _run(settings: LearnerSettings, segment: Segment, folder: Path) -> None:
+    from broker.jetstream import NatsBroker
+    from broker.s3 import S3Store
+    from learner.trainer.portal import Portal
+    from learner.trainer.rerun import Rerun
+    from learner.trainer.service import follow
+    from learner.trainer.world import World
+
+    world = World.join()
+    store = S3Store.open(settings.connection)
+    with Portal() as portal:
+        if world.rank > 0:
+            follow(portal, world, store, settings.name)
+        else:
+            broker = portal.call(
+                NatsBroker.connect(settings.connection.nats, name="learner replay")
+            )
+            rerun = Rerun(portal, world, broker, store, settings.name, folder)
+            for compared in rerun.compare(segment):
+                sys.stdout.write(msgspec.json.encode(compared).decode() + "\n")
+                sys.stdout.flush()
+            portal.call(broker.close())
+        portal.call(store.close())
+    world.leave()
+
+
+if __name__ == "__main__":
+    sys.exit(as_rank("replay", main))

@@ -1,0 +1,118 @@
+"""The trainer as processes: torchrun, real servers, SIGKILL, and a replay of what came of it."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from broker.jetstream import NatsBroker
+from broker.s3 import S3Store
+from learner.opening import read_opening
+from learner.run_folder import RunFolder
+from learner.trainer.history import History, read_history
+from schemas import names
+from schemas.policy import PolicyAnnouncement
+from schemas.resolve import to_toml
+from schemas.settings import LearnerSettings
+from schemas.trainer_events import TrainerEntry, TrainerStarted
+from schemas.wire import decode
+from tests.support.trainers import HandmadeLog, tiny_settings, write_initial
+
+pytestmark = pytest.mark.integration
+NUM_STEPS = 6
+
+
+@pytest.fixture
+def settings(nats_url, s3_connection, tmp_path, unique) -> LearnerSettings:
+    connection = msgspec.structs.replace(s3_connection, nats=nats_url)
+    made = tiny_settings(tmp_path, num_steps=NUM_STEPS, connection=connection)
+    made = msgspec.structs.replace(made, name=unique("trainer"))
+    write_initial(made, RunFolder(made).initial)
+    return made
+
+
+def learner(settings: LearnerSettings, verb: str, *options: str) -> subprocess.Popen:
+    """A verb of the command, in a process of its own."""
+    path = Path(settings.directory) / "given.toml"
+    path.write_text(to_toml(settings))
+    command = [sys.executable, "-m", "learner.cli", verb, *options, "@", str(path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+async def ended(process: subprocess.Popen) -> int:
+    """Its exit status; what it said is shown if the test fails."""
+    out, err = await asyncio.to_thread(process.communicate, timeout=90)
+    print(out, err, sep="\n")
+    return process.returncode
+
+
+@asynccontextmanager
+async def handmade_log(settings: LearnerSettings):
+    broker = await NatsBroker.connect(settings.connection.nats, name="test")
+    store = S3Store.open(settings.connection)
+    yield broker, HandmadeLog(broker, store, settings)
+    await store.close()
+    await broker.close()
+
+
+async def announced(broker, run: str, version: int) -> TrainerStarted:
+    """Wait for an announcement; returns the trainer that wrote it."""
+    started = None
+    async for record in broker.follow(names.policies_stream(run)):
+        if record.subject == names.trainer_subject(run):
+            event = decode(record.data, TrainerEntry).event
+            started = event if isinstance(event, TrainerStarted) else started
+        elif decode(record.data, PolicyAnnouncement).policy.version >= version:
+            assert started is not None
+            return started
+    raise AssertionError("the log ended")
+
+
+def versions(history: History, incarnation: int) -> list[int]:
+    return [policy.version for policy in sorted(history.announced) if policy[0] == incarnation]
+
+
+async def test_a_killed_trainer_goes_on_with_two_ranks_and_all_of_it_can_be_replayed(
+    settings: LearnerSettings,
+) -> None:
+    run = settings.name
+    assert await ended(learner(settings, "open")) == 0
+    opened = read_opening(RunFolder(settings).opening)
+    async with handmade_log(settings) as (broker, log):
+        await log.open(opened)
+        for _ in range(3):
+            await log.cut()
+        first = learner(settings, "trainer")
+        killed = await announced(broker, run, 2)
+        Path(f"/proc/{killed.pid}").exists()
+        signal_rank(killed.pid, signal.SIGKILL)
+        assert await ended(first) == -signal.SIGKILL
+        for _ in range(3, NUM_STEPS):
+            await log.cut()
+        trainer = msgspec.structs.replace(settings.trainer, num_ranks=2)
+        assert (
+            await ended(learner(msgspec.structs.replace(settings, trainer=trainer), "trainer")) == 0
+        )
+        history = await read_history(broker, run)
+    assert history.current is not None
+    assert (history.current.incarnation, history.current.numerics.world_size) == (2, 2)
+    assert versions(history, 2) == list(range(history.current.resumed_from, NUM_STEPS + 1))
+
+    replayed = learner(settings, "replay", run, "--verify", "--json")
+    out, err = await asyncio.to_thread(replayed.communicate, timeout=90)
+    print(out, err, sep="\n")
+    assert replayed.returncode == 0
+    report = json.loads(out)
+    assert report["num_equal"] == report["num_announced"] == len(history.announced)
+
+
+def signal_rank(pid: int, number: int) -> None:
+    import os
+
+    os.kill(pid, number)
