@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from broker.jetstream import NatsBroker
 from broker.s3 import S3Store
 from broker.tally import verdict_name
-from learner.demo import cast, plan
+from learner.demo import cast
 from learner.demo.performance import Performance
 from learner.demo.players import last_line, run_to_end
 from learner.demo.stage import Stage
@@ -55,7 +55,7 @@ def evidence(
         liar_rows=sum(row.actor in liars for _, row in story.tally.placed_rows()),
         liar_accepted=num_accepted,
         liar_refused=len(verdicts) - num_accepted,
-        planned_kills=[kill.who for kill in plan.KILLS],
+        planned_kills=performance.planned,
         came_back=performance.came_back,
         died=performance.died,
     )

@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from broker.jetstream import NatsBroker
+from learner.demo.plan import Kill
 from learner.demo.players import NatsServer, Player, PlayerLost
 from learner.demo.screen import Screen
 from learner.demo.stage import Stage
@@ -31,17 +32,21 @@ _REDRAW_S: Final = 1.0
 class Performance(Struct, frozen=True, kw_only=True):
     """What only the demo has seen."""
 
+    planned: Sequence[str]
+    """Who was to be killed."""
     came_back: Sequence[str]
     died: Sequence[str]
 
 
-async def perform(stage: Stage, nats: NatsServer, screen: Screen) -> Performance:
-    """Run to the last step, and tell everybody to stop."""
+async def perform(
+    stage: Stage, nats: NatsServer, screen: Screen, kills: Sequence[Kill]
+) -> Performance:
+    """Run to the last step, kill whom the plan says, and tell everybody to stop."""
     watch = Watch(stage.settings.trainer.num_steps)
     processes = stage.processes()
     players: dict[str, Player] = {nats.name: nats, **{each.name: each for each in processes}}
     ids = {name: actor for actor, name in stage.actors.items()}
-    strikes = Strikes(watch, players, ids, screen)
+    strikes = Strikes(kills, watch, players, ids, screen)
     broker = await NatsBroker.connect(stage.settings.connection.nats, name="demo")
     run = stage.settings.name
     try:
@@ -65,7 +70,7 @@ async def perform(stage: Stage, nats: NatsServer, screen: Screen) -> Performance
         for some in (processes[2:], processes[:2]):
             await asyncio.gather(*(process.stop(grace_s=_GRACE_S) for process in some))
     died = [f"{each.name} (status {status})" for each in processes for status in each.deaths]
-    return Performance(came_back=strikes.came_back, died=died)
+    return Performance(planned=[kill.who for kill in kills], came_back=strikes.came_back, died=died)
 
 
 def _take(metrics: Any, watch: Watch, screen: Screen, row: StepRow) -> None:

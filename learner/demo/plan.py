@@ -20,7 +20,9 @@ class Kill(Struct, frozen=True, kw_only=True):
     at: float
     """Share of the run's steps that have a policy by then."""
     during: State | None
-    """Strike when the victim says that it does this; None: at once, it never rests."""
+    """Strike when the victim says that it does this; None: whatever it does."""
+    after_s: float = 0.0
+    """Wait so long before."""
 
 
 KILLS: Final = (

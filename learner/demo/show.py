@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from learner.demo.ending import end, summary
 from learner.demo.folder import take_folder
 from learner.demo.performance import perform
+from learner.demo.plan import KILLS, Kill
 from learner.demo.screen import Screen, open_screen
 from learner.demo.stage import Stage
 from learner.demo.verdict import holds
@@ -36,7 +37,7 @@ def run_demo(settings: LearnerSettings) -> int:
         screen = open_screen(stage.actors)
         try:
             with asyncio.Runner() as runner:
-                findings = runner.run(_show(stage, screen))
+                findings = runner.run(show(stage, screen, KILLS))
         except (asyncio.CancelledError, KeyboardInterrupt):
             screen.say("interrupted; everything is stopped")
             return INTERRUPTED
@@ -47,7 +48,8 @@ def run_demo(settings: LearnerSettings) -> int:
     return 0 if holds(findings) else 1
 
 
-async def _show(stage: Stage, screen: Screen) -> Sequence[Finding]:
+async def show(stage: Stage, screen: Screen, kills: Sequence[Kill]) -> Sequence[Finding]:
+    """Everything between an empty folder and the findings; the servers are left to the caller."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -60,6 +62,6 @@ async def _show(stage: Stage, screen: Screen) -> Sequence[Finding]:
         screen.say("making the first policy by supervised fine-tuning")
         await stage.open_run(screen)
         screen.say("coordinator, trainer, three honest actors and a liar")
-        performance = await perform(stage, nats, screen)
+        performance = await perform(stage, nats, screen, kills)
         screen.say("the run is over: audit and replay, each in a process of its own")
         return await end(stage, performance)

@@ -7,9 +7,9 @@ waits for  the step, then the victim to be in the middle of work, then a sign of
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from learner.demo.plan import KILLS, Kill, step_of
+from learner.demo.plan import Kill, step_of
 from learner.demo.players import Player
 from learner.demo.screen import Screen
 from learner.demo.watch import Watch
@@ -20,6 +20,7 @@ class Strikes:
 
     def __init__(
         self,
+        kills: Sequence[Kill],
         watch: Watch,
         players: Mapping[str, Player],
         ids: Mapping[str, str],
@@ -27,6 +28,7 @@ class Strikes:
     ) -> None:
         """`players` by name; `ids` maps the names of actors to their ids."""
         self.came_back: list[str] = []
+        self._kills = kills
         self._watch = watch
         self._players = players
         self._ids = ids
@@ -34,12 +36,13 @@ class Strikes:
 
     async def run(self) -> None:
         """Strike everybody on the plan; returns when all are back."""
-        await asyncio.gather(*(self._strike(kill) for kill in KILLS))
+        await asyncio.gather(*(self._strike(kill) for kill in self._kills))
 
     async def _strike(self, kill: Kill) -> None:
         watch, who = self._watch, self._ids.get(kill.who, kill.who)
         step = step_of(kill, watch.num_steps)
         await watch.until(lambda: watch.step >= step)
+        await asyncio.sleep(kill.after_s)
         if kill.during is not None:
             await watch.until(lambda: watch.state_of(who) is kill.during)
         doing = str(kill.during or "")

