@@ -1,0 +1,1 @@
+"""Each number in the README, with the command that prints it: `python -m benchmarks`."""
