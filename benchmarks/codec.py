@@ -1,7 +1,7 @@
 """Our envelope against msgpack lists with zstd, and against Parquet with zstd.
 
 The same groups in all three: 8 rollouts of 2,048 tokens, ids by a Zipf-like law over a vocabulary
-of 151,552, log-probabilities as float32 with the spread of a sampled model. zstd level 3 everywhere.
+of 151,552, log-probabilities as float32 with the spread of a sampled model; zstd level 3.
 Decoding ends with the values in arrays that can be indexed.
 """
 

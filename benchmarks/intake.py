@@ -34,6 +34,7 @@ from schemas.settings import LeaseSettings, RunSettings, SamplingSettings
 _POLICY = PolicyId(1, 0)
 _MANIFEST = "0" * 64
 _PROFILE = EngineProfile(engine="b", version="1", dtype="f32", track="f32", max_context=8192)
+_NUM_ACTORS = 16
 _SIZES = {"demo": (8, 1000), "lab": (4096, 120)}
 """Name -> (sampled tokens per rollout, messages)."""
 
@@ -120,14 +121,19 @@ class _Stage:
         await self._broker.append(
             names.log_stream(run), names.ledger_subject(run), wire.encode(entry), expected_last=0
         )
-        subject = names.rollouts_subject(run, "s0", _POLICY, "ALICE")
         chance = random.Random(0)
-        return [(subject, wire.encode(self._group(lease, chance))) for lease in leases]
+        return [
+            (
+                names.rollouts_subject(run, lease.shard, _POLICY, lease.actor),
+                wire.encode(self._group(lease, chance)),
+            )
+            for lease in leases
+        ]
 
     def _lease(self, number: int) -> Lease:
         request = LeaseRequest(
             run=self._settings.name,
-            actor="ALICE",
+            actor=f"ACTOR{number % _NUM_ACTORS}",
             request_id="r",
             instance="i",
             wanted=1,

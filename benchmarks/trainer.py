@@ -78,7 +78,7 @@ def _time(work) -> float:
 
 class _Padded:
     def __init__(self, folder: Path) -> None:
-        self._model = load_model(folder)
+        self._model = load_model(folder, torch.device("cpu"))
         self._model.set_attn_implementation("sdpa")
         self._model.train()
         self._optimizer = torch.optim.AdamW(self._model.parameters(), lr=2e-4)
@@ -113,5 +113,5 @@ class _Padded:
         move = chosen.detach().exp() - behaviour.exp()
         advantage = advantages_B[:, None].expand_as(move)
         keep = ~torch.where(advantage > 0, move > 0.2, move < -0.2)
-        loss = -keep * advantage * log_ratio.exp() + 1e-3 * log_ratio**2
+        loss = -(keep * advantage * log_ratio.exp()) + 1e-3 * log_ratio**2
         ((loss * mask).sum() / total).backward()
