@@ -108,7 +108,7 @@ class _Recorded:
 
 def _finish(sampled: tuple[int, ...], sampling: Sampling) -> Finish:
     """How a completion ended, if it is one that sampling can give."""
-    stops = [i for i, token_id in enumerate(sampled) if token_id in sampling.stop_ids]
+    stops = sorted(sampled.index(stop) for stop in sampling.stop_ids if stop in sampled)
     if len(sampled) > sampling.max_new_tokens:
         raise Rejected(
             Reason.TOKENS,

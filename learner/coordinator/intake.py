@@ -67,16 +67,20 @@ class Intake:
         self._in_hand: dict[int, Delivery] = {}
 
     async def run(self) -> None:
-        """Judge for ever. The next round's messages are pulled while this one's are judged."""
-        following = asyncio.create_task(self.pull())
+        """Judge for ever: one round is pulled while the one before it is judged, and judged while
+        the one before that is written."""
+        pulling = asyncio.create_task(self.pull())
+        writing = asyncio.create_task(self._write([]))
         try:
             while True:
-                deliveries = await following
-                following = asyncio.create_task(self.pull())
-                if deliveries:
-                    await self.round(deliveries)
+                deliveries = await pulling
+                pulling = asyncio.create_task(self.pull())
+                judged = await self._judge_all(deliveries)
+                await writing
+                writing = asyncio.create_task(self._write(judged))
         finally:
-            following.cancel()
+            pulling.cancel()
+            writing.cancel()
 
     async def pull(
         self, *, max_messages: int | None = None, timeout_s: float = _PULL_TIMEOUT_S
@@ -110,12 +114,20 @@ class Intake:
                     await delivery.in_progress()
 
     async def round(self, deliveries: Sequence[Delivery]) -> None:
+        """Judge and write one round by itself."""
+        await self._write(await self._judge_all(deliveries))
+
+    async def _judge_all(self, deliveries: Sequence[Delivery]) -> list[Judged]:
+        return list(await asyncio.gather(*(self._judge(delivery) for delivery in deliveries)))
+
+    async def _write(self, judged: list[Judged]) -> None:
         """Segment, ledger entry, acks, word to the actors."""
-        judged = await asyncio.gather(*(self._judge(delivery) for delivery in deliveries))
+        if not judged:
+            return
         segment, offsets = await self._write_segment([one for one in judged if one.hopeful])
         samples = await self._keep_samples(judged)
         async with self._log.lock:
-            # Leases may have ended while the segment was written: this is the decision that counts.
+            # Leases may have ended since they were judged: this is the decision that counts.
             state = self._log.state
             events = decide(judged, state, self._known, segment, offsets, samples)
             if events:
