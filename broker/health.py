@@ -40,6 +40,13 @@ async def check_health(connection: Connection) -> Health:
     return Health(healthy=all(server.answers for server in servers), servers=tuple(servers))
 
 
+async def require_health(connection: Connection) -> None:
+    """Raises ServerMissing when a server does not answer: before long work, not after it."""
+    for server in (await check_health(connection)).servers:
+        if not server.answers:
+            raise ServerMissing(f"{server.server} at {server.url}: {server.detail}")
+
+
 async def _check_nats(connection: Connection) -> ServerHealth:
     url, detail = connection.nats, ""
     try:

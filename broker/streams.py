@@ -4,8 +4,9 @@ from broker.interface import StreamKind, StreamSpec
 from schemas import names
 from schemas.settings import RunSettings
 
-_ACK_WAIT_S = 60.0
-"""Longer than any round of intake; what waits longer for its verdict gets `in_progress`."""
+_ACK_WAIT_S = 15.0
+"""So long what a killed coordinator had in hand stays away, and keeps leases from expiring. A round
+of intake is shorter; what waits longer for its verdict gets `in_progress`."""
 _DUPLICATE_WINDOW_S = 600.0
 """A resend inside it is not even stored; beyond it the coordinator tells it by its digest."""
 _SPARE_PER_SUBJECT = 4

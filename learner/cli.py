@@ -65,6 +65,7 @@ def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = Fal
     """Open a run: key, streams, first policy, and the card that actors need. Can be repeated."""
     import asyncio
 
+    from broker.health import require_health
     from learner.first_policy import make_first_policy
     from learner.opener import open_over_network
     from learner.run_folder import RunFolder
@@ -72,6 +73,7 @@ def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = Fal
     settings = _settings(context, dry_run)
     folder = RunFolder(settings)
     if initial is None and not folder.opening.exists():
+        asyncio.run(require_health(settings.connection))
         make_first_policy(settings, _show_progress)
     asyncio.run(open_over_network(settings, initial or folder.initial))
     typer.echo(f"run {settings.name} is open; actors need {folder.card}")

@@ -108,8 +108,17 @@ def _refuse_unknown(kind: type[msgspec.Struct], tree: dict[str, Any]) -> None:
     for path, value in _leaves(tree):
         if path in known or (value == {} and path in sections):
             continue
-        nearest = difflib.get_close_matches(path, known, n=1, cutoff=0.0)
-        raise SettingsError(f"unknown setting {path}; the nearest is {nearest[0]}")
+        nearest = max(sorted(known), key=lambda name: _nearness(path, name))
+        raise SettingsError(f"unknown setting {path}; the nearest is {nearest}")
+
+
+def _nearness(typed: str, known: str) -> tuple[bool, float]:
+    """How well a known setting fits: an abbreviation of it before any other likeness."""
+    remaining = iter(known.rpartition(".")[2])
+    abbreviated = all(letter in remaining for letter in typed.rpartition(".")[2])
+    same_section = typed.rpartition(".")[0] == known.rpartition(".")[0]
+    likeness = difflib.SequenceMatcher(None, typed, known).ratio()
+    return abbreviated and same_section, likeness
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,9 @@ from schemas.verdict import Count, Reason, Sha256, Token
 
 MAX_ROLLOUT_TOKENS = 1 << 18
 MAX_TRACE_BYTES = 1 << 18
+MIN_LOGPROB = -64.0
+"""No sampler draws a token this unlikely: its noise has 52 bits. A smaller value would make the
+importance ratio overflow, and with it the whole step."""
 MAX_SPANS = 128
 """Policies that one rollout may see go by."""
 
@@ -76,7 +79,7 @@ def check_shape(rollout: Rollout, vocabulary_size: Index) -> None:
     Raises:
         Rejected: with Reason.TOKENS, when lengths disagree, a mask value is not 0 or 1, the first
             token is a sampled one, an id is outside the vocabulary, or a log-probability is not a
-            finite number at most 0.
+            number from MIN_LOGPROB to 0.
     """
     if len(rollout.token_ids) % 4 or len(rollout.logprobs) % 4:
         raise Rejected(Reason.TOKENS, "an array is cut in the middle of a value")
@@ -96,5 +99,7 @@ def check_shape(rollout: Rollout, vocabulary_size: Index) -> None:
         raise Rejected(Reason.TOKENS, f"a token id is outside the vocabulary of {vocabulary_size}")
     logprobs = unpack_f32(rollout.logprobs)
     # NaN compares false with everything, so the test is written to fail on it.
-    if not (math.isfinite(sum(logprobs)) and max(logprobs) <= 0.0):
-        raise Rejected(Reason.TOKENS, "log-probabilities must be finite and at most 0")
+    if not (math.isfinite(sum(logprobs)) and max(logprobs) <= 0.0 and min(logprobs) >= MIN_LOGPROB):
+        raise Rejected(
+            Reason.TOKENS, f"log-probabilities must be numbers from {MIN_LOGPROB:g} to 0"
+        )

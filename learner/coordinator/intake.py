@@ -36,7 +36,7 @@ logger = structlog.get_logger()
 _PULL_TIMEOUT_S = 5.0
 _MAX_ROUND_BYTES = 32 << 20
 """A slow reader is cut by the server at 64 MB outstanding."""
-_IN_PROGRESS_EVERY_S = 10.0
+_IN_PROGRESS_EVERY_S = 5.0
 """A third of the queue's ack wait."""
 
 

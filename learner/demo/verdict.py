@@ -19,6 +19,7 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     status: int
     """Its exit status: 0 means that what it checks holds."""
     last_words: str
+    """One sentence."""
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -50,8 +51,8 @@ def judge(evidence: Evidence) -> tuple[Finding, ...]:
         _length(evidence),
         _kills(evidence),
         _liar(evidence),
-        _checked("audit", "the audit of leases, messages and groups", evidence.audit),
-        _checked("replay", "training again from the logs and the bucket", evidence.replay),
+        _checked("Audit", evidence.audit),
+        _checked("Replay", evidence.replay),
     )
 
 
@@ -96,8 +97,8 @@ def _kills(evidence: Evidence) -> Finding:
 def _liar(evidence: Evidence) -> Finding:
     sent = evidence.liar_accepted + evidence.liar_refused
     fate = (
-        f"{evidence.liar_refused} refused, {evidence.liar_accepted} were true by chance and carry "
-        "no signal"
+        f"{evidence.liar_refused} refused, {evidence.liar_accepted} with all answers right and so "
+        "without signal"
     )
     return Finding(
         holds=evidence.liar_rows == 0 and evidence.liar_refused > 0,
@@ -105,7 +106,6 @@ def _liar(evidence: Evidence) -> Finding:
     )
 
 
-def _checked(name: str, what: str, result: CheckResult) -> Finding:
-    said = f": {result.last_words}" if result.last_words else ""
-    verb = "holds" if result.status == 0 else f"fails with status {result.status}"
-    return Finding(holds=result.status == 0, text=f"{name.capitalize()}: {what} {verb}{said}"[:500])
+def _checked(name: str, result: CheckResult) -> Finding:
+    failure = f" (status {result.status})" if result.status else ""
+    return Finding(holds=result.status == 0, text=f"{name}: {result.last_words}{failure}"[:500])

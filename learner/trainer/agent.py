@@ -8,6 +8,7 @@ that whoever started it can tell a kill from a failure.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -23,13 +24,13 @@ def run_ranks(module: str, arguments: Sequence[str], *, num_ranks: int, num_thre
     """
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     os.environ[AGENT_PID] = str(os.getpid())
-    # What torchrun has to say about a rank's end, the exit status says.
-    os.environ.setdefault("LOGLEVEL", "CRITICAL")
 
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    # What torchrun has to say about a rank's end, the exit status says.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     command = [sys.executable, "-P", "-u", "-m", module, *arguments]
     torchrun = ["--standalone", f"--nproc-per-node={num_ranks}", "--no-python", *command]
     try:

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from broker.logs import log_to_stderr
 from broker.process import die_with_parent
 from schemas.errors import TributaryError
 from schemas.resolve import resolve
@@ -30,6 +31,7 @@ def as_rank(name: str, body: Callable[[], None]) -> int:
     """
     agent = os.environ.get(AGENT_PID)
     die_with_parent(int(agent) if agent else None)
+    log_to_stderr()
     try:
         body()
     except TributaryError as error:

@@ -41,6 +41,7 @@ def test_resolved_settings_resolve_to_themselves(tmp_path):
     ("arguments", "sentence"),
     [
         (["--trainer.num_step", "5"], "the nearest is trainer.num_steps"),
+        (["--trainer.lr", "1e-6"], "the nearest is trainer.learning_rate"),
         (["--max_open_per_actor", "5"], "the nearest is leases.max_open_per_actor"),
         (["--trainer.num_steps", "0"], "trainer.num_steps: expected `int` >= 1"),
         (["--trainer.num_steps", "many"], "trainer.num_steps: expected `int`"),

@@ -35,6 +35,7 @@ def test_a_good_rollout_passes():
         {"logprobs": pack_f32([-0.5, -math.inf])},
         {"logprobs": pack_f32([-0.5, math.inf])},
         {"logprobs": pack_f32([-0.5, 0.1])},
+        {"logprobs": pack_f32([-0.5, -1e4])},
         {"spans": (VersionSpan(num_tokens=1, policy=PolicyId(1, 1)),)},
         {"spans": (VersionSpan(num_tokens=3, policy=PolicyId(1, 1)),)},
     ],
