@@ -67,17 +67,8 @@ def kill_list(story: Story) -> str:
     """What the numbers in the pictures mean."""
     lines = []
     for kill in _kills(story):
-        back = min(
-            (
-                each.time
-                for each in story.events
-                if isinstance(each, events.Started)
-                and each.who == kill.who
-                and each.time > kill.time
-            ),
-            default=None,
-        )
-        again = f", started again {back - kill.time:.1f} s later" if back else ""
+        back = story.back_at_work(kill)
+        again = f", at work again {back - kill.time:.1f} s later" if back else ""
         doing = f" while {kill.doing}" if kill.doing else ""
         at = story.seconds(kill.time)
         lines.append(tag("li", words(f"{kill.who} killed{doing}, {at:.0f} s in{again}")))

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from broker.logbook import LogItem, PolicyItem
 from broker.tally import Judged, Tally, verdict_name
-from learner.events import ActorNamed, RunEvent
+from learner.events import ActorNamed, Killed, RunEvent
 from learner.metrics import MetricsFold, StepRow
 from schemas import ledger, names
 from schemas.batch import Batch
@@ -68,6 +68,19 @@ class Story(Struct, kw_only=True):
             isinstance(each, ActorNamed) and each.actor == actor and not each.honest
             for each in self.events
         )
+
+    def back_at_work(self, kill: Killed) -> float | None:
+        """When the next life of whom it struck had its first effect; None when it had none.
+
+        For a process that writes no log of its own that is the next effect of anybody.
+        """
+        own = [mark for mark in self.marks if self.name(mark.who) == kill.who]
+        starts = [mark.time for mark in own if mark.what == "start" and mark.time > kill.time]
+        if own and not starts:
+            return None
+        since = min(starts) if own else kill.time
+        effects = [mark.time for mark in own or self.marks if mark.what != "start"]
+        return min((time for time in effects if time > since), default=None)
 
     def seconds(self, time: float) -> float:
         """Since the run was opened."""

@@ -10,7 +10,7 @@ from learner.demo.verdict import CheckResult, Evidence, holds, judge
 from learner.metrics import StepRow
 from schemas.policy import StepMetrics
 
-FINE = CheckResult(status=0, last_words="")
+FINE = CheckResult(status=0, last_words="The audit of demo holds.")
 WRONG = CheckResult(status=1, last_words="12 issued != 2 open + 9 fulfilled")
 
 
@@ -79,8 +79,8 @@ def test_a_good_run_has_a_finding_for_each_promise():
         ({"came_back": ["trainer"]}, "honest-2 was not killed, or did not come back"),
         ({"liar_rows": 1}, "1 in a batch"),
         ({"liar_refused": 0}, "0 refused"),
-        ({"audit": WRONG}, "audit .* status 1: 12 issued"),
-        ({"replay": WRONG}, "training again .* status 1"),
+        ({"audit": WRONG}, "Audit: 12 issued .* .status 1"),
+        ({"replay": WRONG}, "Replay: 12 issued .* .status 1"),
     ],
 )
 def test_a_broken_promise_is_named(changes, named):

@@ -105,7 +105,7 @@ async def test_the_page_says_what_happened(run, outside):
     assert "exact, trained on" in text
     assert "liar" in text
     assert "honest-1" in text
-    assert "started again 2.5 s later" in text
+    assert "coordinator killed while" in text
     assert "the replay <script>alert(1)</script>\\x1b[31m" in text
     assert "2 reward-mismatch, 1 envelope" in text
 
@@ -168,6 +168,25 @@ async def test_starts_are_seen_in_the_logs(run):
     assert sorted(starts) == [
         "alice", "bob", "bob", "coordinator", "coordinator", "mallory", "trainer",
     ]  # fmt: skip
+
+
+async def test_a_killed_process_is_back_when_its_next_life_has_an_effect(run):
+    def killed(who):
+        return events.Killed(time=run.now, who=who, step=1, doing="")
+
+    coordinator, server = killed("coordinator"), killed("nats-server")
+    bob, alice = killed("bob"), killed("alice")
+    await run.accept("alice", [True, False, False, False])
+    await run.start_coordinator("coordinator-3")
+    await run.accept("bob", [True, False, False, False])
+    await run.cut()
+    story = await story_of(run)
+    # Alice's lease and verdict, the start, Bob's lease and verdict, the batch: a second each.
+    assert story.back_at_work(server) == coordinator.time + 2
+    assert story.back_at_work(coordinator) == coordinator.time + 6
+    # Bob's lease is a new process's, Alice's is that of the process that she had.
+    assert story.back_at_work(bob) == coordinator.time + 5
+    assert story.back_at_work(alice) is None
 
 
 async def test_a_run_that_has_only_been_opened_has_a_report():
