@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from broker.sanitise import sanitise
-from schemas.errors import TributaryError
+from schemas.errors import TributaryError, UserError
 from schemas.resolve import resolve
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -40,6 +40,10 @@ class OneSentence(TyperGroup):
         except TributaryError as error:
             typer.echo(f"{ctx.info_name}: {sanitise(str(error), max_length=2000)}", err=True)
             raise typer.Exit(error.exit_status) from None
+        except OSError as error:
+            # A full disk, a folder that may not be written: the machine's, not a bug of ours.
+            typer.echo(f"{ctx.info_name}: {sanitise(str(error), max_length=2000)}", err=True)
+            raise typer.Exit(UserError.exit_status) from None
 
 
 def application(purpose: str, *, log_level: int = logging.INFO) -> typer.Typer:
