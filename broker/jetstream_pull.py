@@ -24,6 +24,8 @@ _READY_S = 0.025
 _ANSWER_S = 5.0
 """How long the server may take for its word that there are no more messages."""
 _ACK_S = 2.0
+_NUM_TOKENS_V1, _TIME_V1, _TIME_V2 = 9, 7, 9
+"""A `$JS.ACK` reply without a domain has nine parts; the time is one of them, and later with one."""
 
 
 def to_record(message: Msg) -> Record:
@@ -34,8 +36,19 @@ def to_record(message: Msg) -> Record:
         sequence=meta.sequence.stream,
         subject=message.subject,
         data=message.data,
-        time=meta.timestamp.timestamp(),
+        time=_stored_time(message.reply),
     )
+
+
+def _stored_time(reply: str) -> float:
+    """When the message was stored, to the microsecond, as a direct get gives it.
+
+    The reply subject has it in nanoseconds. nats-py goes through a float, which cannot hold them,
+    and ends a microsecond beside the truth now and then.
+    """
+    tokens = reply.split(".")
+    time_ns = int(tokens[_TIME_V1 if len(tokens) == _NUM_TOKENS_V1 else _TIME_V2])
+    return (time_ns + 500) // 1000 / 1e6
 
 
 class NatsDelivery:

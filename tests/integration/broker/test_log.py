@@ -121,6 +121,14 @@ async def test_follow_gives_the_old_and_waits_for_more(connect, broker, log):
         assert (await asyncio.wait_for(waiting, 5)).data == b"entry 4"
 
 
+async def test_a_record_is_the_same_however_it_is_had(broker, log):
+    await write(broker, log, 60)
+    read = [record async for record in broker.read(log)]
+    assert await first_of(broker.follow(log), 60) == read
+    assert [await broker.get(log, sequence) for sequence in range(1, 61)] == read
+    assert await broker.last(log, f"{log}.ledger") == read[-1]
+
+
 async def test_follow_a_subject(broker, log):
     await write(broker, log, 2)
     await broker.append(log, f"{log}.batches.1", b"one", expected_last=2)
