@@ -25,7 +25,7 @@ _ANSWER_S = 5.0
 """How long the server may take for its word that there are no more messages."""
 _ACK_S = 2.0
 _NUM_TOKENS_V1, _TIME_V1, _TIME_V2 = 9, 7, 9
-"""A `$JS.ACK` reply without a domain has nine parts; the time is one of them, and later with one."""
+"""A `$JS.ACK` reply without a domain has nine parts; with one, the time stands two further on."""
 
 
 def to_record(message: Msg) -> Record:
