@@ -1,26 +1,29 @@
 """Measures everything, prints the table, and writes benchmarks/results.json."""
 
 import os
+import time
 from pathlib import Path
 
-import msgspec
 import structlog
 
-from benchmarks import codec, intake, trainer, waiting
-from benchmarks.table import to_markdown
+from benchmarks import actor, broker, codec, demo_waiting, intake, trainer
+from benchmarks.table import to_json, to_markdown
 
 _RESULTS = Path(__file__).parent / "results.json"
+_WARNING = 30
 
 
 def main() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_WARNING))
+    began = time.monotonic()
     figures = []
-    for part in (codec, intake, trainer, waiting):
+    for part in (intake, broker, codec, trainer, actor, demo_waiting):
         print(f"measuring {part.__name__.rpartition('.')[2]} ...", flush=True)
         figures += part.measure()
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"\n{to_markdown(figures)}\nload average {load} on {os.cpu_count()} cores")
-    _RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
+    print(f"\n{to_markdown(figures)}\nload average {load} on {os.cpu_count()} cores, ", end="")
+    print(f"{time.monotonic() - began:.0f} s")
+    _RESULTS.write_bytes(to_json(figures))
 
 
 if __name__ == "__main__":

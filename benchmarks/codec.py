@@ -119,8 +119,8 @@ def _from_lists(data: bytes) -> object:
 def _against_parquet(group: RolloutGroup, ours: bytes, num_rounds: int) -> list[Figure]:
     size, decode = "codec: size of Parquet / ours", "codec: decode time of Parquet / ours"
     try:
-        import pyarrow
-        import pyarrow.parquet as parquet
+        import pyarrow  # pyright: ignore[reportMissingImports]
+        import pyarrow.parquet as parquet  # pyright: ignore[reportMissingImports]
     except ImportError:
         how = "pyarrow is not installed; it is no dependency"
         return [missing(name, unit="x", aim="above 1", how=how) for name in (size, decode)]
@@ -145,7 +145,7 @@ def _against_parquet(group: RolloutGroup, ours: bytes, num_rounds: int) -> list[
 
     def read(raw: bytes) -> object:
         found = parquet.read_table(io.BytesIO(raw))
-        return [column.combine_chunks().flatten().to_numpy() for column in found.columns]
+        return [column.combine_chunks().flatten() for column in found.columns]
 
     speeds = [_time(read, data) / _time(_decode, ours) for _ in range(num_rounds)]
     how = "zstd level 3, list columns"

@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
+from statistics import median
 
 import nats
 from nats.errors import TimeoutError as NatsTimeout
@@ -34,12 +35,13 @@ from schemas.settings import LeaseSettings, RunSettings, SamplingSettings
 _POLICY = PolicyId(1, 0)
 _MANIFEST = "0" * 64
 _PROFILE = EngineProfile(engine="b", version="1", dtype="f32", track="f32", max_context=8192)
-_NUM_ACTORS = 16
+_LEASES_PER_ACTOR = 16
+"""As many as the settings let one hold."""
 _SIZES = {"demo": (8, 1000), "lab": (4096, 120)}
 """Name -> (sampled tokens per rollout, messages)."""
 
 
-def measure(num_rounds: int = 2) -> list[Figure]:
+def measure(num_rounds: int = 3) -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         started = servers.up(Path(name), detached=False)
         try:
@@ -51,24 +53,27 @@ def measure(num_rounds: int = 2) -> list[Figure]:
 async def _measure(started: servers.Servers, num_rounds: int) -> list[Figure]:
     figures = []
     for size, (num_tokens, num_messages) in _SIZES.items():
-        ratios, how = [], ""
+        bare_s, intake_s, num_bytes = [], [], 0
         for _ in range(num_rounds):
             stage = _Stage(started, num_tokens, num_messages)
             messages = await stage.open()
-            megabytes = sum(len(data) for _, data in messages) / 1e6
-            bare_s, intake_s = await stage.bare(messages), await stage.intake(messages)
-            ratios.append(bare_s / intake_s)
-            how = (
-                f"{megabytes * 1000 / num_messages:.1f} KB a group: {num_messages / intake_s:.0f} "
-                f"groups/s, {megabytes / intake_s:.1f} MB/s; "
-                f"bare {num_messages / bare_s:.0f} groups/s"
-            )
-        figures.append(
-            of_rounds(
-                ratios, name=f"intake: {size}'s groups / bare loop", unit="x", aim="0.7", how=how
-            )
+            num_bytes = sum(len(data) for _, data in messages)
+            bare_s.append(await stage.bare(messages))
+            intake_s.append(await stage.intake(messages))
+            await stage.close()
+        how = (
+            f"{num_bytes / num_messages / 1000:.1f} KB a group; "
+            f"ours {_speed(num_messages, num_bytes, median(intake_s))}, "
+            f"bare {_speed(num_messages, num_bytes, median(bare_s))}"
         )
+        ratios = [bare / intake for bare, intake in zip(bare_s, intake_s, strict=True)]
+        name = f"intake: {size}'s groups / bare loop"
+        figures.append(of_rounds(ratios, name=name, unit="x", aim="0.7", how=how))
     return figures
+
+
+def _speed(num_messages: int, num_bytes: int, elapsed_s: float) -> str:
+    return f"{num_messages / elapsed_s:.0f} groups/s and {num_bytes / 1e6 / elapsed_s:.1f} MB/s"
 
 
 class _Stage:
@@ -133,7 +138,7 @@ class _Stage:
     def _lease(self, number: int) -> Lease:
         request = LeaseRequest(
             run=self._settings.name,
-            actor=f"ACTOR{number % _NUM_ACTORS}",
+            actor=f"ACTOR{number // _LEASES_PER_ACTOR}",
             request_id="r",
             instance="i",
             wanted=1,
@@ -194,14 +199,11 @@ class _Stage:
         return elapsed
 
     async def intake(self, messages: list[tuple[str, bytes]]) -> float:
-        """Seconds from the coordinator's start to the last ack."""
+        """Seconds from the moment when the coordinator is ready to the last ack."""
         for subject, data in messages:
             await self._broker.publish(subject, data)
-        coordinator = Coordinator(
-            await NatsBroker.connect(self._connection.nats, name="coordinator"),
-            self._store,
-            self._opening,
-        )
+        broker = await NatsBroker.connect(self._connection.nats, name="coordinator")
+        coordinator = Coordinator(broker, self._store, self._opening)
         stop, queue = asyncio.Event(), names.rollouts_stream(self._settings.name, "s0")
         running = asyncio.create_task(coordinator.run(stop))
         await coordinator.ready.wait()
@@ -212,4 +214,9 @@ class _Stage:
         assert coordinator.log.state.num_accepted == len(messages), coordinator.log.state.num_judged
         stop.set()
         await running
+        await broker.close()
         return elapsed
+
+    async def close(self) -> None:
+        await self._broker.close()
+        await self._store.close()

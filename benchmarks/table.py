@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
+import msgspec
 from msgspec import Struct
 
 
@@ -20,7 +21,10 @@ class Figure(Struct, frozen=True, kw_only=True):
 
 
 def of_rounds(values: Sequence[float], *, name: str, unit: str, aim: str, how: str) -> Figure:
-    """Example: three rounds of 1.9, 2.1 and 2.0 are 2.0, from 1.9 to 2.1."""
+    """The median of the rounds.
+
+    Example: three rounds of 1.9, 2.1 and 2.0 are 2.0, from 1.9 to 2.1.
+    """
     return Figure(
         name=name,
         figure=round(median(values), 3),
@@ -33,6 +37,7 @@ def of_rounds(values: Sequence[float], *, name: str, unit: str, aim: str, how: s
 
 
 def missing(name: str, *, unit: str, aim: str, how: str) -> Figure:
+    """A row without a figure; `how` says what it takes to have one."""
     return Figure(name=name, figure=None, unit=unit, aim=aim, how=how)
 
 
@@ -44,3 +49,8 @@ def to_markdown(figures: Sequence[Figure]) -> str:
         spread = "" if one.low is None or one.high is None else f"{one.low:g} to {one.high:g}"
         lines.append(f"| {one.name} | {figure} | {spread} | {one.aim} | {one.how} |")
     return "\n".join(lines) + "\n"
+
+
+def to_json(figures: Sequence[Figure]) -> bytes:
+    """The table as a list of objects."""
+    return msgspec.json.format(msgspec.json.encode(figures)) + b"\n"
