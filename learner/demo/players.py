@@ -150,6 +150,7 @@ async def run_to_end(
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
+        await process.communicate()  # so that nothing of it is left in the event loop
 
 
 def last_line(log: Path) -> str:
