@@ -8,6 +8,7 @@ Decoding ends with the values in arrays that can be indexed.
 import io
 import random
 import time
+from array import array
 from collections.abc import Callable
 from itertools import accumulate
 
@@ -24,6 +25,8 @@ from schemas.rollout import Finish, Rollout, RolloutGroup, VersionSpan
 VOCABULARY = 151_552
 NUM_ROLLOUTS = 8
 NUM_TOKENS = 2048
+Rows = list[tuple[list[int], list[int], list[float]]]
+"""Token ids, mask and log-probabilities of each rollout."""
 _PROFILE = EngineProfile(engine="b", version="1", dtype="f32", track="f32", max_context=4096)
 
 
@@ -80,7 +83,7 @@ def measure(num_rounds: int = 5) -> list[Figure]:
     return figures + _against_parquet(group, ours, num_rounds)
 
 
-def _decode(data: bytes) -> object:
+def _decode(data: bytes) -> list[tuple["array[int]", "array[float]"]]:
     group = wire.decode(data, RolloutGroup)
     return [(unpack_u32(one.token_ids), unpack_f32(one.logprobs)) for one in group.rollouts]
 
@@ -98,7 +101,7 @@ def _floats(data: bytes) -> list[float]:
     return unpack_f32(data).tolist()
 
 
-def _pack_single(rows: list[tuple[list[int], list[int], list[float]]]) -> bytes:
+def _pack_single(rows: Rows) -> bytes:
     """msgpack with float32; msgspec writes only float64."""
     parts = [b"\xdd" + len(rows).to_bytes(4, "big")]
     for ids, mask, logprobs in rows:
@@ -111,9 +114,8 @@ def _pack_single(rows: list[tuple[list[int], list[int], list[float]]]) -> bytes:
     return b"".join(parts)
 
 
-def _from_lists(data: bytes) -> object:
-    kind = list[tuple[list[int], list[int], list[float]]]
-    return msgspec.msgpack.decode(zstandard.decompress(data), type=kind)
+def _from_lists(data: bytes) -> Rows:
+    return msgspec.msgpack.decode(zstandard.decompress(data), type=Rows)
 
 
 def _against_parquet(group: RolloutGroup, ours: bytes, num_rounds: int) -> list[Figure]:
@@ -148,7 +150,7 @@ def _against_parquet(group: RolloutGroup, ours: bytes, num_rounds: int) -> list[
         return [column.combine_chunks().flatten() for column in found.columns]
 
     speeds = [_time(read, data) / _time(_decode, ours) for _ in range(num_rounds)]
-    how = "zstd level 3, list columns"
+    how = f"zstd level 3, list columns, pyarrow {pyarrow.__version__}"
     return [
         of_rounds([len(data) / len(ours)], name=size, unit="x", aim="above 1", how=how),
         of_rounds(speeds, name=decode, unit="x", aim="above 1", how=how),

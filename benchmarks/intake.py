@@ -3,7 +3,8 @@
 The same messages on the same nats-server (sync_interval always), one queue each. The bare loop does
 nothing with a message. The intake checks every token and reward in its judging process, writes
 segments to a real SeaweedFS and verdicts to LOG, and acks behind a confirmed write. Two sizes: the
-demo's groups, and a lab's (8 rollouts of 4,096 sampled tokens).
+demo's groups, and a lab's (8 rollouts of 4,096 sampled tokens). The baseline is the queue's own
+speed, so the ratio says what all of the judging costs, with one judging process as is the default.
 """
 
 import asyncio
