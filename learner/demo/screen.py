@@ -21,6 +21,8 @@ from schemas import names
 _SHOWN_ACTORS: Final = 12
 _RECENT_STEPS: Final = 5
 _REFRESH_PER_S: Final = 4
+_STATE_WIDTH: Final = 44
+"""Columns; a longer sentence is cut, so that the table keeps its height."""
 
 
 class Screen(Protocol):
@@ -162,8 +164,8 @@ def _reward_words(rows: list[StepRow]) -> str:
 
 def _actor_table(watch: Watch, names_of: Mapping[str, str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for head in ("actor", "state"):
-        table.add_column(head)
+    table.add_column("actor", no_wrap=True)
+    table.add_column("state", no_wrap=True, max_width=_STATE_WIDTH)
     for head in ("policy", "tokens/s", "accepted"):
         table.add_column(head, justify="right")
     table.add_column("refused")
@@ -191,7 +193,7 @@ def _state_words(watch: Watch, actor: str) -> str:
     state = watch.state_of(actor)
     if state is None:
         return "gone" if actor in watch.seen else "starting"
-    waiting_for = sanitise(watch.seen[actor].heartbeat.waiting_for, max_length=40)
+    waiting_for = sanitise(watch.seen[actor].heartbeat.waiting_for)
     return f"{state}: {waiting_for}" if waiting_for else str(state)
 
 

@@ -96,6 +96,12 @@ async def test_hostile_words_of_an_actor_are_shown_and_do_nothing(watch):
     assert not any(line.startswith("step 99") for line in text.splitlines())
 
 
+async def test_a_long_reason_to_wait_keeps_the_height_of_the_table(watch):
+    height = len(shown(watch).splitlines())
+    hear(watch, "alice", State.WAITING_FOR_LEASE, "room in the run: " + "enough groups " * 12)
+    assert len(shown(watch).splitlines()) == height
+
+
 async def test_lines_of_a_log_cannot_be_forged():
     file = io.StringIO()
     Lines(NAMES, file).say(HOSTILE)
