@@ -20,14 +20,14 @@ class Kill(Struct, frozen=True, kw_only=True):
     at: float
     """Share of the run's steps that have a policy by then."""
     during: State | None
-    """Strike when the victim says that it does this; None: whatever it does."""
+    """Strike when the victim says that it does this; None: at once, it never rests."""
     after_s: float = 0.0
     """Wait so long before."""
 
 
 KILLS: Final = (
     Kill(who="honest-2", at=0.15, during=State.GENERATING),
-    Kill(who=names.COORDINATOR, at=0.35, during=State.WAITING_FOR_GROUPS),
+    Kill(who=names.COORDINATOR, at=0.35, during=None),
     Kill(who=names.TRAINER, at=0.55, during=State.TRAINING),
     Kill(who=NATS, at=0.75, during=None),
 )

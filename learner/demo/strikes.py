@@ -45,7 +45,7 @@ class Strikes:
         await asyncio.sleep(kill.after_s)
         if kill.during is not None:
             await watch.until(lambda: watch.state_of(who) is kill.during)
-        doing = str(kill.during or "")
+        doing = str(watch.state_of(who) or "")
         is_back = self._sign_of_life(who)
         began = time.monotonic()
         self._screen.say(f"SIGKILL to {kill.who}{f', {doing},' if doing else ''} at step {step}")
