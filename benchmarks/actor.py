@@ -46,7 +46,7 @@ def make_prompts(chance: random.Random, num_different: int) -> Prompts:
     return [prompts[row * num_different // _NUM_ROWS] for row in range(_NUM_ROWS)]
 
 
-def measure(num_rounds: int = 5) -> list[Figure]:
+def measure(num_rounds: int = 11) -> list[Figure]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -58,7 +58,7 @@ def make_group(chance: random.Random) -> RolloutGroup:
     )
 
 
-def measure(num_rounds: int = 5) -> list[Figure]:
+def measure(num_rounds: int = 25) -> list[Figure]:
     group = make_group(random.Random(0))
     ours, lists = wire.encode(group), _to_lists(group)
     num_tokens = NUM_ROLLOUTS * NUM_TOKENS

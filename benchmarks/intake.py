@@ -42,7 +42,7 @@ _SIZES = {"demo": (8, 1000), "lab": (4096, 120)}
 """Name -> (sampled tokens per rollout, messages)."""
 
 
-def measure(num_rounds: int = 3) -> list[Figure]:
+def measure(num_rounds: int = 5) -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         started = servers.up(Path(name), detached=False)
         try:

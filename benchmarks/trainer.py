@@ -62,7 +62,7 @@ class _Turns:
         self._began = ended
 
 
-def measure(num_rounds: int = 5, num_rows: int = 128) -> list[Figure]:
+def measure(num_rounds: int = 11, num_rows: int = 128) -> list[Figure]:
     torch.set_num_threads(1)
     rollouts = make_rollouts(random.Random(0), num_rows)
     with tempfile.TemporaryDirectory() as name:
