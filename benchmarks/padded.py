@@ -59,7 +59,7 @@ def open_model(folder: Path) -> torch.nn.Module:
     return model.train()
 
 
-def padded_loss(model: torch.nn.Module, batch: Padded, num_tokens: int) -> Tensor:
+def padded_loss(model: torch.nn.Module, batch: Padded, num_tokens: float) -> Tensor:
     """A micro-batch's part of the step's loss."""
     logits_B_T_V = model(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
@@ -110,8 +110,8 @@ class _AfterStep(transformers.TrainerCallback):
 
 
 class _OurLoss(transformers.Trainer):
-    num_tokens = 0
-    """Of the whole step."""
+    num_tokens = 0.0
+    """What a micro-batch's sum of losses is divided by."""
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -154,7 +154,7 @@ class HuggingFace:
                 data_collator=collate,  # pyright: ignore[reportArgumentType]
                 callbacks=[_AfterStep(between)],
             )
-            trainer.num_tokens = num_trainable_tokens(self._rows)
-            # The loss is divided by the tokens of the whole step already.
-            trainer.model_accepts_loss_kwargs = True
+            # Trainer divides each micro-batch's loss by the number of micro-batches.
+            num_tokens = num_trainable_tokens(self._rows)
+            trainer.num_tokens = num_tokens / arguments.gradient_accumulation_steps
             trainer.train()
