@@ -61,9 +61,14 @@ def check_same_run(opened: RunSettings, settings: LearnerSettings) -> None:
     expected = msgspec.structs.replace(opened, trainer=trainer_settings(opened, settings))
     if asked == expected:
         return
-    differing = set(to_toml(asked).splitlines()) - set(to_toml(expected).splitlines())
+    was = dict(line.split(" = ", 1) for line in to_toml(expected).splitlines())
+    name, value = next(
+        (name, value)
+        for name, _, value in (line.partition(" = ") for line in to_toml(asked).splitlines())
+        if was.get(name) != value
+    )
     raise SettingsError(
-        f"run {opened.name} was opened with other settings: now {min(differing)}; "
+        f"{name} is {value}, but run {opened.name} was opened with {was.get(name, 'none')}: "
         "a run keeps its settings, another `name` begins another run"
     )
 

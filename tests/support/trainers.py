@@ -23,7 +23,7 @@ from schemas import names
 from schemas.arrays import pack_f32, pack_u32
 from schemas.batch import Batch, Row
 from schemas.ledger import CoordinatorStarted, LedgerEntry, RunOpened
-from schemas.policy import PolicyId, PolicyManifest
+from schemas.policy import PolicyAnnouncement, PolicyId, PolicyManifest
 from schemas.rollout import Finish, Rollout, RolloutGroup, VersionSpan
 from schemas.settings import (
     Connection,
@@ -31,7 +31,7 @@ from schemas.settings import (
     ModelSettings,
     TrainerSettings,
 )
-from schemas.wire import encode, sha256_hex
+from schemas.wire import decode, encode, sha256_hex
 from tests.support.groups import PROFILE
 
 TINY = ModelSettings(
@@ -186,32 +186,60 @@ class TinyRun:
         for _ in range(self.settings.trainer.num_steps):
             self.portal.call(self.log.cut())
 
-    def train(self, broker=None, store=None, **changes) -> None:
-        """One life of a trainer, to its end; `changes` are of its trainer settings."""
+    def train(self, broker=None, store=None, *, until: int | None = None, **changes) -> None:
+        """One life of a trainer, to its end, or stopped as by SIGTERM once version `until` is
+        announced; `changes` are of its trainer settings."""
         broker = broker or MemoryBroker(self.server)
         trainer = msgspec.structs.replace(self.settings.trainer, **changes)
         settings = msgspec.structs.replace(self.settings, trainer=trainer)
         first = FirstRank(self.portal, World(0, 1), broker, store or self.store, settings)
+        if until is not None:
+            self.portal.start(self._stop_at(until, first))
         try:
             first.run(take_over=False)
         finally:
             # As the kernel would: what a dead process served is gone.
             self.portal.call(MemoryBroker.close(broker))
 
+    async def _stop_at(self, version: int, first: FirstRank) -> None:
+        run = self.settings.name
+        async for record in self.broker.follow(
+            names.policies_stream(run), subject=names.policy_subject(run)
+        ):
+            if decode(record.data, PolicyAnnouncement).policy.version >= version:
+                first.stop()
+                return
+
     def republish_with_other_weights(self, policy: PolicyId) -> None:
         """Let the bucket hold manifests that promise other weights than were trained."""
+        self._republish(policy, lambda manifest: {"weights_digest": "f" * 64})
 
+    def republish_with_another_tensor(self, policy: PolicyId) -> str:
+        """Let the bucket hold a manifest that promises another tensor; returns its name."""
+        tensor = self.manifests()[policy].tensors[3]
+        other = msgspec.structs.replace(tensor, digest="f" * 16)
+        self._republish(
+            policy,
+            lambda manifest: (
+                {"tensors": tuple(other if each == tensor else each for each in manifest.tensors)}
+                if isinstance(manifest, PolicyManifest)
+                else {}
+            ),
+        )
+        return tensor.name
+
+    def _republish(self, policy: PolicyId, change) -> None:
         async def republish() -> None:
             run = self.settings.name
             manifest, path = await publication.read_policy(
                 self.store, run, policy, self.opened.run_key
             )
             key = RunKey.load(RunFolder(self.settings).key)
-            for name, kind in (
+            for name, each in (
                 (names.policy_manifest_key(run, policy), manifest),
                 (names.anchor_manifest_key(run, policy), path),
             ):
-                other = msgspec.structs.replace(kind, weights_digest="f" * 64)
+                other = msgspec.structs.replace(each, **change(each))
                 await self.store.put(name, sign_manifest(key, other))
 
         self.portal.call(republish())

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,58 +9,10 @@ from hypothesis import strategies as st
 from learner.trainer.history import History
 from learner.trainer.resume import Start, choose, next_incarnation
 from schemas.names import policy_subject, trainer_subject
-from schemas.policy import PolicyAnnouncement, PolicyId
-from schemas.trainer_events import (
-    IncarnationStarted,
-    Numerics,
-    StepSkipped,
-    TrainerEntry,
-    TrainerStarted,
-)
+from schemas.policy import PolicyId
+from schemas.trainer_events import StepSkipped, TrainerEntry, TrainerStarted
 from schemas.wire import encode
-
-ONE_RANK = Numerics(
-    world_size=1,
-    num_threads=1,
-    device="cpu",
-    dtype="float32",
-    token_budget=768,
-    deterministic=True,
-    attention="sdpa",
-    experts="grouped_mm",
-    torch_version="2.13.0",
-    transformers_version="5.23.0",
-    cpu="AVX2",
-)
-TWO_RANKS = msgspec.structs.replace(ONE_RANK, world_size=2)
-
-
-def started(
-    incarnation: int, resumed_from: int, numerics: Numerics = ONE_RANK
-) -> IncarnationStarted:
-    return IncarnationStarted(
-        instance="t", incarnation=incarnation, numerics=numerics, resumed_from=resumed_from
-    )
-
-
-def announcement(incarnation: int, version: int) -> PolicyAnnouncement:
-    return PolicyAnnouncement(
-        run="r",
-        policy=PolicyId(incarnation, version),
-        manifest_sha256="0" * 64,
-        signature=b"s" * 64,
-        instance="t",
-    )
-
-
-def history(*segments: tuple[int, int, int, Numerics]) -> History:
-    """From (incarnation, resumed from, last announced version, numerics)."""
-    made = History()
-    for incarnation, first, last, numerics in segments:
-        made.apply(started(incarnation, first, numerics))
-        for version in range(first, last + 1):
-            made.announce(announcement(incarnation, version))
-    return made
+from tests.support.histories import ONE_RANK, TWO_RANKS, announcement, history, started
 
 
 def policies(*pairs: tuple[int, int]) -> list[PolicyId]:

@@ -1,0 +1,130 @@
+"""Opening a run, again and again."""
+
+import shutil
+
+import msgspec
+import pytest
+
+from broker.memory import MemoryBroker, MemoryServer
+from broker.memory_store import MemoryStore
+from learner.opener import open_run
+from learner.opening import check_same_run, code_sha256, read_opening, trainer_settings
+from learner.run_folder import RunFolder
+from schemas import names
+from schemas.errors import SettingsError, StoreUnavailable, UserError
+from schemas.run_card import read_run_card
+from schemas.settings import LearnerSettings, SamplingSettings, run_settings
+from tests.support.trainers import HandmadeLog, tiny_settings, write_initial
+
+
+class Place:
+    """Servers, a folder of runs, and a policy to begin with."""
+
+    def __init__(self, directory) -> None:
+        self.settings = tiny_settings(directory)
+        self.folder = RunFolder(self.settings)
+        self.broker = MemoryBroker(MemoryServer())
+        self.store = MemoryStore()
+        self.initial = write_initial(self.settings, directory / "given")
+
+    async def open(self, **changes):
+        settings = msgspec.structs.replace(self.settings, **changes)
+        return await open_run(self.broker, self.store, settings, self.initial)
+
+
+@pytest.fixture
+def place(tmp_path) -> Place:
+    return Place(tmp_path)
+
+
+async def test_an_open_run_has_all_that_others_need(place) -> None:
+    opened = await place.open()
+    assert read_opening(place.folder.opening) == opened
+    assert read_run_card(place.folder.card).run_key == opened.run_key
+    assert opened.settings == run_settings(place.settings)
+    assert place.folder.key.stat().st_mode & 0o077 == 0
+    assert await place.store.head(names.policy_manifest_key("tiny", (1, 0)))
+    assert (await place.broker.state(names.policies_stream("tiny"))).last_sequence == 0
+
+
+@pytest.mark.parametrize("in_log", [False, True], ids=["before", "after the coordinator began"])
+async def test_opening_twice_changes_nothing(place, in_log) -> None:
+    first = await place.open()
+    if in_log:
+        await HandmadeLog(place.broker, place.store, place.settings).open(first)
+    before = (place.folder.key.read_bytes(), await place.store.list(""))
+    assert await place.open() == first
+    assert (place.folder.key.read_bytes(), await place.store.list("")) == before
+
+
+async def test_a_lost_opening_file_is_written_again_from_the_log(place) -> None:
+    first = await place.open()
+    await HandmadeLog(place.broker, place.store, place.settings).open(first)
+    place.folder.opening.unlink()
+    assert await place.open() == first
+    assert read_opening(place.folder.opening) == first
+
+
+@pytest.mark.parametrize("in_log", [False, True], ids=["before", "after the coordinator began"])
+async def test_other_settings_are_refused(place, in_log) -> None:
+    first = await place.open()
+    if in_log:
+        await HandmadeLog(place.broker, place.store, place.settings).open(first)
+    with pytest.raises(SettingsError, match=r"sampling\.group_size is 4, .* with 8"):
+        await place.open(sampling=SamplingSettings(group_size=4))
+
+
+async def test_another_first_policy_is_refused(place, tmp_path) -> None:
+    await place.open()
+    place.folder.opening.unlink()
+    other = msgspec.structs.replace(
+        place.settings, model=msgspec.structs.replace(place.settings.model, num_experts=8)
+    )
+    place.initial = write_initial(other, tmp_path / "other")
+    with pytest.raises(UserError, match="another initial policy"):
+        await place.open()
+
+
+async def test_a_lost_key_is_refused(place) -> None:
+    first = await place.open()
+    await HandmadeLog(place.broker, place.store, place.settings).open(first)
+    shutil.rmtree(place.folder.path)
+    with pytest.raises(UserError, match=r"run\.key"):
+        await place.open()
+
+
+async def test_a_kill_while_the_policy_is_published_is_mended_by_the_next_call(place) -> None:
+    place.store.away = True
+    with pytest.raises(StoreUnavailable):
+        await place.open()
+    place.store.away = False
+    await place.open()
+    assert read_opening(place.folder.opening)
+
+
+async def test_a_folder_without_a_policy_is_refused(place, tmp_path) -> None:
+    place.initial = tmp_path / "none"
+    with pytest.raises(UserError, match="learner sft"):
+        await place.open()
+
+
+def test_where_a_run_trains_may_differ(tmp_path) -> None:
+    opened = run_settings(tiny_settings(tmp_path))
+    trainer = msgspec.structs.replace(
+        opened.trainer, num_ranks=2, num_threads=3, checkpoint_every=7, keep_checkpoints=5
+    )
+    elsewhere = msgspec.structs.replace(tiny_settings(tmp_path), trainer=trainer)
+    check_same_run(opened, elsewhere)
+    assert trainer_settings(opened, elsewhere) == trainer
+
+
+def test_what_a_run_learns_may_not_differ(tmp_path) -> None:
+    opened = run_settings(LearnerSettings())
+    trainer = msgspec.structs.replace(opened.trainer, learning_rate=1e-5, num_ranks=2)
+    with pytest.raises(SettingsError, match=r"trainer\.learning_rate is 0\.00001, .* 0\.0002"):
+        check_same_run(opened, LearnerSettings(trainer=trainer))
+
+
+def test_the_digest_of_the_code_is_that_of_its_sources() -> None:
+    assert code_sha256() == code_sha256()
+    assert len(code_sha256()) == 64

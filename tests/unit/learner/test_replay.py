@@ -1,0 +1,106 @@
+"""A run trained again from its logs and the bucket alone."""
+
+import msgspec
+import pytest
+
+from broker.memory import MemoryBroker
+from learner.trainer.portal import Portal
+from learner.trainer.rerun import Rerun
+from learner.trainer.segments import Compared, Segment, segments, segments_from
+from learner.trainer.world import World
+from schemas.errors import UserError
+from schemas.policy import PolicyId
+from tests.support.histories import ONE_RANK, TWO_RANKS, history, started
+from tests.support.trainers import TinyRun
+
+NUM_STEPS = 4
+
+
+@pytest.fixture
+def run(tmp_path):
+    with Portal() as portal:
+        run = TinyRun(portal, tmp_path, num_steps=NUM_STEPS)
+        run.cut_all()
+        run.train()
+        yield run
+
+
+@pytest.fixture
+def continued(tmp_path):
+    """A run that was stopped, and went on with other threads."""
+    with Portal() as portal:
+        run = TinyRun(portal, tmp_path, num_steps=NUM_STEPS)
+        portal.call(run.log.open(run.opened))
+        for _ in range(2):
+            portal.call(run.log.cut())
+        run.train(until=2)
+        for _ in range(2):
+            portal.call(run.log.cut())
+        run.train(num_threads=2)
+        yield run
+
+
+def compare(run: TinyRun, segment: Segment, folder) -> list[Compared]:
+    rerun = Rerun(run.portal, World(0, 1), MemoryBroker(run.server), run.store, "tiny", folder)
+    return list(rerun.compare(segment))
+
+
+def replay(run: TinyRun, folder) -> list[Compared]:
+    """Every segment, in this process."""
+    return [
+        compared
+        for segment in segments(run.history())
+        for compared in compare(run, segment, folder)
+    ]
+
+
+def test_every_version_is_equal(run, tmp_path) -> None:
+    compared = replay(run, tmp_path / "states")
+    assert [each.policy for each in compared] == sorted(run.history().announced)
+    assert not any(each.differing for each in compared)
+
+
+def test_the_first_version_that_differs_is_named_and_ends_it(run, tmp_path) -> None:
+    name = run.republish_with_another_tensor(PolicyId(1, 2))
+    compared = replay(run, tmp_path / "states")
+    assert compared[-1] == Compared(policy=PolicyId(1, 2), differing=(name,))
+    assert [each.policy.version for each in compared] == [0, 1, 2]
+
+
+def test_a_machine_that_computes_otherwise_refuses(run, tmp_path) -> None:
+    segment = segments(run.history())[0]
+    foreign = msgspec.structs.replace(segment.numerics, cpu="another")
+    with pytest.raises(UserError, match="instead of another"):
+        compare(run, msgspec.structs.replace(segment, numerics=foreign), tmp_path)
+
+
+def test_an_incarnation_goes_on_from_the_state_of_the_one_before(continued, tmp_path) -> None:
+    compared = replay(continued, tmp_path / "states")
+    assert {each.policy.incarnation for each in compared} == {1, 2}
+    assert [each.policy for each in compared] == sorted(continued.history().announced)
+    assert not any(each.differing for each in compared)
+
+
+def test_segments_hand_on_the_states_that_later_ones_begin_with() -> None:
+    made = history((1, 0, 20, ONE_RANK), (2, 10, 14, TWO_RANKS), (3, 12, 15, ONE_RANK))
+    assert [(part.first, part.last, part.start, part.kept) for part in segments(made)] == [
+        (0, 20, None, (10,)),
+        (10, 14, PolicyId(1, 10), (12,)),
+        (12, 15, PolicyId(2, 12), ()),
+    ]
+
+
+def test_an_incarnation_that_announced_nothing_is_no_segment() -> None:
+    made = history((1, 0, 9, ONE_RANK))
+    made.apply(started(2, 6, TWO_RANKS))
+    made.apply(started(3, 6, ONE_RANK))
+    assert [(part.incarnation, part.kept) for part in segments(made)] == [(1, (6,))]
+
+
+def test_a_checkpoint_shortens_the_way() -> None:
+    made = history((1, 0, 20, ONE_RANK), (2, 10, 14, TWO_RANKS), (3, 12, 15, ONE_RANK))
+    parts = segments_from(made, PolicyId(2, 11))
+    assert [(part.incarnation, part.first, part.start) for part in parts] == [
+        (2, 11, PolicyId(2, 11)),
+        (3, 12, PolicyId(2, 12)),
+    ]
