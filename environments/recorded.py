@@ -43,6 +43,9 @@ async def verify(
             the environment renders, or the turns are more or fewer than it has.
     """
     check_shape(rollout, environment.vocabulary_size)
+    if rollout.trace:
+        # What nobody reads would only be kept for ever.
+        raise Rejected(Reason.RENDERING, "the environment needs no trace")
     recorded = _Recorded(rollout, sampling)
     interaction = await environment.run(task, recorded.sample)
     recorded.check_end(interaction)

@@ -58,14 +58,15 @@ class Endings:
     async def _settle(self) -> None:
         still_open = self._log.state.open_leases
         self._marks = {lease: mark for lease, mark in self._marks.items() if lease in still_open}
+        marks = dict(self._marks)  # More may be made while the streams and the lock are waited for.
         first = {
             stream: (await self._state(stream)).first_sequence
-            for stream in {stream for _, stream, _ in self._marks.values()}
+            for stream in {stream for _, stream, _ in marks.values()}
         }
         async with self._log.lock:
             due = [
                 ending(lease_id=lease_id)
-                for lease_id, (ending, stream, sequence) in self._marks.items()
+                for lease_id, (ending, stream, sequence) in marks.items()
                 if first[stream] > sequence and lease_id in self._log.state.open_leases
             ]
             if due:

@@ -64,7 +64,12 @@ class FrontDesk:
     async def answer(self, subject: str, data: bytes) -> bytes:
         """Handle one request; the reply may take `hold_s`."""
         try:
-            request = decode(data, LeaseRequest, max_wire_bytes=_MAX_REQUEST_BYTES)
+            request = decode(
+                data,
+                LeaseRequest,
+                max_wire_bytes=_MAX_REQUEST_BYTES,
+                max_decoded_bytes=_MAX_REQUEST_BYTES,
+            )
             self._check(request, last_token(subject))
         except Rejected as refusal:
             return encode(LeaseReply(waiting_for=WaitReason.REFUSED, detail=f"{refusal}"[:500]))

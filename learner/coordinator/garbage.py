@@ -11,6 +11,7 @@ import structlog
 
 from broker.archive import Archive
 from broker.interface import Broker
+from learner.coordinator.log import OWN_LIMITS
 from schemas import ledger, names
 from schemas.wire import decode
 
@@ -22,7 +23,7 @@ async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[st
     named: set[str] = set()
     async for record in broker.read(names.log_stream(run)):
         if record.subject == names.ledger_subject(run):
-            entry = decode(record.data, ledger.LedgerEntry)
+            entry = decode(record.data, ledger.LedgerEntry, **OWN_LIMITS)
             named.update(
                 event.segment for event in entry.events if isinstance(event, ledger.GroupAccepted)
             )

@@ -20,7 +20,12 @@ class Grants:
     async def answer(self, subject: str, data: bytes) -> bytes:
         """Grant all keys or none."""
         try:
-            request = decode(data, GrantRequest, max_wire_bytes=_MAX_REQUEST_BYTES)
+            request = decode(
+                data,
+                GrantRequest,
+                max_wire_bytes=_MAX_REQUEST_BYTES,
+                max_decoded_bytes=_MAX_REQUEST_BYTES,
+            )
         except Rejected as refusal:
             return encode(GrantReply(detail=f"{refusal}"[:500]))
         if (request.run, request.actor) != (self._run, last_token(subject)):

@@ -90,10 +90,10 @@ class LogWriter:
 def fold_record(state: RunState, run: str, subject: str, data: bytes, sequence: int) -> None:
     """Fold one record of LOG. Raises Rejected when it is not what the coordinator writes."""
     if subject == ledger_subject(run):
-        state.apply_entry(decode(data, ledger.LedgerEntry, **_OWN), sequence)
+        state.apply_entry(decode(data, ledger.LedgerEntry, **OWN_LIMITS), sequence)
     else:
-        state.apply_batch(decode(data, Batch, **_OWN), sha256_hex(data), sequence)
+        state.apply_batch(decode(data, Batch, **OWN_LIMITS), sha256_hex(data), sequence)
 
 
-_OWN = {"max_wire_bytes": 64 << 20, "max_decoded_bytes": 256 << 20}
+OWN_LIMITS = {"max_wire_bytes": 64 << 20, "max_decoded_bytes": 256 << 20}
 """Our own entries are bounded by the server's max_payload; the codec's bounds are for strangers."""

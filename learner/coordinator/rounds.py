@@ -81,7 +81,8 @@ def _refusal(
     if claim is not None and one.judgement.lease_is_open and claim.lease_id in answered:
         # Two messages of one round answer one lease: the first one counts.
         return Outcome.DUPLICATE, Reason.NONE, f"lease {claim.lease_id} is already answered"
-    return verdicts.refusal(state, known, one.subject, one.judgement)
+    # A second look may only be stricter: what was refused at the first is not in the archive.
+    return verdicts.refusal(state, known, one.subject, one.judgement) or one.refusal
 
 
 def word(event: ledger.GroupAccepted | ledger.GroupRefused) -> Verdict:

@@ -79,7 +79,10 @@ def _lease_refusal(state: RunState, claim: Claim, actor: str) -> Refusal:
     holder = ended.actor if ended else state.open_leases[lease_id].lease.actor
     if holder != actor:
         return Outcome.REJECTED, Reason.LEASE_FOREIGN, f"lease {lease_id} is another actor's"
-    assert ended is not None, "an open lease of the sender is judged on its terms"
+    if ended is None:
+        # Numbers can be guessed: this lease was issued after its answer had been judged.
+        detail = f"lease {lease_id} was not issued yet when its answer was judged"
+        return Outcome.REJECTED, Reason.LEASE_UNKNOWN, detail
     if ended.end in (LeaseEnd.EXPIRED, LeaseEnd.ABANDONED):
         return Outcome.LATE, Reason.NONE, f"lease {lease_id} was {ended.end} before it arrived"
     return Outcome.DUPLICATE, Reason.NONE, f"lease {lease_id} is already {ended.end}"

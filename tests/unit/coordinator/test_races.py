@@ -1,0 +1,91 @@
+"""What an actor may time against the coordinator: guesses and restarts cost him, not the run."""
+
+import asyncio
+
+import msgspec
+
+from learner.coordinator import rounds
+from schemas import ledger, names
+from schemas.policy import PolicyId
+from schemas.verdict import Outcome, Reason
+from schemas.wire import encode
+from tests.support.coordinators import DrivenCoordinator, World, make_request, manifest_of
+from tests.support.groups import make_group
+
+POLICY = PolicyId(1, 0)
+
+
+async def start() -> tuple[World, DrivenCoordinator]:
+    world = World()
+    await world.open()
+    await world.announce(POLICY)
+    coordinator = DrivenCoordinator(world)
+    await coordinator.start()
+    return world, coordinator
+
+
+async def send(world, group):
+    subject = names.rollouts_subject("test", "s0", group.policy, group.actor)
+    await world.broker.publish(subject, encode(group))
+
+
+async def test_an_answer_to_a_lease_that_is_issued_while_it_is_judged():
+    world, coordinator = await start()
+    (lease,) = (await coordinator.lease(make_request("ALICE", "r1"))).leases
+    guess = msgspec.structs.replace(lease, lease_id=lease.lease_id + 1)
+    right = (True, False)
+    await send(
+        world, await make_group(world.environment, guess, POLICY, manifest_of(POLICY), right=right)
+    )
+    judge = coordinator.judge
+
+    async def judge_and_issue(job):
+        judgement = await judge(job)
+        await coordinator.lease(make_request("ALICE", "r2"))
+        return judgement
+
+    coordinator.intake._judge_message = judge_and_issue
+    await coordinator.round()
+    assert coordinator.log.state.num_judged == {Reason.LEASE_UNKNOWN: 1}
+    assert guess.lease_id in coordinator.log.state.open_leases
+
+
+async def test_what_was_refused_when_it_was_judged_stays_refused():
+    world, coordinator = await start()
+    (lease,) = (await coordinator.lease(make_request("ALICE", "r1"))).leases
+    group = await make_group(
+        world.environment, lease, POLICY, manifest_of(POLICY), right=(True, False)
+    )
+    await send(world, group)
+    (delivery,) = await coordinator.intake.pull(max_messages=1, timeout_s=0.0)
+    judged = await coordinator.intake._judge(delivery)
+    why = (Outcome.REJECTED, Reason.POLICY_UNKNOWN, "not announced when it was judged")
+    judged = msgspec.structs.replace(judged, refusal=why)
+    state = coordinator.log.state
+    (event,) = rounds.decide([judged], state, coordinator.known, "", {}, set())
+    assert isinstance(event, ledger.GroupRefused)
+    assert event.reason is Reason.POLICY_UNKNOWN
+
+
+async def test_a_mark_made_while_endings_wait_is_for_the_next_sweep():
+    _, coordinator = await start()
+    (lease,) = (await coordinator.lease(make_request("ALICE", "r1"))).leases
+    async with coordinator.log.lock:
+        sweeping = asyncio.create_task(coordinator.endings._settle())
+        await asyncio.sleep(0)
+        await coordinator.endings.mark([lease.lease_id], ledger.LeaseAbandoned)
+    await sweeping
+    await coordinator.endings.sweep(0.0)
+    assert lease.lease_id in coordinator.log.state.ended_leases
+
+
+async def test_a_trace_that_nobody_reads_is_refused():
+    world, coordinator = await start()
+    (lease,) = (await coordinator.lease(make_request("ALICE", "r1"))).leases
+    group = await make_group(
+        world.environment, lease, POLICY, manifest_of(POLICY), right=(True, False)
+    )
+    heavy = msgspec.structs.replace(group.rollouts[0], trace=bytes(1000))
+    await send(world, msgspec.structs.replace(group, rollouts=(heavy, group.rollouts[1])))
+    await coordinator.round()
+    assert coordinator.log.state.num_judged == {Reason.RENDERING: 1}
