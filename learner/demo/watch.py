@@ -109,7 +109,9 @@ class Watch:
     async def change(self, *, timeout_s: float) -> None:
         """Wait for the next change, or until the time is over."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes with the change.
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
 
     def _wake(self) -> None:
         self._changed.set()
