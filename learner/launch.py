@@ -51,7 +51,7 @@ async def launch(settings: LearnerSettings, *, take_over: bool) -> Outcome:
     opening = Child("open", folder, ())
     status = await opening.run(stop, in_sight=True)
     if status or stop.is_set():
-        return Outcome(exit_status=abs(status), sentence="the run was not opened")
+        return Outcome(exit_status=_exit_status(status), sentence="the run was not opened")
     options = ("--take-over",) if take_over else ()
     children = [Child(verb, folder, options) for verb in ("coordinator", "trainer")]
     return await _run_all(children, stop)
@@ -68,8 +68,8 @@ async def _run_all(children: "Sequence[Child]", stop: asyncio.Event) -> Outcome:
     statuses = {child.verb: task.result() for task, child in running.items()}
     failed = [child for child in (ended_first, *children) if statuses[child.verb]]
     if failed:
-        status = statuses[failed[0].verb]
-        return Outcome(exit_status=status if status > 0 else 1, sentence=failed[0].last_words())
+        status = _exit_status(statuses[failed[0].verb])
+        return Outcome(exit_status=status, sentence=failed[0].last_words())
     return Outcome(
         exit_status=0,
         sentence="stopped; start it again to go on" if asked else "the last step is trained",
@@ -131,6 +131,11 @@ async def _end(process: asyncio.subprocess.Process, ended: "asyncio.Task[int]") 
         done, _ = await asyncio.wait({ended}, timeout=_GRACE_S)
         if not done:
             process.kill()
+
+
+def _exit_status(status: int) -> int:
+    """As a shell shows it: a death by signal N is 128 + N."""
+    return status if status >= 0 else 128 - status
 
 
 def _appending(path: Path) -> BinaryIO:

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,8 @@ from learner.opening import read_opening
 from learner.run_folder import RunFolder
 from learner.trainer.history import History, read_history
 from schemas import names
+from schemas.errors import BrokerError
+from schemas.ledger import CoordinatorStarted, LedgerEntry
 from schemas.policy import PolicyAnnouncement
 from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
@@ -74,6 +77,13 @@ async def announced(broker, run: str, version: int) -> TrainerStarted:
     raise AssertionError("the log ended")
 
 
+def left_running(directory: str) -> str:
+    listed = subprocess.run(
+        ["pgrep", "-af", directory], capture_output=True, text=True, check=False
+    )
+    return listed.stdout
+
+
 def versions(history: History, incarnation: int) -> list[int]:
     return [policy.version for policy in sorted(history.announced) if policy[0] == incarnation]
 
@@ -90,14 +100,12 @@ async def test_a_killed_trainer_goes_on_with_two_ranks_and_all_of_it_can_be_repl
             await log.cut()
         first = learner(settings, "trainer")
         killed = await announced(broker, run, 2)
-        signal_rank(killed.pid, signal.SIGKILL)
+        os.kill(killed.pid, signal.SIGKILL)
         assert await ended(first) == -signal.SIGKILL
         for _ in range(3, NUM_STEPS):
             await log.cut()
-        trainer = msgspec.structs.replace(settings.trainer, num_ranks=2)
-        assert (
-            await ended(learner(msgspec.structs.replace(settings, trainer=trainer), "trainer")) == 0
-        )
+        two_ranks = learner(settings, "trainer", "--trainer.num_ranks", "2")
+        assert await ended(two_ranks) == 0
         history = await read_history(broker, run)
     assert history.current is not None
     assert (history.current.incarnation, history.current.numerics.world_size) == (2, 2)
@@ -111,7 +119,45 @@ async def test_a_killed_trainer_goes_on_with_two_ranks_and_all_of_it_can_be_repl
     assert report["num_equal"] == report["num_announced"] == len(history.announced)
 
 
-def signal_rank(pid: int, number: int) -> None:
-    import os
+async def coordinators(broker, run: str):
+    """Every start of a coordinator that the log tells of."""
+    async for record in broker.follow(names.log_stream(run), subject=names.ledger_subject(run)):
+        for event in decode(record.data, LedgerEntry).events:
+            if isinstance(event, CoordinatorStarted):
+                yield event
 
-    os.kill(pid, number)
+
+async def trainers(broker, run: str):
+    """Every start of a trainer that the log tells of."""
+    async for record in broker.follow(
+        names.policies_stream(run), subject=names.trainer_subject(run)
+    ):
+        event = decode(record.data, TrainerEntry).event
+        if isinstance(event, TrainerStarted):
+            yield event
+
+
+async def test_the_launcher_starts_what_is_killed_again_and_leaves_nothing_running(
+    settings: LearnerSettings,
+) -> None:
+    launcher = learner(settings, "run")
+    async with handmade_log(settings) as (broker, _):
+        for _ in range(100):
+            # There is no stream to follow before the run is open.
+            with suppress(BrokerError):
+                await broker.state(names.log_stream(settings.name))
+                break
+            await asyncio.sleep(0.2)
+        for starts in (trainers(broker, settings.name), coordinators(broker, settings.name)):
+            first = await anext(starts)
+            os.kill(first.pid, signal.SIGKILL)
+            second = await anext(starts)
+            assert second.instance != first.instance
+            await starts.aclose()
+    launcher.terminate()
+    out, err = await asyncio.to_thread(launcher.communicate, timeout=60)
+    assert (launcher.returncode, out.splitlines()[-1]) == (
+        0,
+        "learner run: stopped; start it again to go on",
+    ), err
+    assert not left_running(settings.directory)
