@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 import torch
 from msgspec import Struct
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from learner.trainer.tensor_file import write_tensors
 from schemas.policy import Index
 from schemas.verdict import Sha256
 
@@ -26,11 +27,15 @@ class _State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def write_checkpoint(folder: Path, tensors: dict[str, torch.Tensor], version: int) -> None:
-    """Write beside the folder, flush to disk, then rename: a crash leaves no half checkpoint."""
+    """Write beside the folder, flush to disk, then rename: a crash leaves no half checkpoint.
+
+    Raises:
+        UserError: the disk is full; what lay there before is untouched.
+    """
     staging = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    save_file(tensors, staging / _TENSORS)
+    write_tensors(staging / _TENSORS, tensors)
     state = _State(version=version, sha256=_sha256(staging / _TENSORS))
     (staging / _STATE).write_bytes(msgspec.json.encode(state))
     for path in (staging / _TENSORS, staging / _STATE, staging):

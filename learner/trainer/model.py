@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors.torch import save_file
 from transformers import Glm4MoeConfig, Glm4MoeForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from learner.trainer import attention
+from learner.trainer.tensor_file import write_tensors
 from schemas.settings import ModelSettings
 
 EXPERTS: Final = "grouped_mm"
@@ -66,7 +66,7 @@ def save_folder(model: Glm4MoeForCausalLM, folder: Path) -> None:
 def save_weights(model: Glm4MoeForCausalLM, folder: Path) -> None:
     """Write the weights alone."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in published_tensors(model).items()}
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    write_tensors(folder / WEIGHTS_FILE, tensors)
 
 
 def published_tensors(model: Glm4MoeForCausalLM) -> dict[str, torch.Tensor]:
