@@ -11,10 +11,11 @@ from learner.role import claim
 from learner.trainer.portal import Portal
 from learner.trainer.shelf import Shelf
 from schemas import names
-from schemas.errors import DigestMismatch, Fenced, RoleTaken
+from schemas.errors import DigestMismatch, Fenced, RoleTaken, StoreUnavailable
+from schemas.heartbeat import Heartbeat, State
 from schemas.policy import PolicyId
 from schemas.trainer_events import TrainerEntry, TrainerStarted
-from schemas.wire import encode
+from schemas.wire import decode, encode
 from tests.support.mortality import Killed, MortalBroker, Mortality, MortalStore
 from tests.support.trainers import TinyRun
 
@@ -218,3 +219,35 @@ def test_a_batch_that_does_not_follow_the_one_before_is_not_trained_on(portal, t
     with pytest.raises(DigestMismatch, match="does not follow"):
         run.train()
     assert max(run.history().announced).version <= 1
+
+
+class ShakyStore:
+    """Gives no answer to the first few reads of the archive."""
+
+    def __init__(self, store, num_failures: int) -> None:
+        self._store = store
+        self._left = num_failures
+
+    def __getattr__(self, name: str):
+        return getattr(self._store, name)
+
+    async def get(self, key: str, **where) -> bytes:
+        if key.startswith(names.archive_prefix("tiny")) and self._left:
+            self._left -= 1
+            raise StoreUnavailable("no answer")
+        return await self._store.get(key, **where)
+
+
+def test_it_says_that_the_storage_is_away_and_goes_on_when_it_is_back(run, uninterrupted) -> None:
+    said: list[State] = []
+
+    async def listen() -> None:
+        async for _, data in run.broker.listen(names.heartbeat_subject("tiny", names.TRAINER)):
+            said.append(decode(data, Heartbeat).state)
+
+    listening = run.portal.start(listen())
+    run.train(store=ShakyStore(run.store, num_failures=9))
+    listening.cancel()
+    assert State.STORE_AWAY in said
+    assert said[-1] is State.STOPPED
+    assert run.weights() == uninterrupted
