@@ -6,7 +6,9 @@ keeps the process id.
 """
 
 import ctypes
+import itertools
 import os
+import random
 import select
 import signal
 import socket
@@ -17,6 +19,8 @@ from typing import NamedTuple
 
 _PR_SET_PDEATHSIG = 1
 _LOOPBACK = "127.0.0.1"
+_CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST_PORT, _HIGHEST_PORT, _SMALLEST_POOL = 10_000, 60_000, 1000
 
 
 class ProcessId(NamedTuple):
@@ -115,15 +119,17 @@ def _start_ticks(pid: int) -> int | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct loopback ports that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((_LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Distinct loopback ports that nobody listens on, outside the kernel's range for clients.
+
+    Inside it, a client that tries again and again to reach a server that was killed may be given
+    that server's own port, and keeps it from coming back.
+    """
+    lowest_of_clients = int(_CLIENT_PORTS.read_text().split()[0])
+    pool = range(_LOWEST_PORT, lowest_of_clients)
+    if len(pool) < _SMALLEST_POOL:
+        pool = range(_LOWEST_PORT, _HIGHEST_PORT)
+    tried = random.sample(pool, _SMALLEST_POOL)
+    return list(itertools.islice((port for port in tried if not port_in_use(port)), count))
 
 
 def free_port() -> int:

@@ -110,16 +110,17 @@ async def test_no_more_than_max_ack_pending_in_hand(broker, spec):
 
 
 async def test_what_is_not_acked_comes_again(broker, spec):
-    await broker.ensure_stream(replace(spec, ack_wait_s=0.3))
+    await broker.ensure_stream(replace(spec, ack_wait_s=0.5))
     await broker.publish(f"{spec.name}.a", b"one")
-    (first,) = await take(broker, spec.name)
-    (again,) = await take(broker, spec.name, timeout_s=5)
-    assert (again.record, again.num_delivered) == (first.record, 2)
+    (first, *_) = await take(broker, spec.name)
+    (again, *_) = await take(broker, spec.name, timeout_s=10)
+    assert again.record == first.record
+    assert again.num_delivered > first.num_delivered
     assert (await broker.state(spec.name)).num_redelivered == 1
     # The delivery whose time was over still acks the message.
     await first.ack()
     assert (await broker.state(spec.name)).num_messages == 0
-    assert await take(broker, spec.name, timeout_s=0.4) == []
+    assert await take(broker, spec.name, timeout_s=0.7) == []
 
 
 async def test_in_progress_restarts_the_ack_wait(broker, spec):
