@@ -84,6 +84,7 @@ class NatsConnection:
                     url,
                     name=name,
                     max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_WAIT_S,  # pyright: ignore[reportArgumentType]
                     reconnect_to_server_handler=_choose_server,
                     ping_interval=PING_INTERVAL_S,
                     max_outstanding_pings=MAX_OUTSTANDING_PINGS,
@@ -238,7 +239,7 @@ class NatsConnection:
 
     async def _on_error(self, error: Exception) -> None:
         # What the server says is the cause; that it then hangs up is not.
-        if not isinstance(self._last_error, nats.errors.AuthorizationError):
+        if "authorization" not in str(self._last_error).lower():
             self._last_error = error
         # The server names the subject; nats-py has put it in lower case.
         if denied := _DENIED.search(str(error).lower()):
