@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class Changes:
@@ -15,7 +16,11 @@ class Changes:
         self._event.set()
         self._event.clear()
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Return as soon as the condition is true; at once when it already is."""
-        while not condition():
-            await self._event.wait()
+    async def until(
+        self, condition: Callable[[], object], *, timeout_s: float | None = None
+    ) -> None:
+        """Return as soon as the condition is true, or when the time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    await self._event.wait()

@@ -85,9 +85,10 @@ class Daemon:
                 tasks.create_task(self._reports.keep_showing(show)),
             ]
             await stop.wait()
-            asking.cancel()
+            self._leases.close()
             with self._status.doing(State.DRAINING):
                 await self._drain()
+                await self._leases.farewell(asking)
             for loop in loops:
                 loop.cancel()
         with self._status.doing(State.STOPPED):
@@ -95,7 +96,7 @@ class Daemon:
             show(self._reports.now())
 
     async def _drain(self) -> None:
-        """Finish what is under way, as far as time allows, and give back the rest."""
+        """Finish what is under way, as far as time allows; let go of the rest."""
         self._fulfilment.cancel_not_begun()
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=self._drain_s)
@@ -103,6 +104,5 @@ class Daemon:
         for job in unfinished:
             job.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
-        await self._leases.farewell()
         if self._spool.groups():
             _log.warning("groups kept on disk for the next start", count=len(self._spool.groups()))

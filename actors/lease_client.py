@@ -5,7 +5,6 @@ that was lost costs nothing: the same bytes are sent again. One request is under
 """
 
 import asyncio
-import contextlib
 import itertools
 import uuid
 from collections.abc import Iterable
@@ -78,14 +77,22 @@ class LeaseClient:
         self._spooled = ()
         return reply
 
-    async def farewell(self) -> None:
-        """Tell the coordinator once which leases are given back, if it listens."""
-        if self.owes_word:
-            data = wire.encode(self._request(0, None))
-            with contextlib.suppress(BrokerError):
-                await self._broker.request(
-                    lease_subject(self._run, self._actor), data, timeout_s=_FAREWELL_TIMEOUT_S
-                )
+    async def farewell(self) -> bool:
+        """Tell the coordinator once which leases are given back; True when it has heard.
+
+        A question that it still holds is answered by this at once: one waits at a time.
+        """
+        request = self._request(0, None)
+        try:
+            await self._broker.request(
+                lease_subject(self._run, self._actor),
+                wire.encode(request),
+                timeout_s=_FAREWELL_TIMEOUT_S,
+            )
+        except BrokerError:
+            return False
+        self._abandoned.difference_update(request.abandoned)
+        return True
 
     def _request(self, wanted: int, held: PolicyId | None) -> LeaseRequest:
         return LeaseRequest(

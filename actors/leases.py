@@ -10,7 +10,6 @@ is full stops the actor from asking for more.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -31,6 +30,7 @@ _REFRESH_S: Final = 10.0
 """The longest silence towards the coordinator: repairs an announcement that was lost."""
 _QUICK_ANSWER_S: Final = 1.0
 """An empty answer that comes sooner than this was not held back, and is not followed at once."""
+_LAST_ANSWER_S: Final = 1.0
 _REFUSED_PAUSE_S: Final = 60.0
 """After a lease that this machine cannot do, it asks for none for so long."""
 
@@ -70,11 +70,12 @@ class Leases:
         self._quick_answers = 0
         """Empty ones in a row."""
         self._why = ""
+        self._closed = False
 
     async def keep(self, start: Callable[[HeldLease], None]) -> None:
-        """Ask for work whenever there is a place for it, for ever; `start` begins on a lease."""
-        loop = asyncio.get_running_loop()
-        while True:
+        """Ask for work whenever there is a place for it, until `close`; `start` begins on one."""
+        loop, changes = asyncio.get_running_loop(), self._status.changes
+        while not self._closed:
             wanted, asked = self._wanted(), loop.time()
             reply = await self._client.ask(wanted, self._policies.served, self._why)
             if reply.announcement:
@@ -86,12 +87,12 @@ class Leases:
             elif wanted and loop.time() - asked < _QUICK_ANSWER_S:
                 with self._status.doing(_state(reply), self._why):
                     self._quick_answers += 1
-                    await asyncio.sleep(retry.full_jitter_s(self._quick_answers))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_REFRESH_S):
-                    await self._status.changes.until(
-                        lambda: self._wanted() or self._client.owes_word
-                    )
+                    pause_s = retry.full_jitter_s(self._quick_answers)
+                    await changes.until(lambda: self._closed, timeout_s=pause_s)
+            await changes.until(
+                lambda: self._closed or self._wanted() or self._client.owes_word,
+                timeout_s=_REFRESH_S,
+            )
 
     def done(self, held: HeldLease) -> None:
         """Its group is published, or nobody waits for it any more."""
@@ -103,9 +104,19 @@ class Leases:
         self._client.give_back(held.lease.lease_id)
         self.done(held)
 
-    async def farewell(self) -> None:
-        """Tell the coordinator once which leases are given back, if it listens."""
-        await self._client.farewell()
+    def close(self) -> None:
+        """Begin on no lease any more: those that a question under way still brings go back."""
+        self._closed = True
+        self._status.changes.notify()
+
+    async def farewell(self, asking: "asyncio.Task[None]") -> None:
+        """Give back what is left, if the coordinator listens, and end the task of `keep`."""
+        if self._client.owes_word or not asking.done():
+            heard = await self._client.farewell()
+            await asyncio.wait([asking], timeout=_LAST_ANSWER_S if heard else 0)
+        if self._client.owes_word:
+            await self._client.farewell()
+        asking.cancel()
 
     def _wanted(self) -> int:
         """How many more leases there is room for.
@@ -121,6 +132,9 @@ class Leases:
 
     def _take(self, lease: Lease, reply: LeaseReply, start: Callable[[HeldLease], None]) -> bool:
         if lease.lease_id in self._held:
+            return False
+        if self._closed:
+            self._client.give_back(lease.lease_id)
             return False
         now = asyncio.get_running_loop().time()
         try:

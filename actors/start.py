@@ -19,7 +19,7 @@ from actors.grants import Grants
 from actors.groups import Groups
 from actors.identity import home_of, open_key
 from actors.instance_lock import instance_lock
-from actors.probe import check_probe
+from actors.probe import THRESHOLDS, check_probe
 from actors.screens import Screen
 from actors.status import Status
 from actors.wiring import Outside, wire_daemon
@@ -32,8 +32,6 @@ from schemas.settings import ActorSettings
 if TYPE_CHECKING:
     from actors.torch_engine import TorchEngine
 
-_PROBE_THRESHOLD: Final = {"float32": 1e-3, "bfloat16": 0.25}
-"""In nats, by dtype: far above what kernels differ by, below what one optimizer step changes."""
 _STOPPED_AT_ONCE: Final = 1
 
 MakeGroups = Callable[[Engine, Status], Groups]
@@ -63,7 +61,7 @@ async def _run(
 ) -> None:
     home = home_of(settings)
     actor = open_key(home).public
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     async with AsyncExitStack() as stack:
         broker = await NatsBroker.connect(card.nats, name=f"actor {actor}")
         stack.push_async_callback(broker.close)
@@ -83,7 +81,7 @@ async def _run(
             broker=broker,
             fetch=fetcher.fetch,
             engine=engine,
-            check_probe=partial(check_probe, threshold=_PROBE_THRESHOLD[settings.dtype]),
+            check_probe=partial(check_probe, threshold=THRESHOLDS[engine.profile.track]),
         )
         groups = make_groups(engine, status)
         daemon = wire_daemon(card, settings, actor, home, outside, groups, status)
@@ -112,7 +110,7 @@ def _open_engine(settings: ActorSettings) -> "TorchEngine":
     )
 
 
-def _stop_on_signals() -> asyncio.Event:
+def stop_on_signals() -> asyncio.Event:
     """An event that the first SIGTERM or SIGINT sets; the second one cancels the caller."""
     stop, caller, loop = asyncio.Event(), asyncio.current_task(), asyncio.get_running_loop()
     assert caller is not None

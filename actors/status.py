@@ -5,9 +5,8 @@ has room for one word. Each part says what it does for as long as it does it; th
 these words is the state.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
 from actors.changes import Changes
@@ -85,9 +84,7 @@ class Status:
 
     async def another_state(self, than: State, *, timeout_s: float) -> None:
         """Wait until the state is another one, or the time is over."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self.changes.until(lambda: self.state is not than)
+        await self.changes.until(lambda: self.state is not than, timeout_s=timeout_s)
 
     def _foremost(self) -> _Activity:
         activities = [*self._activities, _Activity(State.STARTING, "")]

@@ -59,7 +59,7 @@ class Verdicts:
             self.num_accepted += 1
             self._changes.notify()
         else:
-            self.refuse(verdict.reason or verdict.outcome, verdict.detail)
+            self.refuse(str(verdict.reason or verdict.outcome), verdict.detail)
 
     async def listen(self) -> None:
         """Count every verdict on the actor's messages from now on."""

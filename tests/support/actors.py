@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from actors.changes import Changes
 from actors.engine import Engine, Generated
 from actors.groups import Groups
 from actors.report import Report
@@ -103,7 +104,7 @@ class Coordinator:
         self.clock = time.time
         self._ids = itertools.count()
         self._leases: deque[Lease] = deque()
-        self._more = asyncio.Event()
+        self._changes = Changes()
 
     async def serve(self) -> None:
         await self.broker.serve(names.lease_subject(RUN, ACTOR), self._answer)
@@ -112,19 +113,18 @@ class Coordinator:
         """One more lease for whoever asks."""
         lease = make_lease(next(self._ids), **{"deadline": self.clock() + 60, **change})
         self._leases.append(lease)
-        self._more.set()
+        self._changes.notify()
         return lease
 
     async def _answer(self, _subject: str, data: bytes) -> bytes:
         request = wire.decode(data, LeaseRequest)
         self.requests.append(request)
-        if request.wanted and not self._leases:
-            self._more.clear()
-            try:
-                async with asyncio.timeout(1.2):
-                    await self._more.wait()
-            except TimeoutError:
-                pass
+        self._changes.notify()
+        if request.wanted:
+            # One request waits at a time: a newer one takes its place.
+            await self._changes.until(
+                lambda: self._leases or self.requests[-1] is not request, timeout_s=1.2
+            )
         num_leases = min(request.wanted, len(self._leases))
         leases = tuple(self._leases.popleft() for _ in range(num_leases))
         return wire.encode(
@@ -175,6 +175,8 @@ class World:
         self.coordinator = Coordinator(MemoryBroker(self.server))
         self.bad_policies: set[PolicyId] = set()
         self.fetched: list[PolicyId] = []
+        self.fetch_fails: Exception | None = None
+        self.num_failures = 0
         self._run = RunSettings(name=RUN, intake=IntakeSettings(max_stream_bytes=max_stream_bytes))
 
     async def open(self) -> None:
@@ -210,6 +212,9 @@ class World:
             await delivery.ack()
 
     async def fetch(self, announcement: PolicyAnnouncement) -> ScriptedFetched:
+        if self.fetch_fails:
+            self.num_failures += 1
+            raise self.fetch_fails
         self.fetched.append(announcement.policy)
         probe = Probe(token_ids=pack_u32([1, 2]), logprobs=pack_f32([-1.0]))
         return ScriptedFetched(
@@ -220,7 +225,7 @@ class World:
 class RunningActor:
     """One daemon of a world, from `async with` to its stop."""
 
-    def __init__(self, world: World, engine: ScriptedEngine | None = None, **settings) -> None:
+    def __init__(self, world: World, engine: Engine | None = None, **settings) -> None:
         self.world = world
         self.engine = engine or ScriptedEngine()
         self.settings = ActorSettings(heartbeat_s=0.3, **settings)

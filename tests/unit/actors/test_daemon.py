@@ -259,7 +259,6 @@ async def test_draining_finishes_what_is_under_way_and_gives_back_the_rest(world
         await actor.until(lambda: actor.status.count(State.WAITING_FOR_POLICY) == 1)
         actor.stop.set()
         await actor.until(lambda: actor.status.state is State.DRAINING)
-        world.coordinator.offer()
         engine.go.set()
         await actor.task
     assert [group.lease_id for _, group in world.published()] == [done.lease_id]
@@ -284,6 +283,22 @@ async def test_an_idle_actor_stops_at_once(world):
         await actor.until(lambda: actor.status.state is State.WAITING_FOR_LEASE)
         async with asyncio.timeout(0.5):
             await actor.drained()
+
+
+async def test_a_lease_that_comes_while_it_drains_is_given_back(world):
+    engine = ScriptedEngine()
+    engine.go.clear()
+    world.coordinator.offer()
+    async with RunningActor(world, engine) as actor:
+        await actor.until_generating(1)
+        actor.stop.set()
+        await actor.until(lambda: actor.status.state is State.DRAINING)
+        late = world.coordinator.offer()
+        await asyncio.sleep(0.01)
+        engine.go.set()
+        await actor.task
+    assert [group.lease_id for _, group in world.published()] == [0]
+    assert world.coordinator.requests[-1].abandoned == (late.lease_id,)
 
 
 async def test_verdicts_are_counted_by_reason(world):

@@ -1,0 +1,102 @@
+"""The `actor` command as a person and a script meet it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from actors import reach
+from actors.cli import app
+from actors.instance_lock import instance_lock
+from schemas.run_card import RunCard, write_run_card
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture
+def card(tmp_path):
+    path = tmp_path / "run.json"
+    write_run_card(path, RunCard(run="demo", nats="nats://127.0.0.1:1", run_key="0" * 64))
+    return path
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+def run(*arguments: object):
+    return RUNNER.invoke(app, [str(argument) for argument in arguments])
+
+
+def test_help_imports_neither_torch_nor_nats():
+    code = (
+        "import sys; from typer.testing import CliRunner; from actors.cli import app\n"
+        "for verb in ([], ['start'], ['check'], ['id']):\n"
+        "    assert CliRunner().invoke(app, [*verb, '--help']).exit_code == 0\n"
+        "assert not {'torch', 'nats', 'httpx', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_id_is_made_once(home):
+    first, second = run("id", "--home", home), run("id", "--home", home)
+    assert first.exit_code == 0
+    assert first.stdout == second.stdout
+    assert first.stdout.startswith("A")
+    assert len(first.stdout.strip()) == 56
+    assert (home / "actor.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_key_that_others_can_read_is_refused(home):
+    run("id", "--home", home)
+    (home / "actor.key").chmod(0o644)
+    refused = run("id", "--home", home)
+    assert refused.exit_code == 2
+    assert "chmod 600" in refused.stderr
+
+
+def test_a_dry_run_prints_the_settings(card, home, tmp_path):
+    (tmp_path / "a.toml").write_text("max_leases = 2\ndrain_s = 3\n")
+    shown = run("start", card, "@", tmp_path / "a.toml", "--max_leases", 7, "--dry-run")
+    assert shown.exit_code == 0
+    assert "max_leases = 7" in shown.stdout
+    assert "drain_s = 3.0" in shown.stdout
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--max_leases", "0"], "max_leases"),
+        (["--max_lease", "3"], "the nearest is max_leases"),
+    ],
+)
+def test_a_start_that_cannot_be_is_one_sentence(card, home, arguments, words):
+    refused = run("start", card, "--home", home, *arguments)
+    assert refused.exit_code == 2
+    assert words in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_a_second_actor_in_one_home_is_refused(card, home):
+    with instance_lock(home):
+        refused = run("start", card, "--home", home)
+    assert refused.exit_code == 2
+    assert "another actor" in refused.stderr
+
+
+def test_check_measures_and_judges(card, home, monkeypatch):
+    monkeypatch.setattr(reach, "_TIMEOUT_S", 0.2)
+    found = run("check", "--home", home, "--json")
+    findings = json.loads(found.stdout)
+    assert findings["tokens_per_s"] > 0
+    assert findings["engine"].startswith("torch")
+    assert (found.exit_code == 0) == findings["can_contribute"] == (not findings["problems"])
+
+    found = run("check", "--home", home, "--run-card", card)
+    assert found.exit_code == 1
+    assert "no NATS server answers" in found.stdout
+    assert "It cannot contribute yet." in found.stdout

@@ -1,0 +1,85 @@
+"""What an actor does when a policy cannot be had."""
+
+import pytest
+
+from actors.policies import suffices
+from broker import retry
+from schemas.errors import DigestMismatch, SignatureInvalid, StoreUnavailable, UserError
+from schemas.heartbeat import State
+from schemas.policy import PolicyId
+from tests.support.actors import FIRST, RunningActor, World, until
+
+SECOND, THIRD = PolicyId(1, 1), PolicyId(1, 2)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(retry, "LONGEST_BOUND_S", 0.02)
+
+
+@pytest.fixture
+async def world(tmp_path):
+    world = World(tmp_path)
+    await world.open()
+    yield world
+    await world.coordinator.broker.close()
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("away"), DigestMismatch("damaged"), UserError("disk"), OSError("io")]
+)
+async def test_it_works_on_with_the_old_one_and_tries_again(world, error):
+    async with RunningActor(world) as actor:
+        await actor.until(lambda: actor.status.policy == FIRST)
+        world.fetch_fails = error
+        await world.announce(SECOND)
+        await actor.until(lambda: actor.status.count(State.STORE_AWAY) == 1)
+        world.coordinator.offer()
+        [(_, group)] = await world.until_published(1)
+        assert group.policy == FIRST
+        world.fetch_fails = None
+        await actor.until(lambda: actor.status.policy == SECOND)
+
+
+async def test_the_feed_is_frozen_when_the_old_one_does_for_no_lease(world):
+    async with RunningActor(world) as actor:
+        await actor.until(lambda: actor.status.policy == FIRST)
+        world.fetch_fails = StoreUnavailable("away")
+        await world.announce(SECOND)
+        world.coordinator.offer(least_policy=SECOND)
+        await actor.until(lambda: actor.status.state is State.FEED_FROZEN)
+        assert "policy 1-1 cannot be had" in actor.status.waiting_for
+        world.fetch_fails = None
+        [(_, group)] = await world.until_published(1)
+        assert group.policy == SECOND
+
+
+async def test_a_policy_that_the_key_did_not_sign_is_not_tried_again(world):
+    async with RunningActor(world) as actor:
+        await actor.until(lambda: actor.status.policy == FIRST)
+        world.fetch_fails = SignatureInvalid("the manifest")
+        await world.announce(SECOND)
+        await until(lambda: world.num_failures == 1)
+        world.fetch_fails = None
+        await world.announce(THIRD)
+        await actor.until(lambda: actor.status.policy == THIRD)
+        assert world.fetched == [FIRST, THIRD]
+
+
+async def test_no_lease_is_asked_for_while_one_waits_for_a_policy(world):
+    async with RunningActor(world) as actor:
+        await actor.until(lambda: actor.status.policy == FIRST)
+        world.coordinator.offer(least_policy=SECOND)
+        await actor.until(lambda: actor.status.state is State.WAITING_FOR_POLICY)
+        asked = len(world.coordinator.requests)
+        world.coordinator.offer()
+        await world.announce(SECOND)
+        await world.until_published(2)
+        assert all(request.held == SECOND for request in world.coordinator.requests[asked + 1 :])
+
+
+def test_incarnation_and_version_both_count():
+    assert suffices(PolicyId(1, 5), PolicyId(1, 5))
+    assert suffices(PolicyId(2, 6), PolicyId(0, 5))
+    assert not suffices(PolicyId(2, 4), PolicyId(0, 5))
+    assert not suffices(PolicyId(1, 9), PolicyId(2, 5))
