@@ -100,19 +100,24 @@ class Policies:
         self._served: Served | None = None
         self._loading = False
         self._num_groups = 0
-        self._num_waiting = 0
+        self._awaited: list[PolicyId] = []
+        """The least policy of each group that cannot start yet."""
         self._problem = ""
         """Why no policy is served, for a person."""
 
     @property
     def served(self) -> PolicyId | None:
-        """None before the first one, and after a probe that came out wrong."""
+        """None before the first one, and after a probe that came out wrong.
+
+        While another one is loaded it is still the old one, though no group starts.
+        """
         return self._served.policy if self._served else None
 
     @property
     def awaited(self) -> bool:
-        """True while a group cannot start for want of a policy."""
-        return self._num_waiting > 0
+        """True while a group cannot start for want of a newer policy than the served one."""
+        served = self.served
+        return any(served is None or not suffices(served, least) for least in self._awaited)
 
     def offer(self, announcement: PolicyAnnouncement) -> None:
         """Take note of an announcement, wherever it came from."""
@@ -160,12 +165,12 @@ class Policies:
             return served if served and suffices(served.policy, least) else None
 
         if not found():
-            self._num_waiting += 1
+            self._awaited.append(least)
             try:
                 with self._status.doing(State.WAITING_FOR_POLICY, f"policy {least} or newer"):
                     await self._changes.until(found)
             finally:
-                self._num_waiting -= 1
+                self._awaited.remove(least)
         served = found()
         assert served is not None
         return served
@@ -208,12 +213,12 @@ class Policies:
         self._loading = True
         try:
             await self._changes.until(lambda: self._num_groups == 0)
-            self._serve(None)
             with self._status.doing(State.LOADING):
                 await self._engine.load(fetched.folder, policy)
                 await self._check_probe(self._engine, fetched.manifest.probe)
             self._serve(Served(policy=policy, manifest_sha256=announcement.manifest_sha256))
         except ProbeMismatch as error:
+            self._serve(None)
             self._problem = f"policy {policy} is not served: {error}"
             _log.error("policy not served", policy=str(policy), why=str(error))
         finally:

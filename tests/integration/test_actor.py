@@ -34,7 +34,7 @@ from tests.support.trainers import tiny_settings, write_initial
 
 ACTOR = str(Path(sysconfig.get_path("scripts")) / "actor")
 LIAR = str(Path(__file__).parents[2] / "examples" / "liar.py")
-FIRST, SECOND = PolicyId(1, 0), PolicyId(1, 1)
+FIRST = PolicyId(1, 0)
 
 
 class Nats:

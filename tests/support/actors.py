@@ -38,7 +38,7 @@ FIRST = PolicyId(1, 0)
 
 
 class ScriptedEngine:
-    """Answers at once with a letter or two, as chance has it; holds while `go` is cleared."""
+    """Answers at once with a letter or two by chance; `go` and `may_load` can hold it up."""
 
     def __init__(self) -> None:
         self.profile = PROFILE
@@ -46,6 +46,8 @@ class ScriptedEngine:
         self.loaded: list[PolicyId] = []
         self.go = asyncio.Event()
         self.go.set()
+        self.may_load = asyncio.Event()
+        self.may_load.set()
         self.seeds: list[int] = []
         self.num_running = 0
         self.most_running = 0
@@ -76,6 +78,7 @@ class ScriptedEngine:
 
     async def load(self, folder: Path, policy: PolicyId) -> None:
         assert self.num_running == 0, "a policy is loaded between groups"
+        await self.may_load.wait()
         self.policy = policy
         self.loaded.append(policy)
 

@@ -7,7 +7,7 @@ from broker import retry
 from schemas.errors import DigestMismatch, SignatureInvalid, StoreUnavailable, UserError
 from schemas.heartbeat import State
 from schemas.policy import PolicyId
-from tests.support.actors import FIRST, RunningActor, World, until
+from tests.support.actors import FIRST, RunningActor, ScriptedEngine, World, until
 
 SECOND, THIRD = PolicyId(1, 1), PolicyId(1, 2)
 
@@ -76,6 +76,22 @@ async def test_no_lease_is_asked_for_while_one_waits_for_a_policy(world):
         await world.announce(SECOND)
         await world.until_published(2)
         assert all(request.held == SECOND for request in world.coordinator.requests[asked + 1 :])
+
+
+async def test_work_is_asked_for_while_a_policy_is_loaded(world):
+    engine = ScriptedEngine()
+    async with RunningActor(world, engine, max_leases=2) as actor:
+        await actor.until(lambda: actor.status.policy == FIRST)
+        engine.may_load.clear()
+        await world.announce(SECOND)
+        await actor.until(lambda: actor.status.state is State.LOADING)
+        world.coordinator.offer()
+        world.coordinator.offer()
+        await actor.until(lambda: actor.status.count(State.WAITING_FOR_POLICY) == 2)
+        assert world.published() == []
+        engine.may_load.set()
+        groups = await world.until_published(2)
+        assert {group.policy for _, group in groups} == {SECOND}
 
 
 def test_incarnation_and_version_both_count():
