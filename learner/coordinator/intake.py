@@ -12,7 +12,8 @@ hand are kept in hand and nothing is acked.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -28,6 +29,7 @@ from learner.coordinator.log import LogWriter
 from learner.coordinator.rounds import Judged, decide, word
 from schemas import names
 from schemas.errors import BrokerUnavailable, Rejected
+from schemas.lease import Lease
 from schemas.verdict import Outcome, Verdict
 from schemas.wire import encode, sha256_hex
 
@@ -118,7 +120,10 @@ class Intake:
         await self._write(await self._judge_all(deliveries))
 
     async def _judge_all(self, deliveries: Sequence[Delivery]) -> list[Judged]:
-        return list(await asyncio.gather(*(self._judge(delivery) for delivery in deliveries)))
+        leases: dict[str, list[Lease]] = defaultdict(list)
+        for issued in self._log.state.open_leases.values():
+            leases[issued.lease.actor].append(issued.lease)
+        return list(await asyncio.gather(*(self._judge(each, leases) for each in deliveries)))
 
     async def _write(self, judged: list[Judged]) -> None:
         """Segment, ledger entry, acks, word to the actors."""
@@ -133,11 +138,12 @@ class Intake:
             if events:
                 await self._log.append(events)
         self._bell.ring()
-        await asyncio.gather(*(self._acknowledge(one.sequence) for one in judged))
+        await self._acknowledge([one.sequence for one in judged])
         for event in events:
             await self._tell(word(event))
 
-    async def _judge(self, delivery: Delivery) -> Judged:
+    async def _judge(self, delivery: Delivery, leases: Mapping[str, Sequence[Lease]]) -> Judged:
+        """`leases` are the open ones by their holder."""
         record, state = delivery.record, self._log.state
         sha256 = sha256_hex(record.data)
         try:
@@ -154,12 +160,8 @@ class Intake:
                 subject=subject,
                 refusal=stale,
             )
-        leases = tuple(
-            issued.lease
-            for issued in state.open_leases.values()
-            if issued.lease.actor == subject.actor
-        )
-        job = WorkerJob(subject=subject, data=record.data, leases=leases)
+        held = tuple(leases.get(subject.actor, ()))
+        job = WorkerJob(subject=subject, data=record.data, leases=held)
         judgement = await self._judge_message(job)
         await self._know_policy(judgement)
         return Judged(
@@ -208,11 +210,13 @@ class Intake:
                         await self._archive.keep_refused(one.delivery.record.data)
         return sequences
 
-    async def _acknowledge(self, sequence: int) -> None:
+    async def _acknowledge(self, sequences: Sequence[int]) -> None:
         async for attempt in retry.until_available():
             with attempt:
-                await self._in_hand[sequence].ack()
-        del self._in_hand[sequence]
+                # A second ack of one that went through changes nothing.
+                await asyncio.gather(*(self._in_hand[sequence].ack() for sequence in sequences))
+        for sequence in sequences:
+            del self._in_hand[sequence]
 
     async def _tell(self, verdict: Verdict) -> None:
         logger.debug("verdict", actor=verdict.actor, outcome=verdict.outcome, reason=verdict.reason)

@@ -17,8 +17,10 @@ import msgspec
 
 from broker.process import die_with_parent
 from environments.catalogue import open_pinned
+from environments.interface import Environment
 from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup
 from learner.coordinator.judge import Judgement, judge
+from schemas.settings import IntakeSettings
 from schemas.verdict import Reason
 
 
@@ -32,28 +34,32 @@ def main() -> None:
         return
     setup = msgspec.msgpack.decode(setup_data, type=WorkerSetup)
     environment = open_pinned(setup.environment)
-    decoder = msgspec.msgpack.Decoder(WorkerJob)
     _limit_memory(setup.intake.max_memory_mib << 20)
     _write(stdout, b"")
-    with asyncio.Runner() as runner:
-        while (job_data := _read(stdin)) is not None:
-            job = decoder.decode(job_data)
-            # SIGPROF's default action ends the process; judged messages disarm it in time.
-            signal.setitimer(signal.ITIMER_PROF, setup.intake.max_cpu_ms / 1000)
-            try:
-                judgement = runner.run(
-                    judge(
-                        job.subject,
-                        job.data,
-                        job.leases,
-                        environment,
-                        max_wire_bytes=setup.intake.max_message_bytes,
-                    )
-                )
-            except MemoryError:
-                judgement = Judgement(reason=Reason.MEMORY, detail="ran out of its memory limit")
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            _write(stdout, msgspec.msgpack.encode(judgement))
+    asyncio.run(_serve(setup.intake, environment, stdin, stdout))
+
+
+async def _serve(
+    settings: IntakeSettings, environment: Environment, stdin: BinaryIO, stdout: BinaryIO
+) -> None:
+    """Answer one job after the other; nothing else runs on this loop, so reading may block it."""
+    decoder = msgspec.msgpack.Decoder(WorkerJob)
+    while (job_data := _read(stdin)) is not None:
+        job = decoder.decode(job_data)
+        # SIGPROF's default action ends the process; judged messages disarm it in time.
+        signal.setitimer(signal.ITIMER_PROF, settings.max_cpu_ms / 1000)
+        try:
+            judgement = await judge(
+                job.subject,
+                job.data,
+                job.leases,
+                environment,
+                max_wire_bytes=settings.max_message_bytes,
+            )
+        except MemoryError:
+            judgement = Judgement(reason=Reason.MEMORY, detail="ran out of its memory limit")
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        _write(stdout, msgspec.msgpack.encode(judgement))
 
 
 def _limit_memory(above_idle: int) -> None:

@@ -58,7 +58,7 @@ async def test_what_was_refused_when_it_was_judged_stays_refused():
     )
     await send(world, group)
     (delivery,) = await coordinator.intake.pull(max_messages=1, timeout_s=0.0)
-    judged = await coordinator.intake._judge(delivery)
+    (judged,) = await coordinator.intake._judge_all([delivery])
     why = (Outcome.REJECTED, Reason.POLICY_UNKNOWN, "not announced when it was judged")
     judged = msgspec.structs.replace(judged, refusal=why)
     state = coordinator.log.state
