@@ -69,6 +69,7 @@ class Fulfilment:
 
     async def deliver(self, spooled: Spooled) -> None:
         """Publish a group that is in the spool, and take it out when the broker has it."""
+        self._verdicts.expect(wire.sha256_hex(spooled.data), spooled.lease_id)
         try:
             with self._status.doing(State.PUBLISHING):
                 await self._publisher.publish(spooled.subject, spooled.data)

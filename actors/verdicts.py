@@ -1,9 +1,12 @@
 """What became of an actor's work, counted for its own screen.
 
 consumes    `verdict.<run>.<actor>`, and what the daemon itself gives up
-produces    counts by reason, each with the last detail
+produces    counts by reason, each with the last detail; leases to give back
 waits for   the coordinator's word
 """
+
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 from msgspec import Struct
@@ -15,6 +18,8 @@ from schemas import wire
 from schemas.errors import Rejected
 from schemas.names import verdict_subject
 from schemas.verdict import Outcome, Verdict
+
+_MAX_EXPECTED: Final = 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -32,12 +37,23 @@ class Refusals(Struct, frozen=True, kw_only=True):
 class Verdicts:
     """Counts of one process's life; messages that nobody heard are not in them."""
 
-    def __init__(self, broker: Broker, run: str, actor: str, changes: Changes) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        run: str,
+        actor: str,
+        give_back: Callable[[int], None],
+        changes: Changes,
+    ) -> None:
+        """`give_back` takes the lease of a group that was refused without a look inside."""
         self._broker = broker
         self._subject = verdict_subject(run, actor)
         self.num_accepted = 0
         self._refusals: dict[str, Refusals] = {}
+        self._give_back = give_back
         self._changes = changes
+        self._published: dict[str, int] = {}
+        """Leases of the last groups that have no verdict yet, by their digests."""
 
     @property
     def refusals(self) -> tuple[Refusals, ...]:
@@ -53,8 +69,21 @@ class Verdicts:
         _log.warning("refused", reason=reason, detail=detail)
         self._changes.notify()
 
+    def expect(self, sha256: str, lease_id: int) -> None:
+        """Take note of a group that is about to be published."""
+        self._published[sha256] = lease_id
+        if len(self._published) > _MAX_EXPECTED:
+            del self._published[next(iter(self._published))]
+
     def count(self, verdict: Verdict) -> None:
-        """Count one verdict of the coordinator."""
+        """Count one verdict of the coordinator.
+
+        A stale group is refused by its subject: the coordinator does not know its lease, which
+        would stay open until its deadline and keep work from others.
+        """
+        lease_id = self._published.pop(verdict.sha256, None)
+        if verdict.lease_id is None and lease_id is not None:
+            self._give_back(lease_id)
         if verdict.outcome is Outcome.ACCEPTED:
             self.num_accepted += 1
             self._changes.notify()

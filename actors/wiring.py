@@ -48,7 +48,6 @@ def wire_daemon(
     spool = Spool(
         home / "spool" / f"{run}-{card.run_key[:16]}", settings.spool_mib << 20, status.changes
     )
-    verdicts = Verdicts(broker, run, actor, status.changes)
     policies = Policies(
         broker=broker,
         run=run,
@@ -67,6 +66,7 @@ def wire_daemon(
         spooled=[spooled.lease_id for spooled in spool.groups()],
         status=status,
     )
+    verdicts = Verdicts(broker, run, actor, client.give_back, status.changes)
     leases = Leases(
         client=client,
         terms=Terms(run, actor, engine.profile),

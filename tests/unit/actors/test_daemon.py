@@ -336,6 +336,27 @@ async def test_verdicts_are_counted_by_reason(world):
     ]
 
 
+async def test_the_lease_of_a_stale_group_is_given_back(world):
+    """The coordinator refuses it by its subject, and so cannot know which lease it ends."""
+    lease = world.coordinator.offer()
+    async with RunningActor(world) as actor:
+        await world.until_published(1)
+        stream = world.server.streams[names.rollouts_stream(RUN, "s0")]
+        verdict = Verdict(
+            stream="s",
+            sequence=1,
+            sha256=wire.sha256_hex(stream.records[1].data),
+            actor=ACTOR,
+            lease_id=None,
+            outcome=Outcome.STALE,
+        )
+        for data in (wire.encode(verdict), wire.encode(verdict)):
+            await world.coordinator.broker.notify(names.verdict_subject(RUN, ACTOR), data)
+        await actor.drained()
+    given_back = [request.abandoned for request in world.coordinator.requests if request.abandoned]
+    assert given_back == [(lease.lease_id,)]
+
+
 async def test_heartbeats_tell_the_state(world):
     heard = world.coordinator.broker.listen(names.heartbeat_subject(RUN, ACTOR))
     async with RunningActor(world) as actor:
