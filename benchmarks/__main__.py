@@ -17,7 +17,8 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_WARNING))
     began = time.monotonic()
     figures = []
-    for part in (intake, broker, codec, trainer, actor, demo_waiting):
+    # The trainer comes behind the actor: it makes torch deterministic in the whole process.
+    for part in (intake, broker, codec, actor, trainer, demo_waiting):
         print(f"measuring {part.__name__.rpartition('.')[2]} ...", flush=True)
         figures += part.measure()
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())

@@ -7,17 +7,15 @@ answers (sync_interval always), so the ratio says what our client adds to the di
 """
 
 import asyncio
-import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from statistics import median, quantiles
 
 import nats
 
+from benchmarks.stand import running_servers
 from benchmarks.table import Figure, of_rounds
-from broker import servers
 from broker.jetstream import NatsBroker
 from broker.streams import run_streams
 from schemas import names
@@ -29,12 +27,8 @@ _NUM_APPENDS = 200
 
 
 def measure(num_rounds: int = 5) -> list[Figure]:
-    with tempfile.TemporaryDirectory() as name:
-        started = servers.up(Path(name), detached=False)
-        try:
-            return asyncio.run(_measure(started.connection().nats, num_rounds))
-        finally:
-            servers.down(Path(name))
+    with running_servers() as started:
+        return asyncio.run(_measure(started.connection().nats, num_rounds))
 
 
 async def _measure(url: str, num_rounds: int) -> list[Figure]:

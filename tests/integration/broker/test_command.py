@@ -171,3 +171,12 @@ def test_down_within_seconds_and_up_again_with_everything(tmp_path) -> None:
         assert [run["run"] for run in answer("ls", *where)["runs"]] == ["kept"]
     finally:
         broker("down", *where)
+
+
+def test_bench_measures_a_disk_and_leaves_nothing_on_it(tmp_path) -> None:
+    found = answer("bench", "--directory", tmp_path, "--writes", 20)
+    assert found["num_writes"] == 20
+    assert 0 < found["p50_ms"] <= found["p99_ms"]
+    assert list(tmp_path.iterdir()) == []
+    away = broker("bench", "--directory", tmp_path / "away")
+    assert (away.returncode, away.stdout, away.stderr.count("\n")) == (2, "", 1)

@@ -8,7 +8,7 @@ from broker.cli import app
 
 pytestmark = pytest.mark.usefixtures("default_logs")
 
-VERBS = ["up", "down", "status", "init", "ls", "peek", "why", "audit"]
+VERBS = ["up", "down", "status", "init", "ls", "peek", "why", "audit", "bench"]
 
 
 def broker(*words: str) -> Result:
