@@ -154,6 +154,7 @@ class HuggingFace:
                 data_collator=collate,  # pyright: ignore[reportArgumentType]
                 callbacks=[_AfterStep(between)],
             )
+            trainer.remove_callback(transformers.PrinterCallback)
             # Trainer divides each micro-batch's loss by the number of micro-batches.
             num_tokens = num_trainable_tokens(self._rows)
             trainer.num_tokens = num_tokens / arguments.gradient_accumulation_steps
