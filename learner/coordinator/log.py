@@ -23,6 +23,9 @@ from schemas.wire import decode, encode, sha256_hex
 
 logger = structlog.get_logger()
 
+OWN_LIMITS = {"max_wire_bytes": 64 << 20, "max_decoded_bytes": 256 << 20}
+"""Our own entries are bounded by the server's max_payload; the codec's bounds are for strangers."""
+
 
 class LogWriter:
     """Holds the state and the right to change it."""
@@ -93,7 +96,3 @@ def fold_record(state: RunState, run: str, subject: str, data: bytes, sequence: 
         state.apply_entry(decode(data, ledger.LedgerEntry, **OWN_LIMITS), sequence)
     else:
         state.apply_batch(decode(data, Batch, **OWN_LIMITS), sha256_hex(data), sequence)
-
-
-OWN_LIMITS = {"max_wire_bytes": 64 << 20, "max_decoded_bytes": 256 << 20}
-"""Our own entries are bounded by the server's max_payload; the codec's bounds are for strangers."""

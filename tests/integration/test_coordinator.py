@@ -19,7 +19,7 @@ from schemas.arrays import pack_f32, pack_u32
 from schemas.batch import Batch
 from schemas.errors import RoleTaken, StoreUnavailable
 from schemas.lease import GrantReply, GrantRequest, Lease, LeaseReply, WaitReason
-from schemas.policy import PolicyAnnouncement, PolicyId
+from schemas.policy import PolicyId
 from schemas.settings import (
     BatchSettings,
     IntakeSettings,
@@ -29,7 +29,7 @@ from schemas.settings import (
     TrainerSettings,
 )
 from schemas.verdict import Outcome, Reason, Verdict
-from tests.support.coordinators import make_opening, make_request, manifest_of
+from tests.support.coordinators import announce, make_opening, make_request, manifest_of
 from tests.support.groups import make_group
 
 NUM_STEPS = 3
@@ -81,19 +81,7 @@ class Stage:
 
     async def announce(self) -> PolicyId:
         policy = PolicyId(1, self.num_announced)
-        announcement = PolicyAnnouncement(
-            run=self.settings.name,
-            policy=policy,
-            manifest_sha256=manifest_of(policy),
-            signature=bytes(64),
-            instance="trainer",
-        )
-        await self.broker.append(
-            names.policies_stream(self.settings.name),
-            names.policy_subject(self.settings.name),
-            wire.encode(announcement),
-            expected_last=self.num_announced,
-        )
+        await announce(self.broker, self.settings.name, policy, self.num_announced)
         self.num_announced += 1
         return policy
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from broker.archive import Archive
-from broker.interface import StreamSpec
+from broker.interface import Broker, StreamSpec
 from broker.memory import MemoryBroker, MemoryServer
 from broker.memory_store import MemoryStore
 from broker.streams import run_streams
@@ -81,20 +81,25 @@ class World:
         return run_streams(self.settings)
 
     async def announce(self, policy: PolicyId) -> None:
-        announcement = PolicyAnnouncement(
-            run=self.settings.name,
-            policy=policy,
-            manifest_sha256=manifest_of(policy),
-            signature=bytes(64),
-            instance="trainer",
-        )
-        await self.broker.append(
-            names.policies_stream(self.settings.name),
-            names.policy_subject(self.settings.name),
-            encode(announcement),
-            expected_last=len(self.announced),
-        )
+        await announce(self.broker, self.settings.name, policy, len(self.announced))
         self.announced.append(policy)
+
+
+async def announce(broker: Broker, run: str, policy: PolicyId, num_before: int) -> None:
+    """Announce a policy as the trainer would, behind `num_before` earlier announcements."""
+    announcement = PolicyAnnouncement(
+        run=run,
+        policy=policy,
+        manifest_sha256=manifest_of(policy),
+        signature=bytes(64),
+        instance="trainer",
+    )
+    await broker.append(
+        names.policies_stream(run),
+        names.policy_subject(run),
+        encode(announcement),
+        expected_last=num_before,
+    )
 
 
 class DrivenCoordinator:

@@ -5,20 +5,9 @@ import msgspec
 from learner.trainer.history import History
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.trainer_events import IncarnationStarted, Numerics
+from tests.support.examples import NUMERICS
 
-ONE_RANK = Numerics(
-    world_size=1,
-    num_threads=1,
-    device="cpu",
-    dtype="float32",
-    token_budget=768,
-    deterministic=True,
-    attention="sdpa",
-    experts="grouped_mm",
-    torch_version="2.13.0",
-    transformers_version="5.23.0",
-    cpu="AVX2",
-)
+ONE_RANK = msgspec.structs.replace(NUMERICS, world_size=1)
 TWO_RANKS = msgspec.structs.replace(ONE_RANK, world_size=2)
 
 
