@@ -6,7 +6,6 @@ begins at the next sequence, after a wait with jitter.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 
 import msgspec
@@ -17,7 +16,7 @@ from broker import jetstream_api as api
 from broker.interface import Record
 from broker.jetstream_config import nanoseconds
 from broker.jetstream_pull import to_record
-from broker.nats_connection import NatsConnection, status
+from broker.nats_connection import Asking, Inbox, NatsConnection, status
 from broker.retry import full_jitter_s
 from schemas.errors import BrokerError, BrokerUnavailable
 
@@ -34,15 +33,16 @@ async def follow(
     connection: NatsConnection, stream: str, *, first: int, subject: str | None
 ) -> AsyncGenerator[Record]:
     """See `broker.interface.Broker.follow`."""
+    # One generator, with none inside: whatever ends it ends all of it.
     following, num_failures = first, 0
     while not connection.closing:
         try:
-            async with contextlib.aclosing(
-                _consume(connection, stream, following, subject)
-            ) as records:
-                async for record in records:
-                    yield record
-                    following, num_failures = record.sequence + 1, 0
+            consumer = await _Consumer.create(connection, stream, following, subject)
+            while True:
+                async with consumer.batch() as inbox:
+                    while (record := await consumer.next(inbox)) is not None:
+                        yield record
+                        following, num_failures = record.sequence + 1, 0
         except BrokerUnavailable:
             num_failures += 1
             await asyncio.sleep(full_jitter_s(num_failures))
@@ -52,46 +52,61 @@ async def follow(
             raise
 
 
-async def _consume(
-    connection: NatsConnection, stream: str, first: int, subject: str | None
-) -> AsyncGenerator[Record]:
-    consumer = await _create_consumer(connection, stream, first, subject)
-    request = api.NextRequest(batch=_BATCH, max_bytes=_BATCH_BYTES, expires=nanoseconds(_EXPIRES_S))
-    next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
-    num_seen = 0
-    while True:
-        async with connection.ask(
-            next_subject, msgspec.json.encode(request), timeout_s=_EXPIRES_S + _ANSWER_S
-        ) as inbox:
-            for _ in range(_BATCH):
-                message = await inbox.next()
-                if _ends_batch(message):
-                    break
-                num_seen += 1
-                if message.metadata.sequence.consumer != num_seen:
-                    raise BrokerUnavailable("a message was lost on the way")
-                yield to_record(message)
+class _Consumer:
+    """A passing consumer: hands over batches, one after the other, and skips nothing."""
 
+    def __init__(self, connection: NatsConnection, stream: str, name: str) -> None:
+        self._connection = connection
+        self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"
+        self._num_seen = 0
 
-async def _create_consumer(
-    connection: NatsConnection, stream: str, first: int, subject: str | None
-) -> str:
-    name = NUID().next().decode()
-    config = api.FollowerConfig(
-        name=name,
-        opt_start_seq=first,
-        filter_subject=subject or "",
-        inactive_threshold=nanoseconds(_INACTIVE_S),
-    )
-    # The subject of the call names the filter too, for permissions.
-    filtered = f".{subject}" if subject else ""
-    await api.call(
-        connection,
-        f"CONSUMER.CREATE.{stream}.{name}{filtered}",
-        api.ConsumerCreate(stream_name=stream, config=config),
-        api.ErrorReply,
-    )
-    return name
+    @classmethod
+    async def create(
+        cls, connection: NatsConnection, stream: str, first: int, subject: str | None
+    ) -> "_Consumer":
+        name = NUID().next().decode()
+        config = api.FollowerConfig(
+            name=name,
+            opt_start_seq=first,
+            filter_subject=subject or "",
+            inactive_threshold=nanoseconds(_INACTIVE_S),
+        )
+        # The subject of the call names the filter too, for permissions.
+        filtered = f".{subject}" if subject else ""
+        await api.call(
+            connection,
+            f"CONSUMER.CREATE.{stream}.{name}{filtered}",
+            api.ConsumerCreate(stream_name=stream, config=config),
+            api.ErrorReply,
+        )
+        return cls(connection, stream, name)
+
+    def batch(self) -> Asking:
+        """Ask for the next messages; `next` takes them out of the inbox."""
+        self._left = _BATCH
+        request = api.NextRequest(
+            batch=_BATCH, max_bytes=_BATCH_BYTES, expires=nanoseconds(_EXPIRES_S)
+        )
+        return self._connection.ask(
+            self._next_subject, msgspec.json.encode(request), timeout_s=_EXPIRES_S + _ANSWER_S
+        )
+
+    async def next(self, inbox: Inbox) -> Record | None:
+        """The next record; None when the batch is at its end.
+
+        Raises:
+            BrokerUnavailable: something went wrong with this consumer.
+        """
+        if self._left == 0:
+            return None
+        message = await inbox.next()
+        if _ends_batch(message):
+            return None
+        self._left -= 1
+        self._num_seen += 1
+        if message.metadata.sequence.consumer != self._num_seen:
+            raise BrokerUnavailable("a message was lost on the way")
+        return to_record(message)
 
 
 def _ends_batch(message: Msg) -> bool:

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import random
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import nats.errors
 import structlog
@@ -155,9 +155,17 @@ class NatsConnection:
             raise NoResponders(f"nobody serves {subject}")
         return answer
 
-    @contextlib.asynccontextmanager
-    async def ask(self, subject: str, data: bytes, *, timeout_s: float) -> AsyncIterator[Inbox]:
-        """Ask a question that has many answers; what comes after the block is dropped."""
+    def ask(self, subject: str, data: bytes, *, timeout_s: float) -> "Asking":
+        """Ask a question that has many answers: `async with` gives the inbox where they arrive.
+
+        Raises, on entry:
+            BrokerUnavailable, MessageTooLarge
+        """
+        return Asking(self, subject, data, timeout_s)
+
+    async def _begin(
+        self, subject: str, data: bytes, timeout_s: float
+    ) -> tuple[Inbox, Subscription]:
         reply_to = self._client.new_inbox()
         inbox = await self._open(subject, timeout_s)
 
@@ -168,10 +176,14 @@ class NatsConnection:
         subscription = await self._client.subscribe(reply_to, cb=put, pending_bytes_limit=0)
         try:
             await self._send(subject, data, reply_to, None)
-            yield inbox
-        finally:
-            self._inboxes.discard(inbox)
-            await self.unsubscribe(subscription)
+        except BaseException:
+            await self._end(inbox, subscription)
+            raise
+        return inbox, subscription
+
+    async def _end(self, inbox: Inbox, subscription: Subscription) -> None:
+        self._inboxes.discard(inbox)
+        await self.unsubscribe(subscription)
 
     async def _open(self, asked: str, timeout_s: float) -> Inbox:
         inbox = Inbox(asked, asyncio.get_running_loop().time() + timeout_s)
@@ -264,6 +276,27 @@ class NatsConnection:
     def _fail_all(self, kind: type[BrokerError], text: str) -> None:
         for inbox in self._inboxes:
             inbox.queue.put_nowait(kind(text))
+
+
+class Asking:
+    """One question with many answers; what comes after the block is dropped.
+
+    A class and no generator: when an event loop ends, it closes the generators that are left in any
+    order, and one that is closed before the generator around it swallows that one's end.
+    """
+
+    def __init__(
+        self, connection: NatsConnection, subject: str, data: bytes, timeout_s: float
+    ) -> None:
+        self._connection = connection
+        self._question = subject, data, timeout_s
+
+    async def __aenter__(self) -> Inbox:
+        self._inbox, self._subscription = await self._connection._begin(*self._question)
+        return self._inbox
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connection._end(self._inbox, self._subscription)
 
 
 def status(message: Msg) -> int | None:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from broker.interface import Broker, StreamKind, StreamSpec
+from broker.jetstream import NatsBroker
 from schemas.errors import Fenced
 
 
@@ -153,3 +154,27 @@ async def test_followers_end_with_the_connection(connect, broker, log):
         await asyncio.sleep(0.05)
         await reader.close()
         assert await asyncio.wait_for(waiting, 5) is None
+
+
+@pytest.mark.integration
+def test_a_follower_that_nobody_closes_ends_quietly_with_the_event_loop(nats_url, unique):
+    complaints = []
+
+    async def read_one(name: str) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        broker = await NatsBroker.connect(nats_url, name=name)
+        await broker.ensure_stream(
+            StreamSpec(name=name, subjects=(f"{name}.>",), kind=StreamKind.LOG)
+        )
+        await write(broker, name, 2)
+        records = broker.follow(name)
+        assert (await anext(records)).sequence == 1
+        left_over.append(records)
+        await broker.close()
+
+    # An event loop closes what is left over in any order, so several are tried.
+    for _ in range(20):
+        left_over = []
+        asyncio.run(read_one(unique("log")))
+    assert complaints == []
