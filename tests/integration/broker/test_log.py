@@ -157,24 +157,21 @@ async def test_followers_end_with_the_connection(connect, broker, log):
 
 
 @pytest.mark.integration
-def test_a_follower_that_nobody_closes_ends_quietly_with_the_event_loop(nats_url, unique):
-    complaints = []
+def test_followers_that_nobody_closes_end_quietly_with_the_event_loop(nats_url, unique):
+    complaints, left_over, name = [], [], unique("log")
 
-    async def read_one(name: str) -> None:
+    async def read_a_little() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: complaints.append(context))
         broker = await NatsBroker.connect(nats_url, name=name)
-        await broker.ensure_stream(
-            StreamSpec(name=name, subjects=(f"{name}.>",), kind=StreamKind.LOG)
-        )
+        spec = StreamSpec(name=name, subjects=(f"{name}.>",), kind=StreamKind.LOG)
+        await broker.ensure_stream(spec)
         await write(broker, name, 2)
-        records = broker.follow(name)
-        assert (await anext(records)).sequence == 1
-        left_over.append(records)
+        # An event loop closes what is left over in any order: several, to meet more than one.
+        for _ in range(20):
+            left_over.append(broker.follow(name))
+            assert (await anext(left_over[-1])).sequence == 1
         await broker.close()
 
-    # An event loop closes what is left over in any order, so several are tried.
-    for _ in range(20):
-        left_over = []
-        asyncio.run(read_one(unique("log")))
+    asyncio.run(read_a_little())
     assert complaints == []
