@@ -1,4 +1,4 @@
-"""Both servers of a run in one directory: up, down, and nats-server alone again after a kill."""
+"""Both servers of a run in one directory: up, down, and one of them again after a kill."""
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +92,35 @@ def start_nats(directory: Path, *, detached: bool) -> Servers:
     servers = replace(servers, nats_process=process)
     _write(directory, servers)
     return servers
+
+
+def start_s3(directory: Path, *, detached: bool) -> Servers:
+    """Start a SeaweedFS that was killed again, alone, on the same port and objects.
+
+    It takes seconds until it stores again: see `wait_s3`, for which any thread will do.
+
+    Raises:
+        ServerMissing: the program is not installed.
+        UserError: nothing was ever started in the directory.
+    """
+    directory = directory.resolve()
+    servers = read(directory)
+    stop(servers.s3_process, grace_s=_S3_GRACE_S)
+    process = s3_server.launch(directory, servers.s3_port, detached=detached)
+    servers = replace(servers, s3_process=process)
+    _write(directory, servers)
+    return servers
+
+
+def wait_s3(directory: Path) -> None:
+    """Wait until the SeaweedFS of a directory stores what it is given.
+
+    Raises:
+        ServerMissing: it does not come up.
+        UserError: nothing was ever started in the directory.
+    """
+    servers = read(directory)
+    s3_server.wait(directory.resolve(), servers.s3_process, servers.s3_port)
 
 
 def down(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """`broker up` and `broker down`, with the real programs."""
 
+import asyncio
 import os
 import select
 import signal
@@ -50,6 +51,14 @@ async def test_up_kill_again_down(tmp_path):
         assert again.s3_process == up.s3_process
         await broker.notify("still", b"here")
         await broker.close()
+
+        os.kill(up.s3_process.pid, signal.SIGKILL)
+        away = servers.start_s3(folder, detached=True)
+        assert (away.s3_port, away.nats_process) == (up.s3_port, again.nats_process)
+        assert away.s3_process != up.s3_process
+        await asyncio.to_thread(servers.wait_s3, folder)
+        assert await store.get("key") == b"kept"
+        await store.put("key", b"kept too")
         await store.close()
         assert "sync_interval: always" in (folder / "nats.conf").read_text()
     finally:
@@ -64,7 +73,7 @@ async def test_up_kill_again_down(tmp_path):
     up = servers.up(folder, detached=True)
     try:
         store = S3Store.open(up.connection())
-        assert await store.get("key") == b"kept"
+        assert await store.get("key") == b"kept too"
         await store.close()
     finally:
         servers.down(folder)
