@@ -157,7 +157,8 @@ _WAITS: Final = {
     WaitReason.CAPACITY: "room in the run: enough groups are under way",
     WaitReason.ACTOR_LIMIT: "its own groups: it has as many leases as it may have",
     WaitReason.TOO_FEW_ACTORS: "more actors: it has its share of the next batches",
-    WaitReason.NO_SIGNAL: "the run, which is paused: groups have had equal rewards for too long",
+    WaitReason.NO_SIGNAL: "the run, which pauses: groups have had equal rewards for too long",
+    WaitReason.UNANSWERED: "its next lease: it gave back or let expire too many of them",
     WaitReason.FINISHED: "nothing: the run is finished",
     WaitReason.REFUSED: "the coordinator, which refuses this actor's requests",
 }

@@ -103,7 +103,11 @@ class WaitReason(StrEnum):
     TOO_FEW_ACTORS = "too-few-actors"
     """This actor has reached its hard share, and too few others fill the rest."""
     NO_SIGNAL = "no-signal"
-    """The run is paused: no group had different rewards for too long."""
+    """No group had different rewards for too long, many of this actor's among them: it gets a lease
+    now and then, until some group has signal again."""
+    UNANSWERED = "unanswered"
+    """This actor gives back, or lets expire, many more leases than it answers: it gets one now and
+    then, until it has answered some."""
     FINISHED = "finished"
     """The run has cut its last batch."""
     REFUSED = "refused"

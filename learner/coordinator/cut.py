@@ -61,10 +61,17 @@ def cut(state: RunState, instance: str) -> Cut:
     )
 
 
+def hard_cap(settings: BatchSettings) -> int:
+    """Groups of one actor that a batch may have, whoever else could fill it."""
+    if settings.actor_cap >= 1.0:
+        return settings.num_groups
+    return max(1, int(settings.actor_cap * settings.num_groups))
+
+
 def _choose(fresh: list[GroupAccepted], settings: BatchSettings) -> list[GroupAccepted] | None:
     wanted = settings.num_groups
     share = math.ceil(settings.actor_share * wanted)
-    cap = wanted if settings.actor_cap >= 1.0 else max(1, int(settings.actor_cap * wanted))
+    cap = hard_cap(settings)
     # sorted() is stable: groups of one version stay in order of acceptance.
     by_age = sorted(fresh, key=lambda group: group.policy.version)
     chosen: list[GroupAccepted] = []

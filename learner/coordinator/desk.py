@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from learner.coordinator import capacity
+from learner.coordinator.cut import hard_cap
 from learner.coordinator.draw import draw_lease
+from learner.coordinator.probation import may_probe, probation
 from learner.coordinator.state import RunState
 from schemas import ledger
 from schemas.lease import Lease, LeaseRequest, WaitReason
@@ -42,12 +44,12 @@ def hand_out(
     result = HandOut(
         events=[], leases=[[] for _ in requests], reasons=[WaitReason.NONE for _ in requests]
     )
-    pause = paused(state, announced)
-    if announced is None or pause:
-        result.reasons = [pause or WaitReason.NO_POLICY for _ in requests]
+    closed = closed_for_all(state, announced)
+    if announced is None or closed:
+        result.reasons = [closed or WaitReason.NO_POLICY for _ in requests]
         return result
 
-    trial = _Trial(state, announced)
+    trial = _Trial(state, announced, now)
     hungry = [index for index, request in enumerate(requests) if request.wanted > 0]
     while hungry:
         hungry.sort(key=lambda index: (trial.num_open(requests[index].actor), index))
@@ -77,24 +79,20 @@ def hand_out(
     return result
 
 
-def paused(state: RunState, announced: PolicyId | None) -> WaitReason:
+def closed_for_all(state: RunState, announced: PolicyId | None) -> WaitReason:
     """Why nobody gets work; WaitReason.NONE when somebody may."""
     assert state.opened is not None
-    settings = state.opened.settings
-    if state.last_step >= settings.trainer.num_steps:
+    if state.last_step >= state.opened.settings.trainer.num_steps:
         return WaitReason.FINISHED
-    if announced is None:
-        return WaitReason.NO_POLICY
-    if state.streak_without_signal >= settings.batch.no_signal_limit:
-        return WaitReason.NO_SIGNAL
-    return WaitReason.NONE
+    return WaitReason.NO_POLICY if announced is None else WaitReason.NONE
 
 
 class _Trial:
     """Counts what has been handed out in this round on top of the state."""
 
-    def __init__(self, state: RunState, announced: PolicyId) -> None:
+    def __init__(self, state: RunState, announced: PolicyId, now: float) -> None:
         assert state.opened is not None
+        self._now = now
         self._state = state
         self._settings = state.opened.settings
         self._announced = announced
@@ -115,13 +113,16 @@ class _Trial:
         leases, batch = self._settings.leases, self._settings.batch
         if self._left <= 0:
             return WaitReason.CAPACITY
+        doubt = probation(self._state, self._settings, actor)
+        if doubt and (
+            self.num_open(actor) > 0 or not may_probe(self._state, self._settings, actor, self._now)
+        ):
+            return doubt
         if self.num_open(actor) >= leases.max_open_per_actor:
             return WaitReason.ACTOR_LIMIT
         in_line = self.num_open(actor) + self._waiting.get(actor, 0)
         # Groups that a hard cap would keep out of every batch in the window are not asked for.
-        if batch.actor_cap < 1.0 and in_line >= int(batch.actor_cap * batch.num_groups) * (
-            leases.max_staleness + 1
-        ):
+        if batch.actor_cap < 1.0 and in_line >= hard_cap(batch) * (leases.max_staleness + 1):
             return WaitReason.TOO_FEW_ACTORS
         return WaitReason.NONE
 

@@ -6,6 +6,10 @@
 
 Requests of about 10 ms share one ledger entry, since every entry is an fsync. An actor has one
 request waiting at a time: a newer one takes its place.
+
+A lease is given up in two ways. An actor that names it in a request ends it at once: it says itself
+that no answer comes. What an earlier instance of the actor left behind ends by `endings`, when all
+that was stored by then has been judged: its answer may be in the queue.
 """
 
 import asyncio
@@ -19,6 +23,7 @@ from learner.coordinator.desk import hand_out
 from learner.coordinator.endings import Endings
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
+from learner.coordinator.turnstile import Turnstile
 from schemas import ledger
 from schemas.errors import Rejected
 from schemas.lease import Lease, LeaseReply, LeaseRequest, WaitReason
@@ -30,6 +35,8 @@ logger = structlog.get_logger()
 
 _GATHER_S = 0.01
 _MAX_REQUEST_BYTES = 64 << 10
+_MAX_INSIDE = 4
+"""Requests of one actor: one that waits, the next one, and what a lost connection has left."""
 
 
 class _Waiting(Struct, kw_only=True):
@@ -58,34 +65,41 @@ class FrontDesk:
         self._stop_ids = stop_ids
         self._rung = bell.listen()
         self._waiting: dict[str, _Waiting] = {}
-        self._given_back: dict[int, str] = {}
-        """Leases that their actors gave back, with the actor."""
+        self._given_back: set[int] = set()
+        """Leases that their actors gave back."""
+        self._turnstile = Turnstile(_MAX_INSIDE)
 
     async def answer(self, subject: str, data: bytes) -> bytes:
         """Handle one request; the reply may take `hold_s`."""
+        actor = last_token(subject)
         try:
-            request = decode(
-                data,
-                LeaseRequest,
-                max_wire_bytes=_MAX_REQUEST_BYTES,
-                max_decoded_bytes=_MAX_REQUEST_BYTES,
-            )
-            self._check(request, last_token(subject))
+            with self._turnstile.passing(actor):
+                return encode(await self._answer(self._read(data, actor)))
         except Rejected as refusal:
             return encode(LeaseReply(waiting_for=WaitReason.REFUSED, detail=f"{refusal}"[:500]))
-        await self._abandon(request)
-        earlier = self._earlier_leases(request)
-        if earlier:
-            return encode(
-                LeaseReply(leases=earlier, announcement=self._known.last, time=time.time())
-            )
-        return encode(await self._queue(request))
 
-    def _check(self, request: LeaseRequest, actor: str) -> None:
+    def _read(self, data: bytes, actor: str) -> LeaseRequest:
+        request = decode(
+            data,
+            LeaseRequest,
+            max_wire_bytes=_MAX_REQUEST_BYTES,
+            max_decoded_bytes=_MAX_REQUEST_BYTES,
+        )
         if (request.run, request.actor) != (self._settings.name, actor):
             raise Rejected(
                 Reason.MISMATCH, f"the request names run {request.run}, actor {request.actor}"
             )
+        return request
+
+    async def _answer(self, request: LeaseRequest) -> LeaseReply:
+        await self._abandon(request)
+        # A round that is being written may be the answer to this very request, asked again.
+        async with self._log.lock:
+            earlier = self._earlier_leases(request)
+            if earlier:
+                return LeaseReply(leases=earlier, announcement=self._known.last, time=time.time())
+            waiting = self._queue(request)
+        return await waiting
 
     async def _abandon(self, request: LeaseRequest) -> None:
         """Give back what the actor gives back, and what its earlier instance has left behind."""
@@ -94,7 +108,7 @@ class FrontDesk:
             if issued.lease.actor != request.actor:
                 continue
             if lease_id in request.abandoned:
-                self._given_back[lease_id] = request.actor
+                self._given_back.add(lease_id)
             elif issued.instance != request.instance and lease_id not in request.spooled:
                 left_behind.append(lease_id)
         await self._endings.mark(left_behind, ledger.LeaseAbandoned)
@@ -141,8 +155,8 @@ class FrontDesk:
 
     async def serve(self) -> None:
         """One round: hand out what there is, answer whom it reaches and whose time is up."""
-        waiting = list(self._waiting.values())
         async with self._log.lock:
+            waiting = list(self._waiting.values())
             state = self._log.state
             announced = self._known.last.policy if self._known.last else None
             given_back = [

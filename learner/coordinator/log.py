@@ -8,7 +8,7 @@ the state that its write is fenced by.
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import structlog
 
@@ -25,6 +25,8 @@ logger = structlog.get_logger()
 
 OWN_LIMITS = {"max_wire_bytes": 64 << 20, "max_decoded_bytes": 256 << 20}
 """Our own entries are bounded by the server's max_payload; the codec's bounds are for strangers."""
+_MAX_ENTRY_BYTES = 1_000_000
+"""A little under what a server takes by default."""
 
 
 class LogWriter:
@@ -62,14 +64,16 @@ class LogWriter:
             fold_record(self.state, self._run, record.subject, record.data, record.sequence)
 
     async def append(self, events: Sequence[ledger.LedgerEvent]) -> None:
-        """Write one entry and fold it.
+        """Write the events and fold them: one entry, or several where one would be too large.
+
+        Each event stands for itself, so a crash between two entries is one between two decisions.
 
         Raises:
             Fenced: another coordinator has taken over.
         """
-        entry = ledger.LedgerEntry(instance=self.instance, events=tuple(events))
-        sequence = await self._write(ledger_subject(self._run), encode(entry))
-        self.state.apply_entry(entry, sequence)
+        for entry, data in entries(self.instance, tuple(events)):
+            sequence = await self._write(ledger_subject(self._run), data)
+            self.state.apply_entry(entry, sequence)
 
     async def append_batch(self, batch: Batch) -> None:
         """Write one batch and fold it: the commit point of a step.
@@ -88,6 +92,20 @@ class LogWriter:
                     self._stream, subject, data, expected_last=self.state.last_sequence
                 )
         raise AssertionError("the retry has no limit")
+
+
+def entries(
+    instance: str, events: tuple[ledger.LedgerEvent, ...]
+) -> Iterator[tuple[ledger.LedgerEntry, bytes]]:
+    """Few entries that hold these events in this order, found by halving; with their wire bytes."""
+    entry = ledger.LedgerEntry(instance=instance, events=events)
+    data = encode(entry)
+    if len(data) <= _MAX_ENTRY_BYTES or len(events) == 1:
+        yield entry, data
+        return
+    middle = len(events) // 2
+    yield from entries(instance, events[:middle])
+    yield from entries(instance, events[middle:])
 
 
 def fold_record(state: RunState, run: str, subject: str, data: bytes, sequence: int) -> None:

@@ -4,20 +4,22 @@ import asyncio
 
 from broker.interface import Broker
 from learner.coordinator import cut
-from learner.coordinator.desk import paused
+from learner.coordinator.desk import closed_for_all
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
+from learner.coordinator.probation import lacks_signal
+from learner.coordinator.state import RunState
 from schemas.heartbeat import Heartbeat, State
 from schemas.lease import WaitReason
 from schemas.names import COORDINATOR, heartbeat_subject
+from schemas.settings import BatchSettings
 from schemas.wire import encode
 
 _EVERY_S = 1.0
 
-_PAUSES = {
+_CLOSED = {
     WaitReason.FINISHED: State.FINISHED,
     WaitReason.NO_POLICY: State.WAITING_FOR_POLICY,
-    WaitReason.NO_SIGNAL: State.NO_SIGNAL,
 }
 
 
@@ -43,12 +45,17 @@ class Pulse:
         assert log.opened is not None
         settings = log.opened.settings
         policy = self._known.last.policy if self._known.last else None
-        pause = paused(log, policy)
-        if pause:
-            state, waiting_for = _PAUSES[pause], pause.value
+        closed = closed_for_all(log, policy)
+        if closed:
+            state, waiting_for = _CLOSED[closed], closed.value
+        elif lacks_signal(log, settings):
+            state = State.NO_SIGNAL
+            waiting_for = f"signal: the last {log.without_signal.total()} groups had none"
         elif not cut.may_cut(log, policy.version if policy else None):
             state = State.WAITING_FOR_POLICY
             waiting_for = f"version {log.next_step - 2}"
+        elif _too_few_actors(log, settings.batch):
+            state, waiting_for = State.TOO_FEW_ACTORS, "more actors: each has its hard share"
         else:
             state = State.WAITING_FOR_GROUPS
             waiting_for = f"{len(log.waiting)} of {settings.batch.num_groups} groups"
@@ -61,3 +68,10 @@ class Pulse:
             groups_published=log.num_accepted,
             waiting_for=waiting_for,
         )
+
+
+def _too_few_actors(state: RunState, settings: BatchSettings) -> bool:
+    """True when all who have work or groups in line cannot fill a batch under the hard cap."""
+    actors = {issued.lease.actor for issued in state.open_leases.values()}
+    actors |= {group.actor for group in state.waiting.values()}
+    return 0 < len(actors) * cut.hard_cap(settings) < settings.num_groups

@@ -6,12 +6,12 @@ changes nothing the second time.
 """
 
 from collections import Counter
-from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
 
 from learner.coordinator.advantages import has_signal
+from learner.coordinator.ended import EndedLeases, LeaseEnd
 from schemas import ledger
 from schemas.batch import Batch
 from schemas.verdict import Outcome
@@ -20,25 +20,14 @@ REMEMBERED_VERDICTS = 65_536
 """A redelivered message is one of the last `max_ack_pending` that were judged, far fewer."""
 
 
-class LeaseEnd(StrEnum):
-    """How a lease ended."""
-
-    FULFILLED = "fulfilled"
-    REFUSED = "refused"
-    EXPIRED = "expired"
-    ABANDONED = "abandoned"
-
-
-class EndedLease(NamedTuple):
-    end: LeaseEnd
-    actor: str
-
-
 class LastRequest(NamedTuple):
     """The last request of an actor that was given leases."""
 
     request_id: str
     lease_ids: tuple[int, ...]
+    """Those that were open when the last of them was issued."""
+    deadline: float
+    """Of the last of them, in Unix seconds."""
 
 
 class RunState(msgspec.Struct, kw_only=True):
@@ -49,10 +38,12 @@ class RunState(msgspec.Struct, kw_only=True):
     """Of LOG: the fence of the next write."""
 
     open_leases: dict[int, ledger.LeaseIssued] = {}
-    ended_leases: dict[int, EndedLease] = {}
+    ended_leases: EndedLeases = msgspec.field(default_factory=EndedLeases)
     num_issued: int = 0
     last_requests: dict[str, LastRequest] = {}
     """By actor: the same request gets the same leases."""
+    unanswered: Counter[str] = msgspec.field(default_factory=Counter)
+    """By actor: leases that expired or were given back, less those answered since; at least 0."""
 
     verdicts: dict[tuple[str, int], str] = {}
     """(stream, sequence) -> sha256 of the latest judged messages."""
@@ -67,8 +58,8 @@ class RunState(msgspec.Struct, kw_only=True):
     num_without_signal: int = 0
     num_dropped: int = 0
     """Too old when a batch was cut."""
-    streak_without_signal: int = 0
-    """Consecutive accepted groups without signal."""
+    without_signal: Counter[str] = msgspec.field(default_factory=Counter)
+    """By actor: accepted groups without signal since anybody's last one with signal."""
 
     last_step: int = 0
     last_batch_sha256: str | None = None
@@ -124,12 +115,21 @@ class RunState(msgspec.Struct, kw_only=True):
         last = self.last_requests.get(actor)
         same = last is not None and last.request_id == event.request_id
         earlier = last.lease_ids if last is not None and same else ()
-        self.last_requests[actor] = LastRequest(event.request_id, (*earlier, lease_id))
+        still_open = (one for one in (*earlier, lease_id) if one in self.open_leases)
+        self.last_requests[actor] = LastRequest(
+            event.request_id, tuple(still_open), event.lease.deadline
+        )
 
     def _end(self, lease_id: int, end: LeaseEnd) -> None:
         issued = self.open_leases.pop(lease_id, None)
-        if issued is not None:
-            self.ended_leases[lease_id] = EndedLease(end, issued.lease.actor)
+        if issued is None:
+            return
+        actor = issued.lease.actor
+        self.ended_leases.add(lease_id, end, actor)
+        if end in (LeaseEnd.EXPIRED, LeaseEnd.ABANDONED):
+            self.unanswered[actor] += 1
+        elif self.unanswered[actor]:
+            self.unanswered[actor] -= 1
 
     def _accept(self, event: ledger.GroupAccepted) -> None:
         if not self._judge(event.stream, event.sequence, event.sha256, Outcome.ACCEPTED):
@@ -138,10 +138,10 @@ class RunState(msgspec.Struct, kw_only=True):
         self.num_accepted += 1
         if has_signal(event.rewards):
             self.waiting[event.lease_id] = event
-            self.streak_without_signal = 0
+            self.without_signal.clear()
         else:
             self.num_without_signal += 1
-            self.streak_without_signal += 1
+            self.without_signal[event.actor] += 1
 
     def _refuse(self, event: ledger.GroupRefused) -> None:
         what = event.reason or event.outcome

@@ -45,9 +45,16 @@ class Folded:
         self.add(ledger.LeaseIssued(lease=lease, request_id=request_id, instance=f"{actor}-1"))
         return lease
 
-    def accept(self, actor: str, *, version: int = 0, rewards: Sequence[float] = (1.0, 0.0)) -> int:
+    def accept(
+        self,
+        actor: str,
+        *,
+        version: int = 0,
+        rewards: Sequence[float] = (1.0, 0.0),
+        deadline: float = 0.0,
+    ) -> int:
         """Issue a lease and accept a group for it; returns the lease's id."""
-        lease = self.issue(actor)
+        lease = self.issue(actor, deadline=deadline)
         self._num_messages += 1
         self.add(
             ledger.GroupAccepted(

@@ -18,13 +18,15 @@ SETTINGS = RunSettings(
     trainer=TrainerSettings(num_steps=100),
 )
 
+NOW = 1000.0
+
 
 def ask(folded: Folded, *wanted: tuple[str, int], version: int | None = 0) -> HandOut:
     return hand_out(
         folded.state,
         [make_request(actor, f"new-{actor}", wanted=count) for actor, count in wanted],
         announced=None if version is None else PolicyId(1, version),
-        now=1000.0,
+        now=NOW,
         stop_ids=(1,),
     )
 
@@ -86,15 +88,6 @@ def test_no_lease_before_a_policy(version, reason):
     assert bool(result.leases[0]) is (reason is WaitReason.NONE)
 
 
-def test_a_run_without_signal_pauses_and_goes_on_with_the_next_signal():
-    folded = Folded(SETTINGS)
-    for _ in range(3):
-        folded.accept("ALICE", rewards=(0.0, 0.0))
-    assert ask(folded, ("ALICE", 1)).reasons == [WaitReason.NO_SIGNAL]
-    folded.accept("BOB")
-    assert counts(ask(folded, ("ALICE", 1))) == [1]
-
-
 def test_lease_numbers_go_on_and_decide_task_and_seed():
     folded = Folded(SETTINGS)
     folded.issue("ALICE")
@@ -104,7 +97,7 @@ def test_lease_numbers_go_on_and_decide_task_and_seed():
     assert one == same
     assert one[0].task != one[1].task
     assert one[0].seed != one[1].seed
-    assert one[0].deadline == 1000.0 + SETTINGS.leases.lifetime_s
+    assert one[0].deadline == NOW + SETTINGS.leases.lifetime_s
 
 
 @pytest.mark.parametrize("version", [0, 1, 5])

@@ -80,7 +80,7 @@ async def test_a_new_instance_gives_up_what_it_does_not_name(world, coordinator)
     await coordinator.round()
     await coordinator.endings.sweep(0.0)
     ended = coordinator.log.state.ended_leases
-    assert {lease: one.end for lease, one in ended.items()} == {
+    assert {lease: ended[lease].end for lease in ended} == {
         published: "fulfilled",
         lost: "abandoned",
     }

@@ -6,9 +6,10 @@ import msgspec
 
 from learner.coordinator import rounds
 from schemas import ledger, names
+from schemas.lease import LeaseReply, WaitReason
 from schemas.policy import PolicyId
 from schemas.verdict import Outcome, Reason
-from schemas.wire import encode
+from schemas.wire import decode, encode
 from tests.support.coordinators import DrivenCoordinator, World, make_request, manifest_of
 from tests.support.groups import make_group
 
@@ -89,3 +90,45 @@ async def test_a_trace_that_nobody_reads_is_refused():
     await send(world, msgspec.structs.replace(group, rollouts=(heavy, group.rollouts[1])))
     await coordinator.round()
     assert coordinator.log.state.num_judged == {Reason.RENDERING: 1}
+
+
+async def test_a_request_asked_again_while_it_is_being_answered_gets_the_same_leases():
+    _, coordinator = await start()
+    request = encode(make_request("ALICE", "r1", wanted=2))
+    subject = names.lease_subject("test", "ALICE")
+    first = asyncio.create_task(coordinator.front.answer(subject, request))
+    await asyncio.sleep(0)
+    append = coordinator.log.append
+
+    async def slow_append(events):
+        again.append(asyncio.create_task(coordinator.front.answer(subject, request)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await append(events)
+
+    again: list[asyncio.Task[bytes]] = []
+    coordinator.log.append = slow_append  # type: ignore[method-assign]
+    await coordinator.front.serve()
+    coordinator.log.append = append  # type: ignore[method-assign]
+    await coordinator.front.serve()
+    replies = [decode(await one, LeaseReply) for one in (first, *again)]
+    assert [[lease.lease_id for lease in reply.leases] for reply in replies] == [[0, 1], [0, 1]]
+
+
+async def test_requests_of_one_actor_at_once_are_bounded_and_others_are_served():
+    _, coordinator = await start()
+    subject = names.lease_subject("test", "MALLORY")
+    async with coordinator.log.lock:
+        flood = [
+            asyncio.create_task(
+                coordinator.front.answer(subject, encode(make_request("MALLORY", f"r{number}")))
+            )
+            for number in range(100)
+        ]
+        await asyncio.sleep(0)
+    refused = [decode(await one, LeaseReply) for one in flood[4:]]
+    assert {reply.waiting_for for reply in refused} == {WaitReason.REFUSED}
+    assert len((await coordinator.lease(make_request("ALICE", "r1"))).leases) == 1
+    await coordinator.front.serve()
+    await asyncio.gather(*flood)
+    assert (await coordinator.lease(make_request("MALLORY", "last"))).waiting_for == ""

@@ -3,7 +3,8 @@
 import pytest
 
 from learner.coordinator import state as states
-from learner.coordinator.state import EndedLease, LeaseEnd, RunState
+from learner.coordinator.ended import EndedLease, LeaseEnd
+from learner.coordinator.state import RunState
 from schemas import ledger
 from schemas.settings import RunSettings
 from schemas.verdict import Outcome, Reason
@@ -49,7 +50,8 @@ def test_every_event_folded_twice_is_folded_once():
 
 
 def test_how_leases_end():
-    assert full().state.ended_leases == {
+    ended = full().state.ended_leases
+    assert {lease_id: ended[lease_id] for lease_id in ended} == {
         0: EndedLease(LeaseEnd.FULFILLED, "ALICE"),
         1: EndedLease(LeaseEnd.FULFILLED, "ALICE"),
         2: EndedLease(LeaseEnd.FULFILLED, "BOB"),
@@ -76,6 +78,14 @@ def test_a_request_in_two_entries_keeps_all_its_leases():
     assert folded.state.last_requests["ALICE"].lease_ids == (0, 1)
     folded.issue("ALICE", request_id="r2")
     assert folded.state.last_requests["ALICE"].lease_ids == (2,)
+
+
+def test_a_request_id_used_for_ever_keeps_no_more_than_its_open_leases():
+    folded = Folded(RunSettings(name="test"))
+    for _ in range(100):
+        lease = folded.issue("ALICE", request_id="r1")
+        folded.add(ledger.LeaseAbandoned(lease_id=lease.lease_id))
+    assert folded.state.last_requests["ALICE"].lease_ids == (99,)
 
 
 def test_remembered_verdicts_are_bounded(monkeypatch: pytest.MonkeyPatch):

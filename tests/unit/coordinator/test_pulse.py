@@ -1,0 +1,73 @@
+"""What the coordinator says of itself: state and what it waits for."""
+
+import msgspec
+import pytest
+
+from learner.coordinator.pulse import Pulse
+from schemas.heartbeat import Heartbeat, State
+from schemas.policy import PolicyId
+from schemas.settings import BatchSettings, TrainerSettings
+from tests.support.coordinators import SETTINGS, DrivenCoordinator, World
+from tests.support.states import Folded
+
+CAPPED = msgspec.structs.replace(
+    SETTINGS,
+    batch=BatchSettings(num_groups=4, actor_cap=0.25, no_signal_limit=3),
+    trainer=TrainerSettings(num_steps=3),
+)
+
+
+@pytest.fixture
+async def world():
+    world = World(CAPPED)
+    await world.open()
+    return world
+
+
+async def heartbeat(world: World, folded: Folded) -> Heartbeat:
+    coordinator = DrivenCoordinator(world)
+    await coordinator.start()
+    coordinator.log.state = folded.state
+    return Pulse(coordinator.broker, coordinator.log, coordinator.known).heartbeat()
+
+
+async def test_it_waits_for_the_first_policy(world):
+    said = await heartbeat(world, Folded(CAPPED))
+    assert (said.state, said.waiting_for) == (State.WAITING_FOR_POLICY, "no-policy")
+
+
+async def test_it_waits_for_groups(world):
+    await world.announce(PolicyId(1, 0))
+    folded = Folded(CAPPED)
+    for actor in ("ALICE", "BOB", "CAROL", "DAVE"):
+        folded.issue(actor)
+    folded.accept("ALICE")
+    said = await heartbeat(world, folded)
+    assert (said.state, said.waiting_for) == (State.WAITING_FOR_GROUPS, "1 of 4 groups")
+
+
+async def test_a_hard_cap_waits_for_more_actors(world):
+    await world.announce(PolicyId(1, 0))
+    folded = Folded(CAPPED)
+    for actor in ("ALICE", "BOB", "CAROL"):
+        folded.accept(actor)
+        folded.accept(actor)
+    said = await heartbeat(world, folded)
+    assert said.state is State.TOO_FEW_ACTORS
+
+
+async def test_groups_without_signal_are_named(world):
+    await world.announce(PolicyId(1, 0))
+    folded = Folded(CAPPED)
+    for _ in range(3):
+        folded.accept("ALICE", rewards=(1.0, 1.0))
+    said = await heartbeat(world, folded)
+    assert said.state is State.NO_SIGNAL
+    assert said.waiting_for == "signal: the last 3 groups had none"
+
+
+async def test_a_run_whose_last_batch_is_cut_is_finished(world):
+    await world.announce(PolicyId(1, 3))
+    folded = Folded(CAPPED)
+    folded.state.last_step = 3
+    assert (await heartbeat(world, folded)).state is State.FINISHED
