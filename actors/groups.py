@@ -7,8 +7,8 @@ from actors.engine import Engine, Generated
 from actors.policies import Served
 from actors.seeds import member_seed
 from actors.status import Status
+from environments.assembled import assemble
 from environments.interface import Completion, Environment, Interaction
-from environments.recorded import assemble
 from schemas.arrays import pack_f32, pack_u32
 from schemas.lease import Lease
 from schemas.rollout import Rollout, RolloutGroup, VersionSpan

@@ -1,7 +1,8 @@
 """Environments of one question and one answer."""
 
 from collections.abc import Callable
-from typing import Literal
+from functools import lru_cache
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -10,6 +11,9 @@ from environments.characters import SIZE
 from environments.draw import Draw
 from environments.interface import Interaction, Kind, Sample, Turn
 from schemas.lease import EnvironmentRef
+
+_REMEMBERED: Final = 256
+"""Tasks whose drawing is remembered: the rollouts of a group ask for the same one."""
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -38,17 +42,23 @@ class SingleTurn:
         self.ref = ref
         self.renderer = renderer.identity()
         self.max_prompt_tokens = len(renderer.question("")) + longest_question
-        self._draw_problem = draw_problem
         self._partial = partial
         self._train_on: Literal["exact", "partial"] = train_on
 
+        @lru_cache(_REMEMBERED)
+        def draw(task: int) -> tuple[Problem, tuple[int, ...]]:
+            problem = draw_problem(Draw(ref, task))
+            return problem, renderer.question(problem.question)
+
+        self._draw = draw
+
     def problem(self, task: int) -> Problem:
         """The task in words."""
-        return self._draw_problem(Draw(self.ref, task))
+        return self._draw(task)[0]
 
     def prompt(self, task: int) -> tuple[int, ...]:
         """The rendered question."""
-        return renderer.question(self.problem(task).question)
+        return self._draw(task)[1]
 
     async def run(self, task: int, sample: Sample) -> Interaction:
         """Ask, and score the answer; one that is cut off or has marks in it scores 0."""

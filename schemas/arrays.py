@@ -8,21 +8,28 @@ inside bytes, so whoever reads an array from outside checks its length and value
 [1, 70000]
 """
 
+import math
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+Code = Literal["I", "f"]
+"""What an array's bytes are: u32 or f32."""
+Extremes = Callable[[Code, bytes], tuple[float, float]]
+"""Finds an array's smallest and largest value. Both are NaN when one of its values is."""
 
 assert array("I").itemsize == 4, "array('I') is 4 bytes on every platform that we run on"
 
 
-def _pack(code: str, values: Iterable[float]) -> bytes:
+def _pack(code: Code, values: Iterable[float]) -> bytes:
     items = array(code, values)
     if sys.byteorder == "big":
         items.byteswap()
     return items.tobytes()
 
 
-def _unpack(code: str, data: bytes) -> array:
+def _unpack(code: Code, data: bytes) -> array:
     items = array(code)
     items.frombytes(data)
     if sys.byteorder == "big":
@@ -48,3 +55,12 @@ def pack_f32(values: Iterable[float]) -> bytes:
 def unpack_f32(data: bytes) -> "array[float]":
     """Bytes to log-probabilities. Raises ValueError when the length is no multiple of four."""
     return _unpack("f", data)
+
+
+def extremes(code: Code, data: bytes) -> tuple[float, float]:
+    """An array's smallest and largest value, both NaN when one of its values is."""
+    items = _unpack(code, data)
+    # The sum tells: NaN compares false with everything, so that min and max may step over it.
+    if code == "f" and math.isnan(sum(items)):
+        return math.nan, math.nan
+    return min(items), max(items)

@@ -3,8 +3,8 @@ is told."""
 
 from collections.abc import Sequence
 
+from environments.assembled import assemble
 from environments.interface import Completion, Environment
-from environments.recorded import assemble
 from schemas.arrays import pack_f32, pack_u32
 from schemas.lease import EngineProfile, Lease
 from schemas.policy import PolicyId

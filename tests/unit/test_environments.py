@@ -8,9 +8,9 @@ import pytest
 
 from environments import characters, renderer
 from environments.arithmetic import digit_agreement
+from environments.assembled import assemble
 from environments.catalogue import open_environment, open_pinned
 from environments.interface import Completion, Environment, Interaction, Turn
-from environments.recorded import assemble
 from schemas.errors import SettingsError
 from schemas.rollout import Finish
 from schemas.settings import EnvironmentSettings

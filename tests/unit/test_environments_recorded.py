@@ -1,16 +1,18 @@
 """What the learner makes of a recorded rollout: honest ones pass, every kind of tampering fails."""
 
 import asyncio
+import math
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from environments import characters, renderer
+from environments import characters, recorded, renderer
 from environments.catalogue import open_environment
 from environments.interface import Environment
 from environments.recorded import verify
+from schemas import arrays
 from schemas.arrays import pack_f32, pack_u32, unpack_u32
 from schemas.errors import Rejected
 from schemas.lease import Sampling
@@ -150,6 +152,17 @@ async def test_ids_outside_the_vocabulary(environment: Environment) -> None:
     ids, mask = reference(environment, 0)
     rollout = rollout_of([*ids[:-2], characters.SIZE, ids[-1]], mask)
     assert (await refused(environment, rollout)).reason is Reason.TOKENS
+
+
+@given(
+    st.lists(st.floats(width=32), min_size=1, max_size=8),
+    st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=8),
+)
+def test_long_arrays_have_the_same_extremes(logprobs: list[float], ids: list[int]) -> None:
+    """What numpy finds in a long array is what Python finds; both see every NaN."""
+    for code, data in (("f", pack_f32(logprobs) * 300), ("I", pack_u32(ids) * 300)):
+        fast, slow = recorded._extremes(code, data), arrays.extremes(code, data)
+        assert fast == slow or (math.isnan(fast[0]) and math.isnan(slow[1]))
 
 
 small = st.integers(min_value=0, max_value=characters.SIZE)
