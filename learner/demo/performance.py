@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from broker.jetstream import NatsBroker
 from learner.demo.plan import Kill
-from learner.demo.players import NatsServer, Player, PlayerLost
+from learner.demo.players import Player, PlayerLost
 from learner.demo.screen import Screen
 from learner.demo.stage import Stage
 from learner.demo.strikes import Strikes
@@ -39,12 +39,12 @@ class Performance(Struct, frozen=True, kw_only=True):
 
 
 async def perform(
-    stage: Stage, nats: NatsServer, screen: Screen, kills: Sequence[Kill]
+    stage: Stage, servers: Sequence[Player], screen: Screen, kills: Sequence[Kill]
 ) -> Performance:
     """Run to the last step, kill whom the plan says, and tell everybody to stop."""
     watch = Watch(stage.settings.trainer.num_steps)
     processes = stage.processes()
-    players: dict[str, Player] = {nats.name: nats, **{each.name: each for each in processes}}
+    players: dict[str, Player] = {each.name: each for each in (*servers, *processes)}
     ids = {name: actor for actor, name in stage.actors.items()}
     strikes = Strikes(kills, watch, players, ids, screen)
     broker = await NatsBroker.connect(stage.settings.connection.nats, name="demo")

@@ -11,6 +11,7 @@ HONEST: Final = ("honest-1", "honest-2", "honest-3")
 LIAR: Final = "liar"
 ACTORS: Final = (*HONEST, LIAR)
 NATS: Final = "nats-server"
+S3: Final = "seaweedfs"
 
 
 class Kill(Struct, frozen=True, kw_only=True):

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from broker import servers
-from broker.process import ProcessId, bound, is_running
-from learner.demo.plan import NATS
+from broker.process import bound
+from learner.demo.plan import NATS, S3
 from learner.events import Died, EventLog, Killed, Started
 from schemas.errors import TributaryError
 
@@ -111,20 +111,33 @@ class NatsServer:
 
     name = NATS
 
-    def __init__(self, directory: Path, process: ProcessId, events: EventLog) -> None:
+    def __init__(self, directory: Path, events: EventLog) -> None:
         self._directory = directory
-        self._process = process
         self._events = events
 
-    @property
-    def running(self) -> bool:
-        return is_running(self._process)
-
     async def kill(self, *, step: int, doing: str) -> None:
-        os.kill(self._process.pid, signal.SIGKILL)
+        os.kill(servers.read(self._directory).nats_process.pid, signal.SIGKILL)
         self._events.write(Killed(time=time.time(), who=self.name, step=step, doing=doing))
         # In this thread although it blocks: a server dies with the thread that started it.
-        self._process = servers.start_nats(self._directory, detached=False).nats_process
+        servers.start_nats(self._directory, detached=False)
+        self._events.write(Started(time=time.time(), who=self.name))
+
+
+class S3Server:
+    """The object storage; it takes seconds until it stores again."""
+
+    name = S3
+
+    def __init__(self, directory: Path, events: EventLog) -> None:
+        self._directory = directory
+        self._events = events
+
+    async def kill(self, *, step: int, doing: str) -> None:
+        os.kill(servers.read(self._directory).s3_process.pid, signal.SIGKILL)
+        self._events.write(Killed(time=time.time(), who=self.name, step=step, doing=doing))
+        # In this thread: a server dies with the thread that started it.
+        servers.start_s3(self._directory, detached=False)
+        await asyncio.to_thread(servers.wait_s3, self._directory)
         self._events.write(Started(time=time.time(), who=self.name))
 
 

@@ -57,11 +57,11 @@ async def show(stage: Stage, screen: Screen, kills: Sequence[Kill]) -> Sequence[
     with screen:
         screen.say("starting the servers")
         # In this thread although it blocks: a server dies with the thread that started it.
-        nats = stage.start_servers()
+        servers = stage.start_servers()
         await stage.name_actors()
         screen.say("making the first policy by supervised fine-tuning")
         await stage.open_run(screen)
         screen.say("coordinator, trainer, three honest actors and a liar")
-        performance = await perform(stage, nats, screen, kills)
+        performance = await perform(stage, servers, screen, kills)
         screen.say("the run is over: audit and replay, each in a process of its own")
         return await end(stage, performance)

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from broker import servers
 from learner.demo import cast, plan
-from learner.demo.players import NatsServer, Process, last_line, run_to_end
+from learner.demo.players import NatsServer, Player, Process, S3Server, last_line, run_to_end
 from learner.demo.screen import Screen
 from learner.events import ActorNamed, EventLog
 from learner.run_folder import RunFolder
@@ -33,12 +33,15 @@ class Stage:
         """Ids to names."""
         self._servers = self.folder.path / "servers"
 
-    def start_servers(self) -> NatsServer:
+    def start_servers(self) -> list[Player]:
         """Start both servers; they die with the thread that calls this."""
         started = servers.up(self._servers, detached=False)
         self.settings = structs.replace(self.settings, connection=started.connection())
         self.folder.settings.write_text(to_toml(self.settings), encoding="utf-8")
-        return NatsServer(self._servers, started.nats_process, self.events)
+        return [
+            NatsServer(self._servers, self.events),
+            S3Server(self._servers, self.events),
+        ]
 
     def stop_servers(self) -> None:
         """Stop what runs of them."""

@@ -63,6 +63,6 @@ class Strikes:
         if who in watch.seen:  # coordinator or trainer: the next instance speaks
             instance = watch.seen[who].heartbeat.instance
             return lambda: watch.seen[who].heartbeat.instance != instance
-        # The broker says nothing itself, but what is decided next goes through it.
+        # A server says nothing itself, but what is decided and stored next goes through it.
         step = watch.step
         return lambda: watch.step > step + 1
