@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "docs" / "messages.md"
 MODULES = (
+    "types",
     "lease",
     "rollout",
     "verdict",
@@ -22,7 +23,7 @@ MODULES = (
     "heartbeat",
     "run_card",
 )
-"""In the order of a group's life."""
+"""What they share, then the order of a group's life."""
 
 HEAD = """\
 # Messages
@@ -43,8 +44,9 @@ def reference() -> str:
     }
     parts = [HEAD, "## Types\n", _types(trees.values()), "## Limits\n", _limits(trees.values())]
     for name, tree in trees.items():
-        parts.append(f"## schemas.{name}\n\n{_paragraphs(ast.get_docstring(tree))}\n")
-        parts += [_class(node) for node in tree.body if _is_public_class(node)]
+        if classes := [_class(node) for node in tree.body if _is_public_class(node)]:
+            parts.append(f"## schemas.{name}\n\n{_paragraphs(ast.get_docstring(tree))}\n")
+            parts += classes
     return "\n".join(parts)
 
 
@@ -63,12 +65,12 @@ def _types(trees: Iterable[ast.Module]) -> str:
 
 
 def _limits(trees: Iterable[ast.Module]) -> str:
-    """Constants such as `MAX_GROUP_SIZE = 256`."""
+    """Constants such as `MAX_GROUP_SIZE = 256`, and patterns that have a name."""
     rows = ["| limit | value |", "|---|---|"]
     rows += [
         f"| {name} | {ast.unparse(value)} |"
         for name, value in _assignments(trees)
-        if name.startswith("MAX_")
+        if name.startswith("MAX_") or name.endswith("_PATTERN")
     ]
     return "\n".join(rows) + "\n"
 

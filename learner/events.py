@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.errors import UserError
-from schemas.verdict import Token
+from schemas.types import Token
 
 Text = Annotated[str, Meta(max_length=500)]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schemas.policy import PolicyId
-from schemas.verdict import Count, Sha256, Token
+from schemas.types import Count, Sha256, Token
 
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

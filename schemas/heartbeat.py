@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schemas.policy import PolicyId
-from schemas.verdict import Count, Token
+from schemas.types import Count, Token
 
 
 class State(StrEnum):

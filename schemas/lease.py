@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from schemas.policy import Index, PolicyAnnouncement, PolicyId
-from schemas.verdict import Count, Sha256, Token
+from schemas.policy import PolicyAnnouncement, PolicyId
+from schemas.types import Count, Index, Sha256, Token
 
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_./-]{1,256}\Z")]
 MAX_LEASES_PER_REPLY = 64

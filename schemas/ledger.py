@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 from schemas.lease import EnvironmentRef, Lease
 from schemas.policy import PolicyId
 from schemas.settings import RunSettings
-from schemas.verdict import Count, Detail, Outcome, Reason, Sha256, Token
+from schemas.types import Count, Detail, Sha256, Token
+from schemas.verdict import Outcome, Reason
 
 Rewards = Annotated[tuple[float, ...], Meta(max_length=256)]
 

@@ -13,9 +13,9 @@ import re
 from typing import NamedTuple
 
 from schemas.errors import Rejected
+from schemas.types import TOKEN_PATTERN
 from schemas.verdict import Reason
 
-TOKEN_PATTERN = r"^[A-Za-z0-9_-]{1,64}\Z"
 _TOKEN = re.compile(TOKEN_PATTERN)
 _VERSION = re.compile(r"^(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})\Z")
 

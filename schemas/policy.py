@@ -5,9 +5,8 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
-from schemas.verdict import Count, Sha256, Token
+from schemas.types import Count, Index, Sha256, Token
 
-Index = Annotated[int, Meta(ge=0, le=999_999_999)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}\Z")]
 """One path component: no separator, no leading dot."""

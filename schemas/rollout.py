@@ -8,8 +8,9 @@ from msgspec import Meta, Struct
 from schemas import arrays
 from schemas.errors import Rejected
 from schemas.lease import MAX_GROUP_SIZE, EngineProfile
-from schemas.policy import Index, PolicyId
-from schemas.verdict import Count, Reason, Sha256, Token
+from schemas.policy import PolicyId
+from schemas.types import Count, Index, Sha256, Token
+from schemas.verdict import Reason
 
 MAX_ROLLOUT_TOKENS = 1 << 18
 MAX_TRACE_BYTES = 1 << 18

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.errors import UserError
-from schemas.verdict import Sha256, Token
+from schemas.types import Sha256, Token
 
 
 class RunCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.policy import Index
-from schemas.verdict import Count, Token
+from schemas.types import Count, Index, Token
 
 
 class Numerics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,14 +1,10 @@
 """What becomes of a message on a rollouts subject, and why."""
 
 from enum import StrEnum
-from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-Detail = Annotated[str, Meta(max_length=500)]
+from schemas.types import Count, Detail, Sha256, Token
 
 
 class Outcome(StrEnum):

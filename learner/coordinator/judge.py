@@ -18,7 +18,8 @@ from schemas.ledger import RewardPart
 from schemas.names import RolloutsSubject
 from schemas.policy import PolicyId
 from schemas.rollout import Rollout, RolloutGroup
-from schemas.verdict import Reason, Sha256
+from schemas.types import Sha256
+from schemas.verdict import Reason
 from schemas.wire import decode
 
 _REWARD_TOLERANCE = 1e-6

@@ -15,8 +15,7 @@ from msgspec import Struct
 from safetensors.torch import load_file
 
 from learner.trainer.tensor_file import write_tensors
-from schemas.policy import Index
-from schemas.verdict import Sha256
+from schemas.types import Index, Sha256
 
 _TENSORS, _STATE = "state.safetensors", "version.json"
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import names
+from schemas import names, types
 from schemas.errors import Rejected
 
-TOKENS = st.from_regex(names.TOKEN_PATTERN, fullmatch=True)
+TOKENS = st.from_regex(types.TOKEN_PATTERN, fullmatch=True)
 BAD = ("", "a.b", "*", ">", "a b", "a\n", "é", "x" * 65)
 NUMBERS = st.integers(0, 999_999_999)
 

@@ -1,0 +1,15 @@
+"""Bounded scalars that several messages share."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+TOKEN_PATTERN = r"^[A-Za-z0-9_-]{1,64}\Z"
+"""One dot-separated part of a subject: no separator, no wildcard (see `schemas.names`)."""
+
+Token = Annotated[str, Meta(pattern=TOKEN_PATTERN)]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Index = Annotated[int, Meta(ge=0, le=999_999_999)]
+Detail = Annotated[str, Meta(max_length=500)]
+"""A sentence for a person to read."""
