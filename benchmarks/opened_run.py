@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from broker.interface import Broker
+from broker.signing import RunKey, sign_announcement
 from broker.streams import run_streams
 from environments.catalogue import open_environment
 from learner.coordinator.draw import draw_lease
 from schemas import ledger, names, wire
 from schemas.arrays import pack_f32, pack_u32
 from schemas.lease import EngineProfile, Lease, LeaseRequest
-from schemas.policy import PolicyAnnouncement, PolicyId
+from schemas.policy import PolicyId
 from schemas.rollout import Finish, Rollout, RolloutGroup, VersionSpan
 from schemas.settings import LeaseSettings, RunSettings, SamplingSettings
 
 _POLICY = PolicyId(1, 0)
+_RUN_KEY = RunKey(bytes(32))
 _MANIFEST = "0" * 64
 _PROFILE = EngineProfile(engine="b", version="1", dtype="f32", track="f32", max_context=8192)
 _LEASES_PER_ACTOR = 16
@@ -50,7 +52,7 @@ class OpenedRun:
             vocabulary_size=self._environment.vocabulary_size,
             initial_policy=_POLICY,
             initial_manifest_sha256=_MANIFEST,
-            run_key="0" * 64,
+            run_key=_RUN_KEY.public,
             code_sha256="0" * 64,
         )
 
@@ -58,12 +60,8 @@ class OpenedRun:
         """Write what a coordinator folds at its start; returns the answer to each lease."""
         for spec in run_streams(self._settings):
             await broker.ensure_stream(spec)
-        announcement = PolicyAnnouncement(
-            run=self.name,
-            policy=_POLICY,
-            manifest_sha256=_MANIFEST,
-            signature=bytes(64),
-            instance="bench",
+        announcement = sign_announcement(
+            _RUN_KEY, run=self.name, policy=_POLICY, manifest_sha256=_MANIFEST, instance="bench"
         )
         stream, subject = names.policies_stream(self.name), names.policy_subject(self.name)
         await broker.append(stream, subject, wire.encode(announcement), expected_last=0)

@@ -17,6 +17,7 @@ async def claim(broker: Broker, run: str, role: str, holder: str, *, take_over: 
 
     Raises:
         RoleTaken: somebody answers, or is there and does not answer and `take_over` is False.
+        BrokerUnavailable: the server is away, so that nobody can be asked.
     """
     subject = who_subject(run, role)
     try:
@@ -25,6 +26,8 @@ async def claim(broker: Broker, run: str, role: str, holder: str, *, take_over: 
     except NoResponders:
         pass
     except BrokerUnavailable:
+        if not broker.connected:
+            raise
         if not take_over:
             raise RoleTaken(
                 role,

@@ -1,20 +1,28 @@
 """The announced policies, as the coordinator knows them: a fold of `policy.<run>`.
 
-Consumes announcements; rings the bell at each.
+Consumes announcements; rings the bell at each. What the run's key did not sign announces nothing:
+the log keeps it for ever, so it is passed over with a warning.
 """
 
+import structlog
+
 from broker.interface import Broker
+from broker.signing import verify_announcement
 from learner.coordinator.bell import Bell
+from schemas.errors import Rejected, SignatureInvalid
 from schemas.names import policies_stream, policy_subject
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.wire import decode
+
+logger = structlog.get_logger()
 
 
 class KnownPolicies:
     """Every announced policy with the digest of its manifest."""
 
-    def __init__(self, broker: Broker, run: str, bell: Bell) -> None:
+    def __init__(self, broker: Broker, run: str, run_key: str, bell: Bell) -> None:
         self._broker = broker
+        self._run_key = run_key
         self._stream = policies_stream(run)
         self._subject = policy_subject(run)
         self._manifests: dict[PolicyId, str] = {}
@@ -44,7 +52,12 @@ class KnownPolicies:
         self._next_sequence = sequence + 1
         if subject != self._subject:
             return
-        announcement = decode(data, PolicyAnnouncement)
+        try:
+            announcement = decode(data, PolicyAnnouncement)
+            verify_announcement(self._run_key, announcement)
+        except (Rejected, SignatureInvalid) as error:
+            logger.warning("not-an-announcement", sequence=sequence, why=str(error))
+            return
         self._manifests[announcement.policy] = announcement.manifest_sha256
         self.last = announcement
         self._bell.ring()

@@ -1,6 +1,7 @@
 """The coordinator's heartbeat: what it is doing and what it waits for."""
 
 import asyncio
+import contextlib
 
 from broker.interface import Broker
 from learner.coordinator import cut
@@ -9,6 +10,7 @@ from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
 from learner.coordinator.probation import lacks_signal
 from learner.coordinator.state import RunState
+from schemas.errors import BrokerUnavailable
 from schemas.heartbeat import Heartbeat, State
 from schemas.lease import WaitReason
 from schemas.names import COORDINATOR, heartbeat_subject
@@ -34,9 +36,9 @@ class Pulse:
     async def run(self) -> None:
         while True:
             heartbeat = self.heartbeat()
-            await self._broker.notify(
-                heartbeat_subject(heartbeat.run, COORDINATOR), encode(heartbeat)
-            )
+            subject = heartbeat_subject(heartbeat.run, COORDINATOR)
+            with contextlib.suppress(BrokerUnavailable):  # Then nobody could hear it.
+                await self._broker.notify(subject, encode(heartbeat))
             await asyncio.sleep(_EVERY_S)
 
     def heartbeat(self) -> Heartbeat:

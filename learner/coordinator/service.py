@@ -73,7 +73,7 @@ class Coordinator:
         assert opened is not None
         archive = Archive(self._store, self._run)
         await collect_garbage(self._broker, archive, self._run)
-        known = KnownPolicies(self._broker, self._run, self._bell)
+        known = KnownPolicies(self._broker, self._run, opened.run_key, self._bell)
         await known.catch_up()
         environment = open_pinned(opened.environment)
         intake = opened.settings.intake

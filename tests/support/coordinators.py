@@ -8,6 +8,7 @@ from broker.archive import Archive
 from broker.interface import Broker, StreamSpec
 from broker.memory import MemoryBroker, MemoryServer
 from broker.memory_store import MemoryStore
+from broker.signing import RunKey, sign_announcement
 from broker.streams import run_streams
 from environments.catalogue import open_environment
 from learner.coordinator.bell import Bell
@@ -21,7 +22,7 @@ from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
 from schemas import ledger, names
 from schemas.lease import LeaseReply, LeaseRequest
-from schemas.policy import PolicyAnnouncement, PolicyId
+from schemas.policy import PolicyId
 from schemas.settings import (
     BatchSettings,
     LeaseSettings,
@@ -40,6 +41,8 @@ SETTINGS = RunSettings(
     trainer=TrainerSettings(num_steps=1000),
 )
 
+RUN_KEY = RunKey(bytes(32))
+
 
 def make_opening(settings: RunSettings = SETTINGS) -> ledger.RunOpened:
     environment = open_environment(settings.environment)
@@ -50,7 +53,7 @@ def make_opening(settings: RunSettings = SETTINGS) -> ledger.RunOpened:
         vocabulary_size=environment.vocabulary_size,
         initial_policy=PolicyId(1, 0),
         initial_manifest_sha256=manifest_of(PolicyId(1, 0)),
-        run_key="0" * 64,
+        run_key=RUN_KEY.public,
         code_sha256="0" * 64,
     )
 
@@ -87,11 +90,11 @@ class World:
 
 async def announce(broker: Broker, run: str, policy: PolicyId, num_before: int) -> None:
     """Announce a policy as the trainer would, behind `num_before` earlier announcements."""
-    announcement = PolicyAnnouncement(
+    announcement = sign_announcement(
+        RUN_KEY,
         run=run,
         policy=policy,
         manifest_sha256=manifest_of(policy),
-        signature=bytes(64),
         instance="trainer",
     )
     await broker.append(
@@ -110,7 +113,7 @@ class DrivenCoordinator:
         self.broker = MemoryBroker(world.server)
         self.bell = Bell()
         self.log = LogWriter(self.broker, world.settings.name, instance)
-        self.known = KnownPolicies(self.broker, world.settings.name, self.bell)
+        self.known = KnownPolicies(self.broker, world.settings.name, RUN_KEY.public, self.bell)
 
     async def start(self) -> None:
         await self.log.start(make_opening(self._world.settings))

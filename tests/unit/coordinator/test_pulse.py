@@ -1,5 +1,7 @@
 """What the coordinator says of itself: state and what it waits for."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -71,3 +73,15 @@ async def test_a_run_whose_last_batch_is_cut_is_finished(world):
     folded = Folded(CAPPED)
     folded.state.last_step = 3
     assert (await heartbeat(world, folded)).state is State.FINISHED
+
+
+async def test_a_server_that_is_away_ends_nothing(world):
+    coordinator = DrivenCoordinator(world)
+    await coordinator.start()
+    beating = asyncio.create_task(
+        Pulse(coordinator.broker, coordinator.log, coordinator.known).run()
+    )
+    world.server.stop()
+    await asyncio.sleep(0.01)
+    assert not beating.done()
+    beating.cancel()

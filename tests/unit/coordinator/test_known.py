@@ -1,0 +1,37 @@
+"""Which words in POLICIES the coordinator believes."""
+
+import msgspec
+
+from broker.signing import sign_announcement
+from schemas import names
+from schemas.policy import PolicyId
+from schemas.wire import encode
+from tests.support.coordinators import RUN_KEY, DrivenCoordinator, World, manifest_of
+
+
+async def append(world: World, subject: str, data: bytes) -> None:
+    stream = names.policies_stream("test")
+    last = (await world.broker.state(stream)).last_sequence
+    await world.broker.append(stream, subject, data, expected_last=last)
+
+
+async def test_what_the_key_did_not_sign_announces_nothing_and_stops_nothing():
+    world = World()
+    await world.open()
+    subject = names.policy_subject("test")
+    for version in range(2):
+        policy = PolicyId(1, version)
+        honest = sign_announcement(
+            RUN_KEY, run="test", policy=policy, manifest_sha256=manifest_of(policy), instance="t"
+        )
+        forged = msgspec.structs.replace(honest, policy=PolicyId(1, version + 10))
+        await append(world, subject, b"not an announcement")
+        await append(world, subject, encode(forged))
+        await append(world, subject, encode(honest))
+    coordinator = DrivenCoordinator(world)
+    await coordinator.start()
+    known = coordinator.known
+    assert known.last is not None
+    assert known.last.policy == PolicyId(1, 1)
+    assert known.manifest(PolicyId(1, 0)) == manifest_of(PolicyId(1, 0))
+    assert known.manifest(PolicyId(1, 10)) is None
