@@ -11,9 +11,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from schemas.lease import MAX_GROUP_SIZE, MAX_NEW_TOKENS
+from schemas.types import Token
+
 PositiveInt = Annotated[int, Meta(ge=1, le=2**31)]
 Seconds = Annotated[float, Meta(gt=0, le=1e7)]
-Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 
 class _Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,8 +76,8 @@ class SftSettings(_Settings, frozen=True):
 class SamplingSettings(_Settings, frozen=True):
     """How a group is generated."""
 
-    group_size: Annotated[int, Meta(ge=2, le=256)] = 8
-    max_new_tokens: PositiveInt = 16
+    group_size: Annotated[int, Meta(ge=2, le=MAX_GROUP_SIZE)] = 8
+    max_new_tokens: Annotated[int, Meta(ge=1, le=MAX_NEW_TOKENS)] = 16
 
 
 class LeaseSettings(_Settings, frozen=True):
@@ -93,7 +95,9 @@ class IntakeSettings(_Settings, frozen=True):
     """Bounds on what strangers may cost."""
 
     shards: Annotated[tuple[Token, ...], Meta(min_length=1, max_length=64)] = ("s0",)
-    max_message_bytes: PositiveInt = 1 << 20
+    max_message_bytes: Annotated[
+        int, Meta(ge=1024, le=4 << 20, description="of one group; the server's max_payload binds")
+    ] = 1 << 20
     max_stream_bytes: PositiveInt = 1 << 28
     max_memory_mib: Annotated[PositiveInt, Meta(description="above an idle worker")] = 64
     max_cpu_ms: PositiveInt = 250
@@ -107,7 +111,7 @@ class IntakeSettings(_Settings, frozen=True):
 class BatchSettings(_Settings, frozen=True):
     """When a batch is cut, and from whom."""
 
-    num_groups: PositiveInt = 16
+    num_groups: Annotated[int, Meta(ge=1, le=65_536)] = 16
     actor_share: Annotated[
         float, Meta(gt=0, le=1, description="of a batch, while others can fill it")
     ] = 0.5
