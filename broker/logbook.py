@@ -1,7 +1,7 @@
 """Reads a run's two logs, LOG and POLICIES, into decoded items in the order of the log."""
 
 from collections.abc import AsyncIterator
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -12,11 +12,7 @@ from schemas.errors import Rejected
 from schemas.ledger import LedgerEntry
 from schemas.policy import PolicyAnnouncement
 from schemas.trainer_events import TrainerEntry
-from schemas.wire import decode, sha256_hex
-
-MAX_ITEM_BYTES: Final = 64 << 20
-MAX_DECODED_BYTES: Final = 256 << 20
-"""Our own entries are trusted and may be larger than what strangers send."""
+from schemas.wire import decode_own, sha256_hex
 
 T = TypeVar("T")
 
@@ -88,11 +84,6 @@ async def read_policies(broker: Broker, run: str) -> AsyncIterator[PolicyItem]:
 def _decode(record: Record, first: type[T], second: type[T], *, is_first: str) -> T | Unreadable:
     kind = first if record.subject == is_first else second
     try:
-        return decode(
-            record.data,
-            kind,
-            max_wire_bytes=MAX_ITEM_BYTES,
-            max_decoded_bytes=MAX_DECODED_BYTES,
-        )
+        return decode_own(record.data, kind)
     except Rejected as refusal:
         return Unreadable(detail=refusal.detail)

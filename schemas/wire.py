@@ -26,6 +26,9 @@ MAX_WIRE_BYTES: Final = 2 << 20
 """Largest message on the queue; a larger group goes through object storage."""
 MAX_DECODED_BYTES: Final = 8 << 20
 """Largest msgpack document inside a message."""
+_MAX_OWN_WIRE_BYTES: Final = 64 << 20
+_MAX_OWN_DECODED_BYTES: Final = 256 << 20
+"""Far above what a server stores as one message, which is what binds a writer of our own."""
 _MAX_WINDOW_BYTES: Final = 8 << 20
 _ZSTD_LEVEL: Final = 3
 
@@ -61,6 +64,23 @@ def decode(
         return msgspec.msgpack.decode(document, type=kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Rejected(Reason.SCHEMA, str(error)[:300]) from None
+
+
+def decode_own(data: bytes, kind: type[T]) -> T:
+    """Decode what we wrote: a record of LOG or POLICIES, or a group that passed intake.
+
+    Such bytes may be larger than a stranger's. Every reader has the same bounds, so that none
+    refuses what another one wrote.
+
+    Raises:
+        Rejected: they are not what we write.
+    """
+    return decode(
+        data,
+        kind,
+        max_wire_bytes=_MAX_OWN_WIRE_BYTES,
+        max_decoded_bytes=_MAX_OWN_DECODED_BYTES,
+    )
 
 
 def _open_envelope(data: bytes, max_wire_bytes: int, max_decoded_bytes: int) -> bytes:

@@ -11,9 +11,8 @@ import structlog
 
 from broker.archive import Archive
 from broker.interface import Broker
-from learner.coordinator.log import OWN_LIMITS
 from schemas import ledger, names
-from schemas.wire import decode
+from schemas.wire import decode_own
 
 logger = structlog.get_logger()
 
@@ -23,7 +22,7 @@ async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[st
     named: set[str] = set()
     async for record in broker.read(names.log_stream(run)):
         if record.subject == names.ledger_subject(run):
-            entry = decode(record.data, ledger.LedgerEntry, **OWN_LIMITS)
+            entry = decode_own(record.data, ledger.LedgerEntry)
             named.update(
                 event.segment for event in entry.events if isinstance(event, ledger.GroupAccepted)
             )

@@ -19,12 +19,10 @@ from schemas import ledger
 from schemas.batch import Batch
 from schemas.errors import Fenced
 from schemas.names import batch_subject, ledger_subject, log_stream
-from schemas.wire import decode, encode, sha256_hex
+from schemas.wire import decode_own, encode, sha256_hex
 
 logger = structlog.get_logger()
 
-OWN_LIMITS = {"max_wire_bytes": 64 << 20, "max_decoded_bytes": 256 << 20}
-"""Our own entries are bounded by the server's max_payload; the codec's bounds are for strangers."""
 _MAX_ENTRY_BYTES = 1_000_000
 """A little under what a server takes by default."""
 
@@ -111,6 +109,6 @@ def entries(
 def fold_record(state: RunState, run: str, subject: str, data: bytes, sequence: int) -> None:
     """Fold one record of LOG. Raises Rejected when it is not what the coordinator writes."""
     if subject == ledger_subject(run):
-        state.apply_entry(decode(data, ledger.LedgerEntry, **OWN_LIMITS), sequence)
+        state.apply_entry(decode_own(data, ledger.LedgerEntry), sequence)
     else:
-        state.apply_batch(decode(data, Batch, **OWN_LIMITS), sha256_hex(data), sequence)
+        state.apply_batch(decode_own(data, Batch), sha256_hex(data), sequence)

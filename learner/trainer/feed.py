@@ -8,9 +8,7 @@ from broker.interface import Broker, Record
 from schemas import names
 from schemas.errors import BrokerError
 from schemas.ledger import LedgerEntry, RunOpened
-from schemas.wire import decode, sha256_hex
-
-_MAX_ENTRY_BYTES = 64 << 20
+from schemas.wire import decode_own, sha256_hex
 
 
 class BatchFeed:
@@ -97,13 +95,7 @@ async def first_event(broker: Broker, run: str) -> RunOpened | None:
 
 
 def _opened(record: Record) -> RunOpened:
-    entry = decode(
-        record.data,
-        LedgerEntry,
-        max_wire_bytes=_MAX_ENTRY_BYTES,
-        max_decoded_bytes=_MAX_ENTRY_BYTES,
-    )
-    opened = entry.events[0]
+    opened = decode_own(record.data, LedgerEntry).events[0]
     if not isinstance(opened, RunOpened):
         raise BrokerError(f"{record.stream} does not begin with RunOpened")
     return opened

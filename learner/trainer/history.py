@@ -11,7 +11,7 @@ from broker.interface import Broker
 from schemas.names import policies_stream, policy_subject
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.trainer_events import IncarnationStarted, StepSkipped, TrainerEntry, TrainerStarted
-from schemas.wire import decode
+from schemas.wire import decode_own
 
 
 class History(msgspec.Struct, kw_only=True):
@@ -81,9 +81,9 @@ class History(msgspec.Struct, kw_only=True):
             Rejected: it is not what the trainer writes.
         """
         if subject == policy_subject(run):
-            self.announce(decode(data, PolicyAnnouncement))
+            self.announce(decode_own(data, PolicyAnnouncement))
         else:
-            self.apply(decode(data, TrainerEntry).event)
+            self.apply(decode_own(data, TrainerEntry).event)
         self.last_sequence = sequence
 
 

@@ -16,9 +16,7 @@ from learner.trainer.rows import RowReader
 from learner.trainer.world import World
 from schemas.batch import Batch
 from schemas.errors import DigestMismatch
-from schemas.wire import decode, sha256_hex
-
-_MAX_BATCH_BYTES = 64 << 20
+from schemas.wire import decode_own, sha256_hex
 
 
 class Replica:
@@ -50,9 +48,7 @@ class Replica:
             DigestMismatch: the batch does not follow the one that made the version in hand, or a
                 row's bytes are not what the batch says.
         """
-        batch = decode(
-            order.batch, Batch, max_wire_bytes=_MAX_BATCH_BYTES, max_decoded_bytes=_MAX_BATCH_BYTES
-        )
+        batch = decode_own(order.batch, Batch)
         if (batch.step, batch.previous_sha256) != (self.version + 1, self._batch_sha256):
             raise DigestMismatch(
                 f"batch {batch.step} of the log does not follow the batch that made version "

@@ -11,10 +11,7 @@ from learner.trainer.portal import Portal
 from schemas.batch import Row
 from schemas.errors import StoreUnavailable
 from schemas.rollout import RolloutGroup
-from schemas.wire import MAX_DECODED_BYTES, decode
-
-_MAX_GROUP_BYTES = 256 << 20
-"""A group passed intake, which has bounds of its own; this one only catches a wrong length."""
+from schemas.wire import decode_own
 
 _AT_ONCE = 16
 
@@ -66,10 +63,5 @@ class ArchiveRows:
                     self._on_away(True)
                     raise
                 self._on_away(False)
-                return decode(
-                    data,
-                    RolloutGroup,
-                    max_wire_bytes=_MAX_GROUP_BYTES,
-                    max_decoded_bytes=max(MAX_DECODED_BYTES, _MAX_GROUP_BYTES),
-                )
+                return decode_own(data, RolloutGroup)
         raise AssertionError("the retry has no limit")

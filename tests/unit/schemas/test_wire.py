@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from schemas import wire
 from schemas.errors import Rejected
 from schemas.lease import LeaseRequest
+from schemas.policy import Signed
 from schemas.rollout import RolloutGroup
 from schemas.verdict import Reason
 from tests.support.examples import EXAMPLES, GROUP
@@ -116,3 +117,18 @@ def test_a_flipped_bit_is_refused_or_decodes(position, bit):
     data[position] ^= 1 << bit
     with contextlib.suppress(Rejected):
         assert isinstance(wire.decode(bytes(data), RolloutGroup), RolloutGroup)
+
+
+def test_what_we_wrote_may_be_larger_than_what_a_stranger_sends():
+    own = Signed(payload=bytes(wire.MAX_DECODED_BYTES + 1), signature=bytes(64))
+    data = wire.encode(own)
+    with pytest.raises(Rejected) as raised:
+        wire.decode(data, Signed)
+    assert raised.value.reason is Reason.OVERSIZE
+    assert wire.decode_own(data, Signed) == own
+
+
+def test_what_we_wrote_has_bounds_too():
+    with pytest.raises(Rejected) as raised:
+        wire.decode_own(framed(bytes((256 << 20) + 1)), Signed)
+    assert raised.value.reason is Reason.OVERSIZE
