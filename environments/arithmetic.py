@@ -25,16 +25,7 @@ def build(settings: EnvironmentSettings) -> SingleTurn:
     return SingleTurn(
         pin(settings, _VERSION, __file__),
         draw_problem=draw_problem,
-        partial=digit_agreement,
+        partial=scoring.digit_agreement,
         longest_question=2 * settings.largest + 2,
         train_on=settings.train_on,
     )
-
-
-def digit_agreement(given: str, wanted: str) -> float:
-    """Share of places that agree, units below units.
-
-    >>> digit_agreement("57", "357") == 2 / 3
-    True
-    """
-    return scoring.agreement(given[::-1], wanted[::-1])

@@ -13,7 +13,6 @@ from typing import Final
 from msgspec import Struct
 
 from environments import renderer, scoring
-from environments.arithmetic import digit_agreement
 from environments.characters import SIZE
 from environments.draw import Draw
 from environments.interface import Completion, Interaction, Kind, Sample, Turn
@@ -100,7 +99,7 @@ class Lookup:
         wanted, given = self.answer(task), renderer.read_answer(completion)
         exact = given == wanted
         share_asked = len(asked.intersection(self.problem(task).registers)) / 2
-        share_right = 0.0 if given is None else digit_agreement(given, wanted)
+        share_right = 0.0 if given is None else scoring.digit_agreement(given, wanted)
         return scoring.finished(
             turns,
             completion.finish,

@@ -18,6 +18,15 @@ def agreement(given: str, wanted: str) -> float:
     return sum(a == b for a, b in zip(given, wanted, strict=False)) / longest
 
 
+def digit_agreement(given: str, wanted: str) -> float:
+    """Share of places that agree, units below units.
+
+    >>> digit_agreement("57", "357") == 2 / 3
+    True
+    """
+    return agreement(given[::-1], wanted[::-1])
+
+
 def finished(
     turns: tuple[Turn, ...],
     finish: Finish,

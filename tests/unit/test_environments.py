@@ -1,13 +1,14 @@
 """Every built-in environment: references are perfect, answers are scored, tasks never change."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from environments import characters, renderer
-from environments.arithmetic import digit_agreement
+from environments import characters, renderer, scoring
 from environments.assembled import assemble
 from environments.catalogue import open_environment, open_pinned
 from environments.interface import Completion, Environment, Interaction, Turn
@@ -187,6 +188,31 @@ def test_tasks_differ(environment: Environment) -> None:
     assert len({environment.prompt(task) for task in range(50)}) > 40
 
 
+@pytest.mark.parametrize("environment_id", IDS)
+def test_the_digest_covers_every_module_that_is_imported(tmp_path: Path, environment_id) -> None:
+    """In a process of its own, which changes one module of a copy after the other."""
+    root = Path(__file__).parents[2]
+    shutil.copytree(root / "environments", tmp_path / "environments")
+    (tmp_path / "schemas").symlink_to(root / "schemas")
+    program = (
+        "import importlib, pathlib, sys\n"
+        "from schemas.settings import EnvironmentSettings\n"
+        "settings = EnvironmentSettings(id=sys.argv[1])\n"
+        "environment = importlib.import_module(f'environments.{settings.id}')\n"
+        "modules = [m for name, m in sys.modules.items() if name.startswith('environments.')]\n"
+        "digests = {environment.build(settings).ref.digest}\n"
+        "for module in modules:\n"
+        "    with pathlib.Path(module.__file__).open('a') as file:\n"
+        "        file.write('\\n')\n"
+        "    digests.add(environment.build(settings).ref.digest)\n"
+        "print(len(modules), len(digests))\n"
+    )
+    command = [sys.executable, "-c", program, environment_id]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    num_modules, num_digests = map(int, printed.stdout.split())
+    assert num_digests == num_modules + 1 > 6
+
+
 @pytest.mark.parametrize("change", [{"largest": 7}, {"smallest": 2}, {"train_on": "partial"}])
 def test_the_digest_covers_the_parameters(environment: Environment, change: dict) -> None:
     settings = EnvironmentSettings(id=environment.ref.id)
@@ -215,5 +241,5 @@ def test_settings_that_contradict() -> None:
 
 
 def test_digits_agree_from_the_units() -> None:
-    assert digit_agreement("1357", "357") == 0.75
-    assert digit_agreement("", "357") == 0.0
+    assert scoring.digit_agreement("1357", "357") == 0.75
+    assert scoring.digit_agreement("", "357") == 0.0
