@@ -10,7 +10,7 @@ from broker.logbook import PolicyItem
 from broker.tally import verdict_name
 from broker.words import figures, size, utc
 from schemas import ledger, names
-from schemas.batch import Batch
+from schemas.batch import Batch, staleness
 from schemas.policy import PolicyAnnouncement
 from schemas.trainer_events import StepSkipped, TrainerEntry
 
@@ -100,7 +100,7 @@ def in_batch(time: float, batch: Batch, index: int) -> Moment:
         time=time,
         what=What.BATCH,
         text=f"row {index + 1} of {len(batch.rows)} in the batch of step {batch.step}: staleness "
-        f"{batch.step - 1 - row.policy.version}, advantages "
+        f"{staleness(batch.step, row.policy.version)}, advantages "
         f"{figures(row.advantages, signed=True)}",
     )
 

@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from broker.logbook import LogItem, PolicyItem
 from broker.tally import Judged, verdict_name
+from learner.coordinator.advantages import has_signal
 from schemas import ledger
-from schemas.batch import Batch
+from schemas.batch import Batch, staleness
 from schemas.policy import PolicyAnnouncement, StepMetrics
 
 
@@ -138,7 +139,7 @@ class MetricsFold:
         interval.num_rollouts += len(event.rewards)
         for part in event.parts:
             interval.sums[part.name] = interval.sums.get(part.name, 0.0) + sum(part.values)
-        if isinstance(event, ledger.GroupAccepted) and len(set(event.rewards)) == 1:
+        if isinstance(event, ledger.GroupAccepted) and not has_signal(event.rewards):
             interval.num_without_signal += 1
 
     def _complete(self) -> list[StepRow]:
@@ -157,7 +158,7 @@ def _row(
 ) -> StepRow:
     interval, batch = cut.interval, cut.batch
     parts = {name: total / interval.num_rollouts for name, total in interval.sums.items()}
-    staleness = Counter(batch.step - 1 - row.policy.version for row in batch.rows)
+    lags = Counter(staleness(batch.step, row.policy.version) for row in batch.rows)
     return StepRow(
         step=batch.step,
         policy=str(announcement.policy),
@@ -171,9 +172,9 @@ def _row(
         num_without_signal=interval.num_without_signal,
         num_dropped=interval.num_dropped,
         num_leases=interval.num_leases,
-        staleness_mean=sum(lag * rows for lag, rows in staleness.items()) / len(batch.rows),
-        staleness_max=max(staleness),
-        staleness_rows=tuple(staleness[lag] for lag in range(max(staleness) + 1)),
+        staleness_mean=sum(lag * rows for lag, rows in lags.items()) / len(batch.rows),
+        staleness_max=max(lags),
+        staleness_rows=tuple(lags[lag] for lag in range(max(lags) + 1)),
         rows_by_actor=dict(Counter(row.actor for row in batch.rows)),
         trainer=announcement.metrics,
     )

@@ -37,3 +37,14 @@ class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of the wire bytes of the batch before it; None in the first."""
     instance: Token
     """Of the coordinator that cut it."""
+
+
+def staleness(step: int, version: int) -> int:
+    """How many versions behind a row of version `version` is in the batch of step `step`.
+
+    That batch turns version step - 1 into version step.
+
+    >>> staleness(step=8, version=5)
+    2
+    """
+    return step - 1 - version
