@@ -62,14 +62,6 @@ class Served(Struct, frozen=True, kw_only=True):
     manifest_sha256: str
 
 
-def suffices(policy: PolicyId, least: PolicyId) -> bool:
-    """True when a lease that asks for `least` may be fulfilled with `policy`.
-
-    Both parts count: a later incarnation goes on from an earlier version.
-    """
-    return policy.incarnation >= least.incarnation and policy.version >= least.version
-
-
 class Policies:
     """The feed of policies and the engine's turn-taking between groups and loads."""
 
@@ -117,7 +109,7 @@ class Policies:
     def awaited(self) -> bool:
         """True while a group cannot start for want of a newer policy than the served one."""
         served = self.served
-        return any(served is None or not suffices(served, least) for least in self._awaited)
+        return any(served is None or not served.suffices(least) for least in self._awaited)
 
     def offer(self, announcement: PolicyAnnouncement) -> None:
         """Take note of an announcement, wherever it came from."""
@@ -162,7 +154,7 @@ class Policies:
     async def _sufficient(self, least: PolicyId) -> Served:
         def found() -> Served | None:
             served = None if self._loading else self._served
-            return served if served and suffices(served.policy, least) else None
+            return served if served and served.policy.suffices(least) else None
 
         if not found():
             self._awaited.append(least)

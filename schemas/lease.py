@@ -66,7 +66,7 @@ class Lease(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     renderer: Sha256
     shard: Token
     least_policy: PolicyId
-    """The oldest policy that any of its tokens may be sampled with."""
+    """What each of its tokens must be sampled with, or newer: see `PolicyId.suffices`."""
     deadline: float
     """Unix seconds on the coordinator's clock; what is stored in the queue by then is in time."""
 

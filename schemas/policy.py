@@ -20,6 +20,21 @@ class PolicyId(NamedTuple):
     version: Index
     """Number of optimizer steps taken."""
 
+    def suffices(self, least: "PolicyId") -> bool:
+        """True when a lease that asks for `least` may be fulfilled with this policy.
+
+        Both parts count. A lease asks for a version because of the staleness limit, which counts
+        optimizer steps alone: a later incarnation may go on from an earlier version, and is then
+        too old however late it began. It asks for an incarnation because the trainer has left the
+        ones before it: what was leased under them stays valid, nothing more is asked of them.
+
+        >>> PolicyId(2, 7).suffices(PolicyId(1, 7)), PolicyId(2, 3).suffices(PolicyId(1, 7))
+        (True, False)
+        >>> PolicyId(1, 9).suffices(PolicyId(2, 5))
+        False
+        """
+        return self.incarnation >= least.incarnation and self.version >= least.version
+
     def __str__(self) -> str:
         return f"{self.incarnation}-{self.version}"
 

@@ -123,7 +123,7 @@ def _check_terms(subject: RolloutsSubject, group: RolloutGroup, lease: Lease) ->
             Reason.LEASE_TERMS,
             f"{len(group.rollouts)} rollouts, the lease asks for {lease.group_size}",
         )
-    if group.policy < lease.least_policy:
+    if not group.policy.suffices(lease.least_policy):
         raise Rejected(
             Reason.POLICY_OLD, f"policy {group.policy}, the lease asks for {lease.least_policy}"
         )

@@ -2,7 +2,6 @@
 
 import pytest
 
-from actors.policies import suffices
 from broker import retry
 from schemas.errors import DigestMismatch, SignatureInvalid, StoreUnavailable, UserError
 from schemas.heartbeat import State
@@ -92,10 +91,3 @@ async def test_work_is_asked_for_while_a_policy_is_loaded(world):
         engine.may_load.set()
         groups = await world.until_published(2)
         assert {group.policy for _, group in groups} == {SECOND}
-
-
-def test_incarnation_and_version_both_count():
-    assert suffices(PolicyId(1, 5), PolicyId(1, 5))
-    assert suffices(PolicyId(2, 6), PolicyId(0, 5))
-    assert not suffices(PolicyId(2, 4), PolicyId(0, 5))
-    assert not suffices(PolicyId(1, 9), PolicyId(2, 5))

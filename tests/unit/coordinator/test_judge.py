@@ -117,9 +117,10 @@ async def test_a_lie_is_refused(honest, reason, index):
     assert judgement.reason is reason, judgement
 
 
-async def test_an_older_policy_than_the_lease_asks_for_is_refused(honest):
+@pytest.mark.parametrize("least", [PolicyId(1, 5), PolicyId(2, 1), PolicyId(0, 5)], ids=str)
+async def test_an_older_policy_than_the_lease_asks_for_is_refused(honest, least):
     environment, lease, group = honest
-    newer = msgspec.structs.replace(lease, least_policy=PolicyId(1, 5))
+    newer = msgspec.structs.replace(lease, least_policy=least)
     assert (await judged(environment, newer, encode(group))).reason is Reason.POLICY_OLD
 
 
