@@ -26,7 +26,7 @@ from environments.catalogue import open_environment
 from learner.coordinator.advantages import group_advantages, has_signal
 from learner.trainer.engine import TrainEngine
 from learner.trainer.model import load_model
-from learner.trainer.rollout import TrainRollout, from_turns, num_trainable_tokens
+from learner.trainer.rollout import TrainRollout, from_turns
 from learner.trainer.sampler import Sampler, run_tasks
 from learner.trainer.sft import run_sft
 from learner.trainer.world import World
@@ -118,7 +118,7 @@ def study(settings: RunSettings, lag: int) -> Study:
     for step in range(1, settings.trainer.num_steps + 1):
         source.load(history[0])
         rollouts, reward = source.take_batch()
-        metrics = engine.step(rollouts, num_trainable_tokens(rollouts), step).metrics
+        metrics = engine.step(rollouts, step).metrics
         history.append(_weights(engine))
         rewards.append(round(reward, 4))
         masked.append(round(metrics.masked_fraction, 4))

@@ -19,7 +19,7 @@ from benchmarks import padded
 from benchmarks.table import Figure, of_rounds
 from learner.trainer.engine import TrainEngine
 from learner.trainer.model import build_model, save_folder
-from learner.trainer.rollout import TrainRollout, num_trainable_tokens
+from learner.trainer.rollout import TrainRollout
 from learner.trainer.world import World
 from schemas.settings import ModelSettings, TrainerSettings
 
@@ -55,7 +55,7 @@ class _Turns:
     def __call__(self) -> None:
         turned = time.perf_counter()
         step = len(self.ours_s) + 1
-        self._engine.step(self._rollouts, num_trainable_tokens(self._rollouts), step)
+        self._engine.step(self._rollouts, step)
         ended = time.perf_counter()
         self.theirs_s.append(turned - self._began)
         self.ours_s.append(ended - turned)

@@ -23,13 +23,13 @@ from learner.trainer.losses import Loss, loss_for
 from learner.trainer.losses.mismatch import mismatch_kl
 from learner.trainer.micro_batch import MicroBatch, assemble
 from learner.trainer.packing import pack
-from learner.trainer.rollout import TrainRollout
+from learner.trainer.rollout import TrainRollout, num_trainable_tokens
 from learner.trainer.world import World
 from schemas.policy import StepMetrics, TensorEntry
 from schemas.settings import TrainerSettings
 
-_NUM_FIGURES = 6
-"""Loss, entropy, mismatch, masked tokens, trained tokens, packed tokens."""
+_NUM_FIGURES = 4
+"""Loss, entropy, mismatch, share of masked tokens: each a mean over the trained tokens."""
 
 
 class StepResult(Struct, frozen=True, kw_only=True):
@@ -76,25 +76,19 @@ class TrainEngine:
 
     # Training
 
-    def step(
-        self, rollouts: Sequence[TrainRollout], num_global_tokens: int, step: int
-    ) -> StepResult:
-        """Train on a batch, of which `rollouts` are this rank's part (possibly none).
-
-        `num_global_tokens` counts the trained tokens of all ranks; `step` is the batch's.
-        """
+    def step(self, rollouts: Sequence[TrainRollout], step: int) -> StepResult:
+        """Train on batch `step`, of which `rollouts` are this rank's part (possibly none)."""
         assert step == self.version + 1, f"step {step} does not follow version {self.version}"
         began = time.perf_counter()
-        self._gradients.clear()
-        for indices in pack(
-            [rollout.num_tokens for rollout in rollouts], self._settings.token_budget
-        ):
-            batch = assemble([rollouts[index] for index in indices], self._world.device)
-            self._accumulate(batch, num_global_tokens)
-        loss, entropy, mismatch, masked, trained, packed = self._gradients.sum_over_ranks(
-            self._world
+        lengths = [rollout.num_tokens for rollout in rollouts]
+        num_trained, num_packed = self._world.sum_counts(
+            [num_trainable_tokens(rollouts), sum(lengths)]
         )
-        assert trained == num_global_tokens, f"{trained} tokens trained, not {num_global_tokens}"
+        self._gradients.clear()
+        for indices in pack(lengths, self._settings.token_budget):
+            batch = assemble([rollouts[index] for index in indices], self._world.device)
+            self._accumulate(batch, num_trained)
+        loss, entropy, mismatch, masked = self._gradients.sum_over_ranks(self._world)
         grad_norm = self._gradients.clip(self._settings.max_grad_norm)
         rate = learning_rate(self._settings, step)
         skipped = not math.isfinite(grad_norm)
@@ -106,30 +100,24 @@ class TrainEngine:
             loss=loss,
             grad_norm=grad_norm,
             learning_rate=rate,
-            entropy=entropy / trained,
-            mismatch_kl=mismatch / trained,
-            masked_fraction=masked / trained,
-            num_tokens=int(trained),
-            num_packed_tokens=int(packed),
+            entropy=entropy,
+            mismatch_kl=mismatch,
+            masked_fraction=masked,
+            num_tokens=num_trained,
+            num_packed_tokens=num_packed,
             step_s=time.perf_counter() - began,
         )
         return StepResult(metrics=metrics, skipped=skipped)
 
-    def _accumulate(self, batch: MicroBatch, num_global_tokens: int) -> None:
+    def _accumulate(self, batch: MicroBatch, num_trained: int) -> None:
+        """Add a micro-batch's gradient; `num_trained` counts the tokens of all ranks."""
         logprobs_S, entropy_S = self._score(batch)
         token_loss = self._loss(logprobs_S, batch.behaviour_S, batch.advantages_S)
-        loss = token_loss.loss_N.sum() / num_global_tokens
+        loss = token_loss.loss_N.sum() / num_trained
         loss.backward()
-        self._gradients.count(
-            [
-                loss.detach(),
-                entropy_S.sum(),
-                mismatch_kl(logprobs_S, batch.behaviour_S).sum(),
-                token_loss.masked_N.sum(),
-                len(batch.targets_S),
-                len(batch.token_ids_N),
-            ]
-        )
+        mismatch_S = mismatch_kl(logprobs_S, batch.behaviour_S)
+        sums = (entropy_S.sum(), mismatch_S.sum(), token_loss.masked_N.sum())
+        self._gradients.add([loss.detach(), *(value / num_trained for value in sums)])
 
     def _score(self, batch: MicroBatch) -> TokenLogprobs:
         hidden_1NH = self.model.model(

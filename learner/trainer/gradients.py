@@ -1,7 +1,8 @@
 """The gradients of all parameters in one flat buffer: one all-reduce, one norm, one clip.
 
-The buffer has a few places more than the model has parameters. What a step counts (its loss, its
-masked tokens, ...) is put there, and so is summed over the ranks by the same all-reduce.
+The buffer has a few places more than the model has parameters. The figures of a step (its loss, its
+entropy, ...) are put there, and so are summed over the ranks by the same all-reduce. They are means
+or shares: a float32 that counts loses units from 2^24 on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,11 +33,9 @@ class FlatGradients:
         """Set gradients and figures to zero."""
         self._buffer.zero_()
 
-    def count(self, figures: Sequence[torch.Tensor | float]) -> None:
+    def add(self, figures: Sequence[torch.Tensor]) -> None:
         """Add to this rank's figures."""
-        self._figures += torch.stack(
-            [torch.as_tensor(figure, dtype=torch.float32) for figure in figures]
-        ).to(self._figures.device)
+        self._figures += torch.stack([figure.float() for figure in figures])
 
     def sum_over_ranks(self, world: World) -> list[float]:
         """Add up gradients and figures of all ranks; returns the figures."""

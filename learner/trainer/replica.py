@@ -6,12 +6,10 @@ on every rank.
 
 from pathlib import Path
 
-import torch
-
 from learner.trainer import packing
 from learner.trainer.engine import StepResult, TrainEngine
 from learner.trainer.orders import Load, Train
-from learner.trainer.rollout import from_group, num_trainable_tokens
+from learner.trainer.rollout import from_group
 from learner.trainer.rows import RowReader
 from learner.trainer.world import World
 from schemas.batch import Batch
@@ -61,8 +59,6 @@ class Replica:
             for row, group in zip(rows, self._rows.read(rows), strict=True)
             for rollout in from_group(group, row.advantages)
         ]
-        num_tokens = torch.tensor(num_trainable_tokens(rollouts), device=self._world.device)
-        self._world.all_reduce_sum([num_tokens])
-        result = self.engine.step(rollouts, int(num_tokens.item()), batch.step)
+        result = self.engine.step(rollouts, batch.step)
         self._batch_sha256 = sha256_hex(order.batch)
         return result

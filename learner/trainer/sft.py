@@ -24,7 +24,7 @@ from environments.interface import Environment, Interaction, Turn
 from learner.trainer.engine import TrainEngine
 from learner.trainer.losses.cross_entropy import cross_entropy
 from learner.trainer.model import build_model, save_folder
-from learner.trainer.rollout import TrainRollout, from_turns, num_trainable_tokens
+from learner.trainer.rollout import TrainRollout, from_turns
 from learner.trainer.sampler import Sampler, run_tasks
 from learner.trainer.world import World
 from schemas.settings import RunSettings, TrainerSettings
@@ -94,7 +94,7 @@ def _train(
             reference_rollout(environment.reference(next(training)))
             for _ in range(settings.sft.batch_size)
         ]
-        result = engine.step(rollouts, num_trainable_tokens(rollouts), step)
+        result = engine.step(rollouts, step)
         if step % settings.sft.evaluate_every and step < settings.sft.max_steps:
             continue
         sampled = asyncio.run(run_tasks(environment, held_out, sampler))

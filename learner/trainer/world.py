@@ -1,4 +1,4 @@
-"""The ranks of one trainer, and the three things that they do together.
+"""The ranks of one trainer, and what they do together.
 
 A world of one needs no process group: every call below then does nothing, or returns what it was
 given. Over gloo a sum of two ranks is exact in order (a + b = b + a); for more ranks its order is
@@ -47,6 +47,12 @@ class World:
         if self.size > 1:
             for tensor in tensors:
                 dist.all_reduce(tensor)
+
+    def sum_counts(self, counts: Sequence[int]) -> list[int]:
+        """Each count summed over all ranks, exact."""
+        totals = torch.tensor(counts, dtype=torch.int64, device=self.device)
+        self.all_reduce_sum([totals])
+        return totals.tolist()
 
     def broadcast_bytes(self, data: bytes | None) -> bytes:
         """The first rank's data, on every rank; what the others pass is not looked at."""

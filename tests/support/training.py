@@ -7,7 +7,7 @@ from pathlib import Path
 
 from learner.trainer.engine import StepResult, TrainEngine
 from learner.trainer.model import build_model, save_folder
-from learner.trainer.rollout import TrainRollout, num_trainable_tokens
+from learner.trainer.rollout import TrainRollout
 from learner.trainer.world import World
 from schemas.settings import ModelSettings, TrainerSettings
 
@@ -54,7 +54,7 @@ def train(engine: TrainEngine, steps: Sequence[int], num_rollouts: int = 12) -> 
     results = []
     for step in steps:
         rollouts = make_rollouts(step, num_rollouts)
-        results.append(engine.step(rollouts, num_trainable_tokens(rollouts), step))
+        results.append(engine.step(rollouts, step))
     return results
 
 

@@ -99,7 +99,7 @@ def test_the_gradient_is_that_of_the_loss_over_single_rollouts(folder: Path) -> 
     engine, plain = open_engine(folder), open_engine(folder).model
     rollouts = make_rollouts(1, 12)
     num_tokens = num_trainable_tokens(rollouts)
-    result = engine.step(rollouts, num_tokens, 1)
+    result = engine.step(rollouts, 1)
 
     plain.zero_grad()
     total = torch.zeros(())
@@ -142,7 +142,7 @@ def test_an_update_that_is_not_finite_is_left_out(folder: Path, tmp_path: Path) 
         logprobs=array("f", [-1e4] * rollout.num_trainable),
         advantage=-1.0,
     )
-    assert engine.step([poisoned], poisoned.num_trainable, 2).skipped
+    assert engine.step([poisoned], 2).skipped
     assert engine.weights_digest() == before
     # The optimizer has not taken it in either: the next update is what it would be without.
     other.version = 2

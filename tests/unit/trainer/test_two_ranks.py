@@ -28,7 +28,7 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     alone = open_engine(folder)
     expected = [*train(alone, range(1, 4))]
     (rollout,) = make_rollouts(4, 1)
-    expected.append(alone.step([rollout], rollout.num_trainable, 4))
+    expected.append(alone.step([rollout], 4))
 
     found = [
         msgspec.json.decode((out / f"{rank}.json").read_bytes(), type=list[StepMetrics])
@@ -38,7 +38,8 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
         for name in ("loss", "grad_norm", "entropy", "mismatch_kl", "masked_fraction"):
             assert getattr(ours, name) == getattr(theirs, name)
             assert getattr(ours, name) == pytest.approx(getattr(one.metrics, name), abs=1e-5)
-        assert ours.num_tokens == one.metrics.num_tokens
+        assert ours.num_tokens == theirs.num_tokens == one.metrics.num_tokens
+        assert ours.num_packed_tokens == one.metrics.num_packed_tokens
     assert (out / "0.digest").read_text() == (out / "1.digest").read_text()
     weights = load_file(out / "weights.safetensors")
     for name, tensor in alone.model.state_dict().items():
