@@ -25,7 +25,7 @@ class RunFolder:
         """The policy to begin with, a Hugging Face folder."""
         self.checkpoints = self.path / "checkpoints"
         self.scratch = self.path / "scratch"
-        """Policies on their way out of the trainer or into it."""
+        """Policies on their way out of the trainer or into it; emptied when a trainer starts."""
         self.logs = self.path / "logs"
         self.metrics = self.path / "metrics.jsonl"
         """One line for each step, see `learner.metrics`."""

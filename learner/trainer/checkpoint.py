@@ -1,67 +1,124 @@
-"""A checkpoint: the trainer's tensors and the version that they belong to, complete or not there.
+"""A checkpoint: the trainer's tensors and the version that they make, complete or not there.
 
-<folder>/state.safetensors      model.<name>, optimizer.<name>.<kind of state>
-<folder>/version.json           {"version": 12}
+    <folder>/<sha256>.safetensors   model.<name>, optimizer.<name>.<kind of state>
+    <folder>/checkpoint.json        {"version": 12, "tensors": "<sha256>"}
+
+The small file is written last, and replaced in one step: until then the folder is the checkpoint
+that it was before, or none. What the small file does not name was left by a save that was killed.
+This module knows files, and no torch.
 """
 
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import msgspec
-import torch
 from msgspec import Struct
-from safetensors.torch import load_file
 
-from learner.trainer.tensor_file import write_tensors
-from schemas.types import Index, Sha256
+from schemas.policy import Index
+from schemas.types import Sha256
 
-_TENSORS, _STATE = "state.safetensors", "version.json"
+_SUMMARY: Final = "checkpoint.json"
 
 
-class _State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Summary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     version: Index
-    sha256: Sha256
+    tensors: Sha256
+    """Of the file that holds them, and its name."""
 
 
-def write_checkpoint(folder: Path, tensors: dict[str, torch.Tensor], version: int) -> None:
-    """Write beside the folder, flush to disk, then rename: a crash leaves no half checkpoint.
+class Checkpoint(NamedTuple):
+    """One that is whole."""
 
-    Raises:
-        UserError: the disk is full; what lay there before is untouched.
+    version: int
+    tensors: Path
+    """A safetensors file."""
+
+
+def write_checkpoint(folder: Path, version: int, write_tensors: Callable[[Path], None]) -> None:
+    """Make the folder this checkpoint; a crash leaves what it was before.
+
+    Raises what `write_tensors` raises, which is called with the path of a file to be written.
     """
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    write_tensors(staging / _TENSORS, tensors)
-    state = _State(version=version, sha256=_sha256(staging / _TENSORS))
-    (staging / _STATE).write_bytes(msgspec.json.encode(state))
-    for path in (staging / _TENSORS, staging / _STATE, staging):
-        _flush(path)
-    if folder.exists():
-        shutil.rmtree(folder)
-    staging.rename(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = _read_summary(folder)
+    staging = folder / f"{os.getpid()}.partial"
+    write_tensors(staging)
+    summary = _Summary(version=version, tensors=_sha256(staging))
+    _move(staging, _tensors(folder, summary))
+    staging.write_bytes(msgspec.json.encode(summary))
+    _move(staging, folder / _SUMMARY)
     _flush(folder.parent)
+    if before is not None and before.tensors != summary.tensors:
+        _tensors(folder, before).unlink(missing_ok=True)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether there is a checkpoint; nothing in it is looked at."""
+    return (folder / _SUMMARY).is_file()
 
 
 def is_intact(folder: Path) -> bool:
-    """False when a bit of the tensors has changed since they were written."""
-    return _read_state(folder).sha256 == _sha256(folder / _TENSORS)
+    """Whether there is a checkpoint, and every bit of it is as it was written."""
+    summary = _read_summary(folder)
+    if summary is None:
+        return False
+    try:
+        return _sha256(_tensors(folder, summary)) == summary.tensors
+    except FileNotFoundError:
+        return False
 
 
-def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], int]:
-    """The tensors, and the version that they make."""
-    return load_file(folder / _TENSORS), _read_state(folder).version
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """What a folder holds that is intact."""
+    summary = _read_summary(folder)
+    assert summary is not None, f"{folder} is no checkpoint"
+    return Checkpoint(summary.version, _tensors(folder, summary))
 
 
-def _read_state(folder: Path) -> _State:
-    return msgspec.json.decode((folder / _STATE).read_bytes(), type=_State)
+def sweep(folder: Path) -> None:
+    """Remove what killed saves have left, and the folder too if it is no checkpoint.
+
+    Only who alone saves here may call this.
+    """
+    if not is_complete(folder):
+        shutil.rmtree(folder)
+    elif (summary := _read_summary(folder)) is not None:
+        for path in set(folder.iterdir()) - {folder / _SUMMARY, _tensors(folder, summary)}:
+            path.unlink()
+
+
+def remove(folder: Path) -> None:
+    """Remove a checkpoint; a crash leaves all of it or none, never a half."""
+    (folder / _SUMMARY).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def _read_summary(folder: Path) -> _Summary | None:
+    """None where there is none, or it cannot be read."""
+    try:
+        return msgspec.json.decode((folder / _SUMMARY).read_bytes(), type=_Summary)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _tensors(folder: Path, summary: _Summary) -> Path:
+    return folder / f"{summary.tensors}.safetensors"
 
 
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _move(staging: Path, path: Path) -> None:
+    """Put a file in its place in one step, and on the disk before the next one."""
+    _flush(staging)
+    staging.replace(path)
+    _flush(path.parent)
 
 
 def _flush(path: Path) -> None:

@@ -10,10 +10,12 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from msgspec import Struct
+from safetensors.torch import load_file
 
 from learner.trainer import checkpoint, digest, model
 from learner.trainer.determinism import make_deterministic
@@ -24,6 +26,7 @@ from learner.trainer.losses.mismatch import mismatch_kl
 from learner.trainer.micro_batch import MicroBatch, assemble
 from learner.trainer.packing import pack
 from learner.trainer.rollout import TrainRollout, num_trainable_tokens
+from learner.trainer.tensor_file import write_tensors
 from learner.trainer.world import World
 from schemas.policy import StepMetrics, TensorEntry
 from schemas.settings import TrainerSettings
@@ -162,16 +165,22 @@ class TrainEngine:
     # Checkpoints
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint folder, whole or not at all; every rank holds the same, one saves."""
+        """Write a checkpoint folder, whole or not at all; every rank holds the same, one saves.
+
+        Raises:
+            UserError: the disk is full; what lay there before is untouched.
+        """
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for name, parameter in self._parameters.items():
             for kind, value in self._optimizer.state[parameter].items():
                 tensors[f"optimizer.{name}.{kind}"] = value
-        checkpoint.write_checkpoint(path, tensors, self.version)
+        checkpoint.write_checkpoint(path, self.version, partial(write_tensors, tensors=tensors))
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint: the next step gives the bits that it would have given."""
-        tensors, self.version = checkpoint.read_checkpoint(path)
+        saved = checkpoint.read_checkpoint(path)
+        self.version = saved.version
+        tensors = load_file(saved.tensors)
         self.model.load_state_dict(
             {name: tensors[f"model.{name}"] for name in self.model.state_dict()}
         )

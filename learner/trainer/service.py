@@ -1,6 +1,7 @@
 """One rank of the trainer, wired: the first leads, the others do as they are told."""
 
 import os
+import shutil
 import signal
 import socket
 import uuid
@@ -135,6 +136,9 @@ class FirstRank:
             return None
         self._pulse.say(State.STARTING)
         self._wait(self._log.take_over())
+        shelf = Shelf(self._folder.checkpoints)
+        shelf.sweep()
+        shutil.rmtree(self._folder.scratch, ignore_errors=True)
         key = RunKey.load(self._folder.key)
         if key.public != opened.run_key:
             raise UserError(f"{self._folder.key} is not the key that {self._run} was opened with")
@@ -155,7 +159,7 @@ class FirstRank:
                 self._store, self._log, self._pulse, key, initial, opened, self._folder.scratch
             ),
             pulse=self._pulse,
-            shelf=Shelf(self._folder.checkpoints),
+            shelf=shelf,
             initial_folder=initial_folder,
             settings=trainer,
             numerics=determinism.numerics(trainer, self._world),

@@ -5,9 +5,9 @@ batches and computes the same weights.
 """
 
 import re
-import shutil
 from pathlib import Path
 
+from learner.trainer import checkpoint
 from schemas.policy import PolicyId
 
 _NAME = re.compile(r"^(\d{1,9})-(\d{1,9})\Z")
@@ -24,17 +24,16 @@ class Shelf:
 
     def policies(self) -> list[PolicyId]:
         """What lies there, the oldest first."""
-        if not self._folder.is_dir():
-            return []
-        matched = [_NAME.match(path.name) for path in self._folder.iterdir()]
-        return sorted(PolicyId(int(name[1]), int(name[2])) for name in matched if name)
+        return [policy for policy in self._folders() if checkpoint.is_complete(self.path(policy))]
+
+    def sweep(self) -> None:
+        """Remove what killed saves have left; only who holds the trainer's role may call this."""
+        for policy in self._folders():
+            checkpoint.sweep(self.path(policy))
 
     def discard(self, policy: PolicyId) -> None:
-        """Remove one; renamed first, so that no half of it is ever found."""
-        going = self._folder / f".{policy}.going"
-        shutil.rmtree(going, ignore_errors=True)
-        self.path(policy).rename(going)
-        shutil.rmtree(going)
+        """Remove one."""
+        checkpoint.remove(self.path(policy))
 
     def prune(self, keep: int, announced: PolicyId) -> None:
         """Remove all but the newest `keep` of those that are no newer than the announced policy.
@@ -43,3 +42,9 @@ class Shelf:
         """
         for policy in [policy for policy in self.policies() if policy <= announced][:-keep]:
             self.discard(policy)
+
+    def _folders(self) -> list[PolicyId]:
+        if not self._folder.is_dir():
+            return []
+        matched = [_NAME.match(path.name) for path in self._folder.iterdir()]
+        return sorted(PolicyId(int(name[1]), int(name[2])) for name in matched if name)

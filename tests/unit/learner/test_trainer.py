@@ -8,6 +8,7 @@ import pytest
 
 from broker.memory import MemoryBroker
 from learner.role import claim
+from learner.run_folder import RunFolder
 from learner.trainer.portal import Portal
 from learner.trainer.shelf import Shelf
 from schemas import names
@@ -62,13 +63,20 @@ def train_and_die(run: TinyRun, moment: int) -> bool:
 
 
 def checkpoints(run: TinyRun) -> Shelf:
-    return Shelf(Path(run.settings.directory) / run.settings.name / "checkpoints")
+    return Shelf(RunFolder(run.settings).checkpoints)
 
 
 def flip_a_bit(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
+
+
+DAMAGE = {
+    "a bit of the tensors": lambda folder: flip_a_bit(next(folder.glob("*.safetensors"))),
+    "no tensors": lambda folder: next(folder.glob("*.safetensors")).unlink(),
+    "garbage": lambda folder: (folder / "checkpoint.json").write_bytes(b"\xff{"),
+}
 
 
 def test_no_kill_changes_a_policy(run, uninterrupted) -> None:
@@ -110,13 +118,29 @@ def test_a_finished_run_started_again_changes_nothing(run) -> None:
     assert (after.announced, after.incarnations) == (before.announced, before.incarnations)
 
 
-def test_a_damaged_checkpoint_is_not_used(run, uninterrupted) -> None:
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_checkpoint_is_not_used(run, uninterrupted, damage) -> None:
     train_and_die(run, 30)
     shelf = checkpoints(run)
-    flip_a_bit(shelf.path(shelf.policies()[-1]) / "state.safetensors")
+    damage(shelf.path(shelf.policies()[-1]))
     run.train()
     assert list(run.history().incarnations) == [1]
     assert run.weights() == uninterrupted
+
+
+def test_what_a_killed_trainer_left_is_swept(run) -> None:
+    """Half a checkpoint, what was not named by a whole one, and a policy that was not published."""
+    train_and_die(run, 30)
+    shelf, scratch = checkpoints(run), RunFolder(run.settings).scratch
+    whole, half = shelf.path(shelf.policies()[-1]), shelf.path(PolicyId(1, 33))
+    half.mkdir()
+    for path in (half / "77.partial", whole / "77.partial"):
+        path.write_bytes(b"x")
+    (scratch / "7-77").mkdir()
+    run.train()
+    assert not half.exists()
+    assert len(list(whole.iterdir())) == 2
+    assert [path.name for path in scratch.iterdir()] == ["initial"]
 
 
 def test_checkpoints_are_pruned(run) -> None:
