@@ -208,7 +208,11 @@ class Broker(Protocol):
         ...
 
     def listen(self, subject: str) -> AsyncIterator[tuple[str, bytes]]:
-        """(subject, data) of messages from the call on."""
+        """(subject, data) of messages from the call on; a server that is away is waited for.
+
+        Raises, at the first step:
+            PermissionDenied
+        """
         ...
 
     async def close(self) -> None:

