@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from broker.again import ask_again
 from broker.interface import Broker
 from schemas import wire
 from schemas.errors import Rejected, StoreDenied
@@ -9,6 +10,9 @@ from schemas.lease import GrantReply, GrantRequest
 from schemas.names import grant_subject
 
 _ANSWER_TIMEOUT_S: Final = 10.0
+_REPEAT_S: Final = 1.0
+_MOST_ASKED: Final = 2
+"""Several objects are asked for at once, and the coordinator bounds what is under way in all."""
 
 
 class Grants:
@@ -27,9 +31,12 @@ class Grants:
             NoResponders, BrokerUnavailable: it is away.
         """
         request = GrantRequest(run=self._run, actor=self._actor, keys=keys)
-        answer = await self._broker.request(
+        answer = await ask_again(
+            self._broker,
             grant_subject(self._run, self._actor),
             wire.encode(request),
+            every_s=_REPEAT_S,
+            most=_MOST_ASKED,
             timeout_s=_ANSWER_TIMEOUT_S,
         )
         try:

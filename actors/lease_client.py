@@ -1,7 +1,8 @@
 """Asks the coordinator for work, and keeps asking the same until it is answered.
 
 A request has an id, and the coordinator gives the same leases to the same request. So an answer
-that was lost costs nothing: the same bytes are sent again. One request is under way at a time.
+that was lost costs nothing: the same bytes are sent again. One request is under way at a time; it
+is repeated while it waits, because a coordinator that is killed takes it along without a word.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Final
 
 from actors.status import Status
 from broker import retry
+from broker.again import ask_again
 from broker.interface import Broker
 from schemas import wire
 from schemas.errors import BrokerError, BrokerUnavailable, NoResponders, Rejected
@@ -21,6 +23,9 @@ from schemas.names import lease_subject
 from schemas.policy import PolicyId
 
 _FAREWELL_TIMEOUT_S: Final = 2.0
+_REPEAT_S: Final = 2.0
+_MOST_ASKED: Final = 3
+"""At most so many are under way: the coordinator has room for one more than that."""
 
 
 class LeaseClient:
@@ -40,7 +45,7 @@ class LeaseClient:
     ) -> None:
         """`spooled` are leases of an earlier instance whose groups will still be published.
 
-        A coordinator that holds a request longer than `answer_timeout_s` is asked again.
+        A coordinator that holds a request longer than `answer_timeout_s` counts as away.
         """
         self._broker = broker
         self._run = run
@@ -112,8 +117,13 @@ class LeaseClient:
         for attempt in itertools.count(1):
             try:
                 with self._status.doing(state, why):
-                    answer = await self._broker.request(
-                        subject, data, timeout_s=self._answer_timeout_s
+                    answer = await ask_again(
+                        self._broker,
+                        subject,
+                        data,
+                        every_s=_REPEAT_S,
+                        most=_MOST_ASKED,
+                        timeout_s=self._answer_timeout_s,
                     )
                 return wire.decode(answer, LeaseReply)
             except NoResponders:

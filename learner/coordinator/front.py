@@ -121,6 +121,9 @@ class FrontDesk:
         return tuple(still_open[lease].lease for lease in last.lease_ids if lease in still_open)
 
     def _queue(self, request: LeaseRequest) -> "asyncio.Future[LeaseReply]":
+        same = self._waiting.get(request.actor)
+        if same and same.request.request_id == request.request_id:
+            return same.reply  # It is asked again while it waits.
         displaced = self._waiting.pop(request.actor, None)
         if displaced and not displaced.reply.done():
             displaced.reply.set_result(LeaseReply(waiting_for=WaitReason.CAPACITY))
