@@ -5,7 +5,8 @@
       5xx, no connection: again, with jitter      other bytes than expected: DigestMismatch
 
 Redirects are not followed, and nothing but http and https is spoken. A server can neither fill the
-disk (sizes are known, and enforced as the bytes come in) nor hold a transfer open for ever.
+disk (sizes are known, and enforced as the bytes come in) nor hold a transfer open for ever (a size
+and the least rate give the time that all attempts at an object have together).
 """
 
 import asyncio
@@ -32,7 +33,8 @@ _TIMEOUT: Final = httpx.Timeout(10.0, connect=5.0)
 """Of one silence, not of a whole transfer."""
 _GRACE_S: Final = 60.0
 _MIN_BYTES_PER_S: Final = 1 << 14
-"""A request that is slower than this after the grace is cut off, and resumed."""
+"""An object that comes in more slowly than this after the grace is given up. A caller that tries
+again goes on from what is there."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-")
 
 
@@ -55,15 +57,10 @@ class Downloader:
             DigestMismatch: it is larger than `max_bytes`.
         """
         source = _Source(self._http, self._grant, key)
-        async for attempt in retry.for_seconds(_RETRY_FOR_S):
-            with attempt:
-                data = bytearray()
-                async with source.get({}, max_bytes=max_bytes) as answer:
-                    async for chunk in answer.aiter_raw():
-                        data += chunk
-                        if len(data) > max_bytes:
-                            raise DigestMismatch(f"{key} is larger than {max_bytes} bytes")
-                return bytes(data)
+        async with _in_time(key, max_bytes):
+            async for attempt in retry.for_seconds(_RETRY_FOR_S):
+                with attempt:
+                    return await _read(source, max_bytes)
         raise AssertionError("the retry returns or raises")
 
     async def fetch(self, key: str, path: Path, *, size: int, sha256: str) -> None:
@@ -79,10 +76,11 @@ class Downloader:
         part_path = path.with_name(f"{path.name}.part")
         with await asyncio.to_thread(PartFile, part_path) as part:
             resumed = part.size > 0
-            await self._fill(part, source, size)
-            if resumed and part.sha256() != sha256:
-                part.clear()
+            async with _in_time(key, size):
                 await self._fill(part, source, size)
+                if resumed and part.sha256() != sha256:
+                    part.clear()
+                    await self._fill(part, source, size)
             if part.sha256() != sha256:
                 part.discard()
                 raise DigestMismatch(f"{key} has other bytes than the manifest says")
@@ -114,29 +112,22 @@ class _Source:
         self._url: httpx.URL | None = None
 
     @asynccontextmanager
-    async def get(
-        self, headers: dict[str, str], *, max_bytes: int
-    ) -> AsyncIterator[httpx.Response]:
+    async def get(self, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
         """One GET, its body still to come; what can go wrong in the block becomes our errors."""
         if self._url is None:
             self._url = await self._granted()
         try:
-            async with (
-                asyncio.timeout(_GRACE_S + max_bytes / _MIN_BYTES_PER_S),
-                self._http.stream(
-                    "GET",
-                    self._url,
-                    headers={"Accept-Encoding": "identity", **headers},
-                    follow_redirects=False,
-                    timeout=_TIMEOUT,
-                ) as answer,
-            ):
+            async with self._http.stream(
+                "GET",
+                self._url,
+                headers={"Accept-Encoding": "identity", **headers},
+                follow_redirects=False,
+                timeout=_TIMEOUT,
+            ) as answer:
                 self._check(answer.status_code)
                 yield answer
         except httpx.TransportError as error:
             raise StoreUnavailable(f"{self.key}: {type(error).__name__} {error}") from None
-        except TimeoutError:
-            raise StoreUnavailable(f"{self.key}: comes in too slowly") from None
 
     async def _granted(self) -> httpx.URL:
         urls = await self._grant((self.key,))
@@ -169,6 +160,27 @@ class _Changed(StoreUnavailable):
     """Raised inside this file when what is in the `.part` file is no beginning of the object."""
 
 
+@asynccontextmanager
+async def _in_time(key: str, size: int) -> AsyncIterator[None]:
+    """The time that an object of this size may take. Raises StoreUnavailable when it is over."""
+    try:
+        async with asyncio.timeout(_GRACE_S + size / _MIN_BYTES_PER_S):
+            yield
+    except TimeoutError:
+        raise StoreUnavailable(f"{key}: comes in too slowly") from None
+
+
+async def _read(source: _Source, max_bytes: int) -> bytes:
+    """One request for the whole. Raises StoreUnavailable, and DigestMismatch above the bound."""
+    data = bytearray()
+    async with source.get({}) as answer:
+        async for chunk in answer.aiter_raw():
+            data += chunk
+            if len(data) > max_bytes:
+                raise DigestMismatch(f"{source.key} is larger than {max_bytes} bytes")
+    return bytes(data)
+
+
 async def _go_on(part: PartFile, source: _Source, size: int) -> None:
     """One request that appends to the part. Raises StoreUnavailable unless it brings the rest."""
     headers = {}
@@ -177,7 +189,7 @@ async def _go_on(part: PartFile, source: _Source, size: int) -> None:
         if source.etag:
             headers["If-Match"] = source.etag
     try:
-        async with source.get(headers, max_bytes=size - part.size) as answer:
+        async with source.get(headers) as answer:
             first_byte = _first_byte(answer)
             if first_byte == 0:
                 part.clear()

@@ -185,7 +185,8 @@ class MemoryBroker:
         for servant in servants:
             servant.answer(subject, data, reply)
         try:
-            return await asyncio.wait_for(reply, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await reply
         except TimeoutError:
             raise BrokerUnavailable(f"no answer on {subject} in {timeout_s} s") from None
 

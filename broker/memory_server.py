@@ -75,7 +75,8 @@ class MemoryServer:
     async def change(self, timeout_s: float | None = None) -> None:
         """Wait until something changes, or the time is over."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
 
     def stream(self, name: str) -> MemoryStream:
         """Raises BrokerUnavailable when the server is away, BrokerError without such a stream."""

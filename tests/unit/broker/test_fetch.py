@@ -217,15 +217,46 @@ async def test_a_body_that_never_ends_is_cut(
     assert on_disk < 2 * len(WEIGHTS)
 
 
-async def test_a_server_that_stalls_is_left_and_resumed(
+async def test_a_server_that_falls_silent_is_left_and_resumed(
     new_fetcher, publisher, mirror, monkeypatch
 ):
     announcement = await publisher.publish(FIRST, FILES)
     mirror.cut_after_bytes = len(WEIGHTS) // 2
     mirror.stalls.add(blob(WEIGHTS))
-    monkeypatch.setattr("broker.download._GRACE_S", 0.1)
-    monkeypatch.setattr("broker.download._MIN_BYTES_PER_S", 1 << 40)
+    monkeypatch.setattr("broker.download._TIMEOUT", httpx.Timeout(0.1))
     assert contents((await new_fetcher().fetch(announcement)).folder) == FILES
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """An object may take half a second, whatever its size."""
+    monkeypatch.setattr("broker.download._GRACE_S", 0.5)
+    monkeypatch.setattr("broker.download._MIN_BYTES_PER_S", 1 << 40)
+
+
+async def test_bytes_that_come_again_and_again_hold_a_download_for_its_time_only(
+    new_fetcher, publisher, mirror, hurried
+):
+    announcement = await publisher.publish(FIRST, FILES)
+    mirror.knows_ranges = False
+    mirror.cut_after_bytes = len(WEIGHTS) // 2
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreUnavailable, match="too slowly"):
+            await new_fetcher().fetch(announcement)
+
+
+async def test_what_came_in_too_slowly_is_gone_on_with_by_the_next_call(
+    new_fetcher, publisher, mirror, hurried, monkeypatch
+):
+    announcement = await publisher.publish(FIRST, FILES)
+    mirror.cut_after_bytes = len(WEIGHTS) // 2
+    mirror.stalls.add(blob(WEIGHTS))
+    fetcher = new_fetcher()
+    with pytest.raises(StoreUnavailable, match="too slowly"):
+        await fetcher.fetch(announcement)
+    monkeypatch.setattr("broker.download._GRACE_S", 60.0)
+    assert contents((await fetcher.fetch(announcement)).folder) == FILES
+    assert (blob(WEIGHTS), f"bytes={len(WEIGHTS) // 2}-") in mirror.asked
 
 
 async def test_a_longer_object_is_refused_and_a_shorter_one_is_not_there_yet(
