@@ -8,8 +8,8 @@ from msgspec import Struct
 from broker.interface import Broker, Record
 from schemas import names
 from schemas.batch import Batch
-from schemas.errors import Rejected
-from schemas.ledger import LedgerEntry
+from schemas.errors import BrokerError, Rejected
+from schemas.ledger import LedgerEntry, RunOpened
 from schemas.policy import PolicyAnnouncement
 from schemas.trainer_events import TrainerEntry
 from schemas.wire import decode_own, sha256_hex
@@ -79,6 +79,31 @@ async def read_policies(broker: Broker, run: str) -> AsyncIterator[PolicyItem]:
     """
     async for record in broker.read(names.policies_stream(run)):
         yield policy_item(run, record)
+
+
+async def first_event(broker: Broker, run: str) -> RunOpened | None:
+    """How the run was opened; None when its LOG is empty.
+
+    Raises:
+        BrokerError: there is no such stream, or it begins with something else.
+    """
+    record = await broker.get(names.log_stream(run), 1)
+    return opening_of(record) if record else None
+
+
+def opening_of(record: Record) -> RunOpened:
+    """How a run was opened, from the first record of its LOG.
+
+    Raises:
+        BrokerError: it is something else.
+    """
+    try:
+        opened = decode_own(record.data, LedgerEntry).events[0]
+    except Rejected:
+        opened = None
+    if isinstance(opened, RunOpened):
+        return opened
+    raise BrokerError(f"{record.stream} does not begin with RunOpened")
 
 
 def _decode(record: Record, first: type[T], second: type[T], *, is_first: str) -> T | Unreadable:

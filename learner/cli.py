@@ -1,4 +1,4 @@
-"""The `learner` command: make the first policy, open a run, run it, and check it again.
+"""The `learner` command: make the initial policy, open a run, run it, and check it again.
 
 Heavy modules are imported inside the verbs, so that `--help` is instant.
 """
@@ -16,7 +16,7 @@ from schemas.errors import UserError
 from schemas.settings import Connection, LearnerSettings
 
 if TYPE_CHECKING:
-    from learner.trainer.segments import Compared
+    from learner.trainer.replay_parts import Compared
     from learner.trainer.sft import SftProgress
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every setting, and do nothing.")]
@@ -51,30 +51,30 @@ def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = F
 @app.command(context_settings=TAKES_SETTINGS)
 def sft(context: typer.Context, dry_run: DryRun = False) -> None:
     """Make the policy that a run begins with, by supervised fine-tuning."""
-    from learner.first_policy import make_first_policy
+    from learner.initial_policy import make_initial_policy
     from learner.run_folder import RunFolder
 
     settings = _settings(context, dry_run)
-    made = make_first_policy(settings, _show_progress)
+    made = make_initial_policy(settings, _show_progress)
     what = "is" if made else "was already"
     typer.echo(f"the policy to begin with {what} in {RunFolder(settings).initial}")
 
 
 @app.command("open", context_settings=TAKES_SETTINGS)
 def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = False) -> None:
-    """Open a run: key, streams, first policy, and the card that actors need. Can be repeated."""
+    """Open a run: key, streams, initial policy, and the card that actors need. Can be repeated."""
     import asyncio
 
     from broker.health import require_health
-    from learner.first_policy import make_first_policy
-    from learner.opener import open_over_network
+    from learner.initial_policy import make_initial_policy
+    from learner.open_run import open_over_network
     from learner.run_folder import RunFolder
 
     settings = _settings(context, dry_run)
     folder = RunFolder(settings)
     if initial is None and not folder.opening.exists():
         asyncio.run(require_health(settings.connection))
-        make_first_policy(settings, _show_progress)
+        make_initial_policy(settings, _show_progress)
     asyncio.run(open_over_network(settings, initial or folder.initial))
     typer.echo(f"run {settings.name} is open; actors need {folder.card}")
 
@@ -87,7 +87,7 @@ def coordinator(
     import asyncio
 
     from learner.coordinator.service import serve
-    from learner.opening import read_opening
+    from learner.opening_file import read_opening
     from learner.run_folder import RunFolder
 
     settings = _settings(context, dry_run)

@@ -18,12 +18,15 @@ import msgspec
 from msgspec import Struct
 
 from broker.jetstream import NatsBroker
+from broker.logbook import first_event
 from broker.process import bound
+from learner.code_digest import warn_of_other_code
 from learner.run_folder import RunFolder
 from learner.trainer.history import History, read_history
-from learner.trainer.segments import Compared, Segment, segments, segments_from
+from learner.trainer.replay_parts import Compared, ReplayPart, replay_parts, replay_parts_from
 from learner.trainer.shelf import Shelf
 from schemas.errors import BrokerError, UserError
+from schemas.ledger import RunOpened
 from schemas.policy import PolicyId
 from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
@@ -74,9 +77,10 @@ async def replay(
         UserError: there is no such run, this machine cannot compute under one of its records, or
             the computing processes were killed.
     """
-    history = await _read(settings)
+    opened, history = await _read(settings)
+    warn_of_other_code(opened)
     checkpoint = _checkpoint(history, settings, from_step)
-    parts = segments_from(history, checkpoint) if checkpoint else segments(history)
+    parts = replay_parts_from(history, checkpoint) if checkpoint else replay_parts(history)
     total = sum(part.last - part.first + 1 for part in parts)
     num_equal, difference = 0, None
     with tempfile.TemporaryDirectory(prefix="tributary-replay-") as name:
@@ -99,17 +103,19 @@ async def replay(
     )
 
 
-async def _read(settings: LearnerSettings) -> History:
+async def _read(settings: LearnerSettings) -> tuple[RunOpened, History]:
+    run = settings.name
     broker = await NatsBroker.connect(settings.connection.nats, name="learner replay")
     try:
-        history = await read_history(broker, settings.name)
+        opened = await first_event(broker, run)
+        history = await read_history(broker, run, opened.run_key) if opened else None
     except BrokerError as error:
-        raise UserError(f"cannot replay run {settings.name}: {error}") from None
+        raise UserError(f"cannot replay run {run}: {error}") from None
     finally:
         await broker.close()
-    if not history.announced:
-        raise UserError(f"run {settings.name} has announced no policy yet")
-    return history
+    if opened is None or history is None or not history.announced:
+        raise UserError(f"run {run} has announced no policy yet")
+    return opened, history
 
 
 def _checkpoint(history: History, settings: LearnerSettings, step: int) -> PolicyId | None:
@@ -124,14 +130,14 @@ def _checkpoint(history: History, settings: LearnerSettings, step: int) -> Polic
 
 
 async def _compute(
-    settings: LearnerSettings, parts: list[Segment], folder: Path
+    settings: LearnerSettings, parts: list[ReplayPart], folder: Path
 ) -> AsyncIterator[Compared]:
     settings_file = folder / "settings.toml"
     settings_file.write_text(to_toml(settings), encoding="utf-8")
     for part in parts:
-        segment_file = folder / f"segment-{part.incarnation}.json"
-        segment_file.write_bytes(msgspec.json.encode(part))
-        arguments = [str(settings_file), str(segment_file), str(folder)]
+        part_file = folder / f"part-{part.incarnation}.json"
+        part_file.write_bytes(msgspec.json.encode(part))
+        arguments = [str(settings_file), str(part_file), str(folder)]
         async with contextlib.aclosing(_ranks(part, arguments)) as lines:
             async for line in lines:
                 compared = msgspec.json.decode(line, type=Compared)
@@ -140,8 +146,8 @@ async def _compute(
                     return
 
 
-async def _ranks(part: Segment, arguments: list[str]) -> AsyncGenerator[bytes]:
-    """The lines that the ranks of one segment write; what they complain about is shown."""
+async def _ranks(part: ReplayPart, arguments: list[str]) -> AsyncGenerator[bytes]:
+    """The lines that the ranks of one part write; what they complain about is shown."""
     command = [
         *(sys.executable, "-P", "-m", "learner.trainer.agent"),
         *("--num-ranks", str(part.numerics.world_size)),

@@ -1,6 +1,6 @@
 """The whole demo, from an empty folder to a verdict.
 
-    stage        servers up, first policy, run opened
+    stage        servers up, initial policy, run opened
     performance  coordinator, trainer, three honest actors and a liar work; kills by plan
     ending       audit and replay, report, summary
 
@@ -59,7 +59,7 @@ async def show(stage: Stage, screen: Screen, kills: Sequence[Kill]) -> Sequence[
         # In this thread although it blocks: a server dies with the thread that started it.
         servers = stage.start_servers()
         await stage.name_actors()
-        screen.say("making the first policy by supervised fine-tuning")
+        screen.say("making the initial policy by supervised fine-tuning")
         await stage.open_run(screen)
         screen.say("coordinator, trainer, three honest actors and a liar")
         performance = await perform(stage, servers, screen, kills)

@@ -59,7 +59,7 @@ class Stage:
             self.events.write(ActorNamed(actor=said[-1], name=name, honest=name != plan.LIAR))
 
     async def open_run(self, screen: Screen) -> None:
-        """Make the first policy by supervised fine-tuning, and open the run with it."""
+        """Make the initial policy by supervised fine-tuning, and open the run with it."""
         target = self.settings.sft.target_reward
 
         def show(line: str) -> None:

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Awaitable
 
 from broker import retry
 from broker.interface import Broker, Record
+from broker.logbook import opening_of
 from schemas import names
 from schemas.errors import BrokerError
-from schemas.ledger import LedgerEntry, RunOpened
-from schemas.wire import decode_own, sha256_hex
+from schemas.ledger import RunOpened
+from schemas.wire import sha256_hex
 
 
 class BatchFeed:
@@ -60,7 +61,7 @@ class BatchFeed:
         record = await self._unless_stopping(anext(records))
         if record is None:
             return None
-        return _opened(record)
+        return opening_of(record)
 
     async def _unless_stopping(self, record: Awaitable[Record]) -> Record | None:
         waiting = {asyncio.ensure_future(record), asyncio.ensure_future(self._stopping.wait())}
@@ -82,20 +83,3 @@ class BatchFeed:
                     raise BrokerError(f"{stream} has no batch {step}, which was trained on")
                 return record
         raise AssertionError("the retry has no limit")
-
-
-async def first_event(broker: Broker, run: str) -> RunOpened | None:
-    """How the run was opened; None when its log is empty.
-
-    Raises:
-        BrokerError: the log begins with something else.
-    """
-    record = await broker.get(names.log_stream(run), 1)
-    return _opened(record) if record else None
-
-
-def _opened(record: Record) -> RunOpened:
-    opened = decode_own(record.data, LedgerEntry).events[0]
-    if not isinstance(opened, RunOpened):
-        raise BrokerError(f"{record.stream} does not begin with RunOpened")
-    return opened

@@ -6,12 +6,17 @@ time.
 """
 
 import msgspec
+import structlog
 
-from broker.interface import Broker
+from broker.interface import Broker, Record
+from broker.signing import verify_announcement
+from schemas.errors import Rejected, SignatureInvalid
 from schemas.names import policies_stream, policy_subject
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.trainer_events import IncarnationStarted, StepSkipped, TrainerEntry, TrainerStarted
 from schemas.wire import decode_own
+
+logger = structlog.get_logger()
 
 
 class History(msgspec.Struct, kw_only=True):
@@ -74,27 +79,31 @@ class History(msgspec.Struct, kw_only=True):
         """Fold one announcement."""
         self.announced.setdefault(announcement.policy, announcement)
 
-    def apply_record(self, run: str, subject: str, data: bytes, sequence: int) -> None:
-        """Fold one stored message of POLICIES.
+    def apply_record(self, run: str, run_key: str, record: Record) -> None:
+        """Fold one record of POLICIES.
 
-        Raises:
-            Rejected: it is not what the trainer writes.
+        What the trainer cannot have written is passed over with a warning: the log keeps it for
+        ever, and a run must not end by it.
         """
-        if subject == policy_subject(run):
-            self.announce(decode_own(data, PolicyAnnouncement))
-        else:
-            self.apply(decode_own(data, TrainerEntry).event)
-        self.last_sequence = sequence
+        self.last_sequence = record.sequence
+        try:
+            if record.subject == policy_subject(run):
+                announcement = decode_own(record.data, PolicyAnnouncement)
+                verify_announcement(run_key, announcement)
+                self.announce(announcement)
+            else:
+                self.apply(decode_own(record.data, TrainerEntry).event)
+        except (Rejected, SignatureInvalid) as error:
+            logger.warning("not-by-the-trainer", sequence=record.sequence, why=str(error))
 
 
-async def read_history(broker: Broker, run: str) -> History:
+async def read_history(broker: Broker, run: str, run_key: str) -> History:
     """POLICIES to its end, folded.
 
     Raises:
         BrokerError: there is no such log.
-        Rejected: an entry is not what the trainer writes.
     """
     history = History()
     async for record in broker.read(policies_stream(run)):
-        history.apply_record(run, record.subject, record.data, record.sequence)
+        history.apply_record(run, run_key, record)
     return history

@@ -29,8 +29,8 @@ from learner.trainer.feed import BatchFeed
 from learner.trainer.history import History
 from learner.trainer.orders import Load, Train, give, wait_for
 from learner.trainer.policy_log import PolicyLog
+from learner.trainer.policy_publisher import PolicyPublisher
 from learner.trainer.portal import Portal
-from learner.trainer.publisher import Publisher
 from learner.trainer.pulse import Pulse
 from learner.trainer.replica import Replica
 from learner.trainer.shelf import Shelf
@@ -57,7 +57,7 @@ class Leader:
     replica: Replica
     feed: BatchFeed
     log: PolicyLog
-    publisher: Publisher
+    publisher: PolicyPublisher
     pulse: Pulse
     shelf: Shelf
     initial_folder: Path
@@ -148,6 +148,7 @@ class Leader:
         self._wait(self.log.write(started))
 
     def _publish_first(self, first: PolicyId) -> None:
+        """Publish the policy that an incarnation begins with; the run's initial one is there."""
         if first.incarnation == 1:
             self._wait(self.publisher.announce_initial())
         else:

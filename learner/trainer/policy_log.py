@@ -35,15 +35,15 @@ class PolicyLog:
         self.instance = instance
         self.history = History()
 
-    async def take_over(self) -> None:
-        """Fold the log, and write TrainerStarted.
+    async def take_over(self, run_key: str) -> None:
+        """Fold the log, as far as the run's key signed it, and write TrainerStarted.
 
         A conflict here means that the trainer before this one wrote its last word in the meantime:
         that is folded too, and the write is repeated.
         """
         started = TrainerStarted(instance=self.instance, host=socket.gethostname(), pid=os.getpid())
         while True:
-            await self._fold()
+            await self._fold(run_key)
             try:
                 await self.write(started)
             except Fenced as conflict:
@@ -89,11 +89,9 @@ class PolicyLog:
                     self._stream, subject, data, expected_last=self.history.last_sequence
                 )
 
-    async def _fold(self) -> None:
+    async def _fold(self, run_key: str) -> None:
         async for attempt in retry.until_available():
             with attempt:
                 first = self.history.last_sequence + 1
                 async for record in self._broker.read(self._stream, first=first):
-                    self.history.apply_record(
-                        self._run, record.subject, record.data, record.sequence
-                    )
+                    self.history.apply_record(self._run, run_key, record)

@@ -1,7 +1,7 @@
-"""A segment of a run computed again, and compared with what was published.
+"""A part of a run computed again, and compared with what was published.
 
-    consumes    LOG, POLICIES, the bucket, and the state that the segment before left behind
-    produces    the verdict on each version, and the states that later segments go on from
+    consumes    LOG, POLICIES, the bucket, and the state that the part before left behind
+    produces    the verdict on each version, and the states that later parts go on from
     waits for   nothing: everything that it reads was written before
 
 Each version is compared before the next one is computed; the first that differs is the last.
@@ -22,9 +22,9 @@ from learner.trainer.feed import BatchFeed
 from learner.trainer.initial import fetch_initial
 from learner.trainer.orders import Leave, Load, Train, give, wait_for
 from learner.trainer.portal import Portal
+from learner.trainer.replay_parts import Compared, ReplayPart
 from learner.trainer.replica import Replica
 from learner.trainer.rows import ArchiveRows
-from learner.trainer.segments import Compared, Segment
 from learner.trainer.shelf import Shelf
 from learner.trainer.world import World
 from schemas.errors import UserError
@@ -42,7 +42,7 @@ class Rerun:
     def __init__(
         self, portal: Portal, world: World, broker: Broker, store: Store, run: str, folder: Path
     ) -> None:
-        """`folder` holds the states that segments leave for one another."""
+        """`folder` holds the states that parts leave for one another."""
         self._portal = portal
         self._world = world
         self._store = store
@@ -52,42 +52,42 @@ class Rerun:
         self._feed = BatchFeed(broker, run)
         self._replica = Replica(world, ArchiveRows(portal, Archive(store, run)))
 
-    def compare(self, segment: Segment) -> Iterator[Compared]:
-        """Compute the segment, version by version, up to the first that differs.
+    def compare(self, part: ReplayPart) -> Iterator[Compared]:
+        """Compute the part, version by version, up to the first that differs.
 
         Raises:
             UserError: this machine computes under another numerics record.
         """
         opened = self._wait(self._feed.opening())
         assert opened is not None, "nobody stops a replay's feed"
-        self._load(segment, opened)
+        self._load(part, opened)
         while True:
-            policy = PolicyId(segment.incarnation, self._replica.version)
+            policy = PolicyId(part.incarnation, self._replica.version)
             compared = Compared(policy=policy, differing=self._differing(policy, opened.run_key))
             yield compared
-            if compared.differing or policy.version == segment.last:
+            if compared.differing or policy.version == part.last:
                 break
             self._step()
-            if self._replica.version in segment.kept:
-                self._keep(PolicyId(segment.incarnation, self._replica.version))
+            if self._replica.version in part.kept:
+                self._keep(PolicyId(part.incarnation, self._replica.version))
         give(self._world, Leave())
 
-    def _load(self, segment: Segment, opened: RunOpened) -> None:
-        settings = _settings(opened.settings.trainer, segment.numerics)
+    def _load(self, part: ReplayPart, opened: RunOpened) -> None:
+        settings = _settings(opened.settings.trainer, part.numerics)
         determinism.make_deterministic(settings.num_threads)
-        _check_numerics(determinism.numerics(settings, self._world), segment)
+        _check_numerics(determinism.numerics(settings, self._world), part)
         initial_folder = self._folder / "initial"
         self._wait(fetch_initial(self._store, opened, initial_folder))
         order = Load(
             settings=settings,
             initial_folder=str(initial_folder),
-            checkpoint_folder=str(self._states.path(segment.start)) if segment.start else "",
-            batch_sha256=self._wait(self._feed.seek(segment.first)),
+            checkpoint_folder=str(self._states.path(part.start)) if part.start else "",
+            batch_sha256=self._wait(self._feed.seek(part.first)),
         )
         give(self._world, order)
         self._replica.load(order)
-        if segment.first in segment.kept:
-            self._keep(PolicyId(segment.incarnation, segment.first))
+        if part.first in part.kept:
+            self._keep(PolicyId(part.incarnation, part.first))
 
     def _step(self) -> None:
         batch = self._wait(self._feed.next())
@@ -125,8 +125,8 @@ def _settings(opened: TrainerSettings, numerics: Numerics) -> TrainerSettings:
     )
 
 
-def _check_numerics(here: Numerics, segment: Segment) -> None:
-    recorded = segment.numerics
+def _check_numerics(here: Numerics, part: ReplayPart) -> None:
+    recorded = part.numerics
     differing = [
         f"{name} {getattr(here, name)} instead of {getattr(recorded, name)}"
         for name in Numerics.__struct_fields__
@@ -134,6 +134,6 @@ def _check_numerics(here: Numerics, segment: Segment) -> None:
     ]
     if differing:
         raise UserError(
-            f"incarnation {segment.incarnation} cannot be computed again bit for bit on this "
+            f"incarnation {part.incarnation} cannot be computed again bit for bit on this "
             f"machine: it has {', '.join(differing)}"
         )

@@ -14,16 +14,17 @@ from broker.jetstream import NatsBroker
 from broker.s3 import S3Store
 from broker.signing import RunKey
 from broker.store import Store
-from learner.opening import trainer_settings
+from learner.code_digest import warn_of_other_code
 from learner.role import claim
 from learner.run_folder import RunFolder
+from learner.same_run import trainer_settings
 from learner.trainer import determinism, orders
 from learner.trainer.feed import BatchFeed
 from learner.trainer.initial import fetch_initial
 from learner.trainer.loop import Leader
 from learner.trainer.policy_log import PolicyLog
+from learner.trainer.policy_publisher import PolicyPublisher
 from learner.trainer.portal import Portal
-from learner.trainer.publisher import Publisher
 from learner.trainer.pulse import Pulse
 from learner.trainer.replica import Replica
 from learner.trainer.rows import ArchiveRows
@@ -135,10 +136,11 @@ class FirstRank:
         if opened is None:
             return None
         self._pulse.say(State.STARTING)
-        self._wait(self._log.take_over())
+        self._wait(self._log.take_over(opened.run_key))
         shelf = Shelf(self._folder.checkpoints)
         shelf.sweep()
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
+        warn_of_other_code(opened)
         key = RunKey.load(self._folder.key)
         if key.public != opened.run_key:
             raise UserError(f"{self._folder.key} is not the key that {self._run} was opened with")
@@ -155,7 +157,7 @@ class FirstRank:
             ),
             feed=self._feed,
             log=self._log,
-            publisher=Publisher(
+            publisher=PolicyPublisher(
                 self._store, self._log, self._pulse, key, initial, opened, self._folder.scratch
             ),
             pulse=self._pulse,

@@ -22,7 +22,7 @@ from broker.process import bound, free_port, stop
 from broker.s3 import S3Store
 from broker.signing import RunKey, sign_announcement
 from learner.coordinator.service import Coordinator
-from learner.opener import open_over_network
+from learner.open_run import open_over_network
 from learner.run_folder import RunFolder
 from schemas import ledger, names, wire
 from schemas.policy import PolicyId

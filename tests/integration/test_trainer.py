@@ -14,7 +14,7 @@ import pytest
 
 from broker.jetstream import NatsBroker
 from broker.s3 import S3Store
-from learner.opening import read_opening
+from learner.opening_file import read_opening
 from learner.run_folder import RunFolder
 from learner.trainer.history import History, read_history
 from schemas import names
@@ -106,7 +106,7 @@ async def test_a_killed_trainer_goes_on_with_two_ranks_and_all_of_it_can_be_repl
             await log.cut()
         two_ranks = learner(settings, "trainer", "--trainer.num_ranks", "2")
         assert await ended(two_ranks) == 0
-        history = await read_history(broker, run)
+        history = await read_history(broker, run, opened.run_key)
     assert history.current is not None
     assert (history.current.incarnation, history.current.numerics.world_size) == (2, 2)
     assert versions(history, 2) == list(range(history.current.resumed_from, NUM_STEPS + 1))

@@ -2,12 +2,14 @@
 
 import msgspec
 
+from broker.signing import RunKey, sign_announcement
 from learner.trainer.history import History
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.trainer_events import IncarnationStarted, Numerics
 from tests.support.examples import NUMERICS
 
 ONE_RANK = msgspec.structs.replace(NUMERICS, world_size=1)
+KEY = RunKey(bytes(32))
 TWO_RANKS = msgspec.structs.replace(ONE_RANK, world_size=2)
 
 
@@ -20,12 +22,8 @@ def started(
 
 
 def announcement(incarnation: int, version: int) -> PolicyAnnouncement:
-    return PolicyAnnouncement(
-        run="r",
-        policy=PolicyId(incarnation, version),
-        manifest_sha256="0" * 64,
-        signature=b"s" * 64,
-        instance="t",
+    return sign_announcement(
+        KEY, run="r", policy=PolicyId(incarnation, version), manifest_sha256="0" * 64, instance="t"
     )
 
 

@@ -12,9 +12,9 @@ from broker.memory_store import MemoryStore
 from broker.signing import RunKey, sign_manifest
 from environments.catalogue import open_environment
 from environments.characters import write_tokenizer_files
-from learner.opener import open_run
+from learner.open_run import open_run
 from learner.run_folder import RunFolder
-from learner.trainer.history import History
+from learner.trainer.history import History, read_history
 from learner.trainer.model import build_model, save_folder
 from learner.trainer.portal import Portal
 from learner.trainer.service import FirstRank
@@ -247,14 +247,8 @@ class TinyRun:
     def history(self) -> History:
         """The trainer's log, folded."""
 
-        async def fold() -> History:
-            history = History()
-            run = self.settings.name
-            async for record in self.broker.read(names.policies_stream(run)):
-                history.apply_record(run, record.subject, record.data, record.sequence)
-            return history
-
-        return self.portal.call(fold())
+        run = self.settings.name
+        return self.portal.call(read_history(self.broker, run, self.opened.run_key))
 
     def manifests(self) -> dict[PolicyId, PolicyManifest]:
         """Every announced policy's manifest, whose digest is checked against the announcement."""

@@ -4,12 +4,15 @@ import shutil
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from broker.memory import MemoryBroker, MemoryServer
 from broker.memory_store import MemoryStore
-from learner.opener import open_run
-from learner.opening import check_same_run, code_sha256, read_opening, trainer_settings
+from learner.code_digest import code_sha256, warn_of_other_code
+from learner.open_run import open_run
+from learner.opening_file import read_opening
 from learner.run_folder import RunFolder
+from learner.same_run import check_same_run, trainer_settings
 from schemas import names
 from schemas.errors import SettingsError, StoreUnavailable, UserError
 from schemas.run_card import read_run_card
@@ -74,7 +77,7 @@ async def test_other_settings_are_refused(place, in_log) -> None:
         await place.open(sampling=SamplingSettings(group_size=4))
 
 
-async def test_another_first_policy_is_refused(place, tmp_path) -> None:
+async def test_another_initial_policy_is_refused(place, tmp_path) -> None:
     await place.open()
     place.folder.opening.unlink()
     other = msgspec.structs.replace(
@@ -125,6 +128,25 @@ def test_what_a_run_learns_may_not_differ(tmp_path) -> None:
         check_same_run(opened, LearnerSettings(trainer=trainer))
 
 
-def test_the_digest_of_the_code_is_that_of_its_sources() -> None:
-    assert code_sha256() == code_sha256()
-    assert len(code_sha256()) == 64
+def test_the_digest_of_the_code_changes_with_each_source(tmp_path) -> None:
+    for package in ("schemas", "learner/trainer", "actors"):
+        (tmp_path / package).mkdir(parents=True)
+        (tmp_path / package / "one.py").write_text("x = 1\n")
+    digests = [code_sha256(tmp_path)]
+    (tmp_path / "learner/trainer/one.py").write_text("x = 2\n")
+    digests.append(code_sha256(tmp_path))
+    (tmp_path / "learner/trainer/one.py").rename(tmp_path / "learner/trainer/two.py")
+    digests.append(code_sha256(tmp_path))
+    assert len(set(digests)) == 3
+    (tmp_path / "actors/one.py").write_text("x = 2\n")
+    assert code_sha256(tmp_path) == digests[-1]
+
+
+async def test_other_code_than_the_runs_is_said(place) -> None:
+    opened = await place.open()
+    with capture_logs() as said:
+        warn_of_other_code(opened)
+        assert said == []
+        warn_of_other_code(msgspec.structs.replace(opened, code_sha256="0" * 64))
+    assert [event["log_level"] for event in said] == ["warning"]
+    assert "run tiny was opened with other code" in said[0]["detail"]

@@ -5,8 +5,8 @@ import pytest
 
 from broker.memory import MemoryBroker
 from learner.trainer.portal import Portal
+from learner.trainer.replay_parts import Compared, ReplayPart, replay_parts, replay_parts_from
 from learner.trainer.rerun import Rerun
-from learner.trainer.segments import Compared, Segment, segments, segments_from
 from learner.trainer.world import World
 from schemas.errors import UserError
 from schemas.policy import PolicyId
@@ -40,17 +40,15 @@ def continued(tmp_path):
         yield run
 
 
-def compare(run: TinyRun, segment: Segment, folder) -> list[Compared]:
+def compare(run: TinyRun, part: ReplayPart, folder) -> list[Compared]:
     rerun = Rerun(run.portal, World(0, 1), MemoryBroker(run.server), run.store, "tiny", folder)
-    return list(rerun.compare(segment))
+    return list(rerun.compare(part))
 
 
 def replay(run: TinyRun, folder) -> list[Compared]:
-    """Every segment, in this process."""
+    """Every part, in this process."""
     return [
-        compared
-        for segment in segments(run.history())
-        for compared in compare(run, segment, folder)
+        compared for part in replay_parts(run.history()) for compared in compare(run, part, folder)
     ]
 
 
@@ -68,10 +66,10 @@ def test_the_first_version_that_differs_is_named_and_ends_it(run, tmp_path) -> N
 
 
 def test_a_machine_that_computes_otherwise_refuses(run, tmp_path) -> None:
-    segment = segments(run.history())[0]
-    foreign = msgspec.structs.replace(segment.numerics, cpu="another")
+    part = replay_parts(run.history())[0]
+    foreign = msgspec.structs.replace(part.numerics, cpu="another")
     with pytest.raises(UserError, match="instead of another"):
-        compare(run, msgspec.structs.replace(segment, numerics=foreign), tmp_path)
+        compare(run, msgspec.structs.replace(part, numerics=foreign), tmp_path)
 
 
 def test_an_incarnation_goes_on_from_the_state_of_the_one_before(continued, tmp_path) -> None:
@@ -81,25 +79,25 @@ def test_an_incarnation_goes_on_from_the_state_of_the_one_before(continued, tmp_
     assert not any(each.differing for each in compared)
 
 
-def test_segments_hand_on_the_states_that_later_ones_begin_with() -> None:
+def test_parts_hand_on_the_states_that_later_ones_begin_with() -> None:
     made = history((1, 0, 20, ONE_RANK), (2, 10, 14, TWO_RANKS), (3, 12, 15, ONE_RANK))
-    assert [(part.first, part.last, part.start, part.kept) for part in segments(made)] == [
+    assert [(part.first, part.last, part.start, part.kept) for part in replay_parts(made)] == [
         (0, 20, None, (10,)),
         (10, 14, PolicyId(1, 10), (12,)),
         (12, 15, PolicyId(2, 12), ()),
     ]
 
 
-def test_an_incarnation_that_announced_nothing_is_no_segment() -> None:
+def test_an_incarnation_that_announced_nothing_is_no_part() -> None:
     made = history((1, 0, 9, ONE_RANK))
     made.apply(started(2, 6, TWO_RANKS))
     made.apply(started(3, 6, ONE_RANK))
-    assert [(part.incarnation, part.kept) for part in segments(made)] == [(1, (6,))]
+    assert [(part.incarnation, part.kept) for part in replay_parts(made)] == [(1, (6,))]
 
 
 def test_a_checkpoint_shortens_the_way() -> None:
     made = history((1, 0, 20, ONE_RANK), (2, 10, 14, TWO_RANKS), (3, 12, 15, ONE_RANK))
-    parts = segments_from(made, PolicyId(2, 11))
+    parts = replay_parts_from(made, PolicyId(2, 11))
     assert [(part.incarnation, part.first, part.start) for part in parts] == [
         (2, 11, PolicyId(2, 11)),
         (3, 12, PolicyId(2, 12)),

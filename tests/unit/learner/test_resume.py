@@ -2,21 +2,27 @@
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.interface import Record
 from learner.trainer.history import History
 from learner.trainer.resume import Start, choose, next_incarnation
 from schemas.names import policy_subject, trainer_subject
 from schemas.policy import PolicyId
 from schemas.trainer_events import StepSkipped, TrainerEntry, TrainerStarted
 from schemas.wire import encode
-from tests.support.histories import ONE_RANK, TWO_RANKS, announcement, history, started
+from tests.support.histories import KEY, ONE_RANK, TWO_RANKS, announcement, history, started
 
 
 def policies(*pairs: tuple[int, int]) -> list[PolicyId]:
     return [PolicyId(*pair) for pair in pairs]
+
+
+def record(sequence: int, subject: str, data: bytes) -> Record:
+    return Record(stream="POLICIES_r", subject=subject, sequence=sequence, time=0.0, data=data)
 
 
 def test_the_first_start_begins_the_first_incarnation() -> None:
@@ -74,7 +80,7 @@ def test_a_difference_loads_the_same_state_in_the_next_incarnation() -> None:
 
 
 def test_records_fold_to_the_same_history_once_and_twice() -> None:
-    records = [
+    messages = [
         (trainer_subject("r"), TrainerEntry(event=TrainerStarted(instance="t", host="h", pid=1))),
         (trainer_subject("r"), TrainerEntry(event=started(1, 0))),
         (policy_subject("r"), announcement(1, 0)),
@@ -87,13 +93,41 @@ def test_records_fold_to_the_same_history_once_and_twice() -> None:
         (policy_subject("r"), announcement(1, 1)),
     ]
     once, twice = History(), History()
-    for sequence, (subject, message) in enumerate(records, start=1):
-        once.apply_record("r", subject, encode(message), sequence)
-        for _ in range(2):
-            twice.apply_record("r", subject, encode(message), sequence)
+    for sequence, (subject, message) in enumerate(messages, start=1):
+        for folded, times in ((once, 1), (twice, 2)):
+            for _ in range(times):
+                folded.apply_record("r", KEY.public, record(sequence, subject, encode(message)))
     assert once == twice
     assert (once.last_sequence, once.last_version(1)) == (5, 1)
     assert once.skipped == {PolicyId(1, 1)}
+
+
+FORGERIES = {
+    "garbage": b"\0\1\2",
+    "something else": encode(TrainerEntry(event=started(1, 0))),
+    "signed by another key": encode(
+        msgspec.structs.replace(announcement(1, 1), manifest_sha256="f" * 64)
+    ),
+}
+
+
+@pytest.mark.parametrize("forged", FORGERIES.values(), ids=FORGERIES)
+def test_what_the_trainer_did_not_write_announces_nothing(forged: bytes) -> None:
+    """The log keeps it for ever, so that the trainer has to live with it."""
+    folded = History()
+    messages = [encode(announcement(1, 0)), forged, encode(announcement(1, 1))]
+    for sequence, data in enumerate(messages, start=1):
+        folded.apply_record("r", KEY.public, record(sequence, policy_subject("r"), data))
+    assert folded.announced == {
+        PolicyId(1, version): announcement(1, version) for version in (0, 1)
+    }
+    assert folded.last_sequence == 3
+
+
+def test_an_event_that_cannot_be_read_changes_nothing() -> None:
+    folded = history((1, 0, 3, ONE_RANK))
+    folded.apply_record("r", KEY.public, record(9, trainer_subject("r"), b"no event"))
+    assert folded == msgspec.structs.replace(history((1, 0, 3, ONE_RANK)), last_sequence=9)
 
 
 @st.composite

@@ -4,6 +4,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from broker.memory import MemoryBroker
@@ -190,6 +191,26 @@ def test_a_step_that_is_not_finite_is_skipped_and_announced(portal, tmp_path) ->
     assert run.history().skipped == {PolicyId(1, 2)}
     weights = run.weights()
     assert weights[1] == weights[2] != weights[3]
+
+
+def test_what_a_stranger_wrote_into_its_log_stops_no_trainer(run, uninterrupted) -> None:
+    """Nobody can take it out again: the stream refuses to delete."""
+    train_and_die(run, 30)
+    announced = run.history().announced[PolicyId(1, 0)]
+    next_policy = PolicyId(1, max(run.history().announced).version + 1)
+    forged = msgspec.structs.replace(announced, policy=next_policy)
+    for subject, data in (
+        (names.policy_subject("tiny"), b"garbage"),
+        (names.policy_subject("tiny"), encode(forged)),
+        (names.trainer_subject("tiny"), b"garbage"),
+    ):
+        stream = names.policies_stream("tiny")
+        last = run.portal.call(run.broker.state(stream)).last_sequence
+        run.portal.call(run.broker.append(stream, subject, data, expected_last=last))
+    assert next_policy not in run.history().announced
+    run.train()
+    assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
+    assert run.weights() == uninterrupted
 
 
 def test_a_second_trainer_is_refused(run) -> None:

@@ -8,7 +8,7 @@ from schemas.policy import PolicyId
 from schemas.trainer_events import Numerics
 
 
-class Segment(Struct, frozen=True, kw_only=True):
+class ReplayPart(Struct, frozen=True, kw_only=True):
     """One incarnation's versions, and the states in it that later incarnations go on from."""
 
     incarnation: int
@@ -19,7 +19,7 @@ class Segment(Struct, frozen=True, kw_only=True):
     start: PolicyId | None
     """The state to load; None for the initial policy."""
     kept: tuple[int, ...]
-    """Versions whose states later segments load."""
+    """Versions whose states later parts load."""
 
 
 class Compared(Struct, frozen=True, kw_only=True):
@@ -30,14 +30,14 @@ class Compared(Struct, frozen=True, kw_only=True):
     """Tensors whose digests are not the published ones; empty when every bit is equal."""
 
 
-def segments(history: History) -> list[Segment]:
+def replay_parts(history: History) -> list[ReplayPart]:
     """What to compute, in order, to have every announced version again."""
     origins = {
         incarnation: history.origin(incarnation) for incarnation in sorted(history.incarnations)
     }
     announcing = {policy.incarnation for policy in history.announced}
     return [
-        Segment(
+        ReplayPart(
             incarnation=incarnation,
             first=history.incarnations[incarnation].resumed_from,
             last=history.last_version(incarnation),
@@ -58,8 +58,8 @@ def segments(history: History) -> list[Segment]:
     ]
 
 
-def segments_from(history: History, checkpoint: PolicyId) -> list[Segment]:
-    """As `segments`, but beginning with the state of a checkpoint that `history` owns."""
-    later = [each for each in segments(history) if each.incarnation >= checkpoint.incarnation]
+def replay_parts_from(history: History, checkpoint: PolicyId) -> list[ReplayPart]:
+    """As `replay_parts`, but beginning with the state of a checkpoint that `history` owns."""
+    later = [each for each in replay_parts(history) if each.incarnation >= checkpoint.incarnation]
     beginning = msgspec.structs.replace(later[0], first=checkpoint.version, start=checkpoint)
     return [beginning, *later[1:]]

@@ -41,7 +41,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     metrics: StepMetrics
 
 
-class Publisher:
+class PolicyPublisher:
     """Publishes the policies of one run."""
 
     def __init__(

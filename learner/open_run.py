@@ -8,15 +8,17 @@ from pathlib import Path
 
 from broker.interface import Broker
 from broker.jetstream import NatsBroker
+from broker.logbook import first_event
 from broker.s3 import S3Store
 from broker.signing import RunKey
 from broker.store import Store
 from broker.streams import run_streams
 from broker.write_once import check_write_once
 from environments.catalogue import open_environment
-from learner.opening import check_same_run, code_sha256, read_opening, write_opening
+from learner.code_digest import code_sha256
+from learner.opening_file import read_opening, write_opening
 from learner.run_folder import RunFolder
-from learner.trainer.feed import first_event
+from learner.same_run import check_same_run
 from schemas.errors import ServerMissing, StoreUnavailable, UserError
 from schemas.ledger import RunOpened
 from schemas.policy import PolicyId

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from learner.trainer.sft import SftProgress
 
 
-def make_first_policy(
+def make_initial_policy(
     settings: LearnerSettings, on_progress: "Callable[[SftProgress], None]"
 ) -> "SftProgress | None":
     """Write `runs/<name>/initial`, whole or not at all; None when it is there already."""

@@ -1,0 +1,41 @@
+"""What a run keeps from its opening on, and what every start may choose for itself."""
+
+from typing import Final
+
+import msgspec
+
+from schemas.errors import SettingsError
+from schemas.resolve import to_toml
+from schemas.settings import LearnerSettings, RunSettings, TrainerSettings, run_settings
+
+_HERE: Final = ("num_ranks", "num_threads", "checkpoint_every", "keep_checkpoints")
+"""Trainer settings that say where and how safely a run trains, not what it learns. They may differ
+at every start; the numerics record says what was used."""
+
+
+def trainer_settings(opened: RunSettings, local: RunSettings) -> TrainerSettings:
+    """Those that the run was opened with, save what each start may choose for itself."""
+    chosen = {name: getattr(local.trainer, name) for name in _HERE}
+    return msgspec.structs.replace(opened.trainer, **chosen)
+
+
+def check_same_run(opened: RunSettings, settings: LearnerSettings) -> None:
+    """Check that these settings are the ones that the run was opened with.
+
+    Raises:
+        SettingsError: one differs; names it, and both values.
+    """
+    asked = run_settings(settings)
+    expected = msgspec.structs.replace(opened, trainer=trainer_settings(opened, settings))
+    if asked == expected:
+        return
+    was = dict(line.split(" = ", 1) for line in to_toml(expected).splitlines())
+    name, value = next(
+        (name, value)
+        for name, _, value in (line.partition(" = ") for line in to_toml(asked).splitlines())
+        if was.get(name) != value
+    )
+    raise SettingsError(
+        f"{name} is {value}, but run {opened.name} was opened with {was.get(name, 'none')}: "
+        "a run keeps its settings, another `name` begins another run"
+    )
