@@ -94,6 +94,11 @@ class Delivery(Protocol):
         """Remove the message from the queue; returns when the server has confirmed it."""
         ...
 
+    async def send_ack(self) -> None:
+        """Ack without waiting for the server. Acks of one connection take effect in order: when a
+        later `ack` of the same queue is confirmed, so is this, unless the connection was lost."""
+        ...
+
     async def in_progress(self) -> None:
         """Restart the ack wait."""
         ...

@@ -9,6 +9,7 @@ which a server leaves without an answer when too many messages are in hand.
 
 import asyncio
 import contextlib
+from typing import NamedTuple
 
 import msgspec
 from nats.aio.msg import Msg
@@ -24,31 +25,46 @@ _READY_S = 0.025
 _ANSWER_S = 5.0
 """How long the server may take for its word that there are no more messages."""
 _ACK_S = 2.0
-_NUM_TOKENS_V1, _TIME_V1, _TIME_V2 = 9, 7, 9
-"""A `$JS.ACK` reply without a domain has nine parts; with one, the time stands two further on."""
+_NUM_TOKENS_V1 = 9
+"""A `$JS.ACK` reply without a domain has nine parts; with one, they stand two further on."""
+
+
+class AckReply(NamedTuple):
+    """What the reply subject of a delivered message says of it."""
+
+    stream: str
+    num_delivered: int
+    sequence: int
+    time: float
+    """When it was stored, to the microsecond, as a direct get gives it."""
+
+
+def read_reply(reply: str) -> AckReply:
+    """Read `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<time>...`.
+
+    nats-py reads the time through a float, which cannot hold its nanoseconds, and ends a
+    microsecond beside the truth now and then.
+    """
+    tokens = reply.split(".")
+    stream, _, delivered, sequence, _, time_ns = tokens[
+        slice(2, 8) if len(tokens) == _NUM_TOKENS_V1 else slice(4, 10)
+    ]
+    return AckReply(stream, int(delivered), int(sequence), (int(time_ns) + 500) // 1000 / 1e6)
 
 
 def to_record(message: Msg) -> Record:
     """A message of a stream as its consumer hands it over."""
-    meta = message.metadata
+    return _record(message, read_reply(message.reply))
+
+
+def _record(message: Msg, said: AckReply) -> Record:
     return Record(
-        stream=meta.stream,
-        sequence=meta.sequence.stream,
+        stream=said.stream,
+        sequence=said.sequence,
         subject=message.subject,
         data=message.data,
-        time=_stored_time(message.reply),
+        time=said.time,
     )
-
-
-def _stored_time(reply: str) -> float:
-    """When the message was stored, to the microsecond, as a direct get gives it.
-
-    The reply subject has it in nanoseconds. nats-py goes through a float, which cannot hold them,
-    and ends a microsecond beside the truth now and then.
-    """
-    tokens = reply.split(".")
-    time_ns = int(tokens[_TIME_V1 if len(tokens) == _NUM_TOKENS_V1 else _TIME_V2])
-    return (time_ns + 500) // 1000 / 1e6
 
 
 class NatsDelivery:
@@ -57,8 +73,9 @@ class NatsDelivery:
     def __init__(self, connection: NatsConnection, message: Msg) -> None:
         self._connection = connection
         self._reply = message.reply
-        self.num_delivered = message.metadata.num_delivered
-        self.record = to_record(message)
+        said = read_reply(message.reply)
+        self.num_delivered = said.num_delivered
+        self.record = _record(message, said)
 
     async def ack(self) -> None:
         """Raises BrokerUnavailable when the server did not confirm it; it may be called again."""
@@ -67,6 +84,9 @@ class NatsDelivery:
         except (BrokerUnavailable, NoResponders):
             # A server that was killed may forget a delivery, and leaves its ack without an answer.
             await self._remove()
+
+    async def send_ack(self) -> None:
+        await self._connection.send(self._reply, b"+ACK")
 
     async def _remove(self) -> None:
         """Remove the message as such, unless it is gone or another one has its sequence."""
@@ -132,7 +152,7 @@ async def _take(
     async with connection.ask(subject, question, timeout_s=wait_s + _ANSWER_S) as inbox:
         while len(taken) < batch:
             try:
-                message = await inbox.next()
+                message = inbox.next_nowait() or await inbox.next()
             except BrokerUnavailable:
                 if taken:
                     break

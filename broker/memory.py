@@ -37,6 +37,9 @@ class MemoryDelivery:
         self._server.stream(self.record.stream).ack(self.record.sequence)
         self._server.wake()
 
+    async def send_ack(self) -> None:
+        await self.ack()
+
     async def in_progress(self) -> None:
         stream = self._server.stream(self.record.stream)
         stream.in_progress(self.record.sequence, self._server.clock())

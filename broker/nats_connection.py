@@ -63,6 +63,15 @@ class Inbox:
             raise answer
         return answer
 
+    def next_nowait(self) -> Msg | None:
+        """As `next`, for what is here already; None when nothing is."""
+        if self.queue.empty():
+            return None
+        answer = self.queue.get_nowait()
+        if isinstance(answer, BrokerError):
+            raise answer
+        return answer
+
 
 class NatsConnection:
     """Questions, subscriptions and messages over one connection that reconnects for ever."""
@@ -122,11 +131,12 @@ class NatsConnection:
         Raises BrokerError when the connection is closed: by us, or for good by the server, for
         instance because the user was revoked.
         """
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._connected.wait()
-        except TimeoutError:
-            raise BrokerUnavailable("the server is away") from None
+        if not self._connected.is_set():
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._connected.wait()
+            except TimeoutError:
+                raise BrokerUnavailable("the server is away") from None
         if self._closing:
             raise BrokerError("the connection is closed")
         if self._client.is_closed:

@@ -16,8 +16,8 @@ from schemas.lease import Sampling
 from schemas.rollout import Finish, Rollout, check_shape
 from schemas.verdict import Reason
 
-_LONG_BYTES = 1024
-"""From here on a call of numpy costs less than a loop of Python."""
+_LONG = 256
+"""Values, from which on a call of numpy costs less than a loop of Python."""
 _NUMPY_CODES = {"I": "<u4", "f": "<f4"}
 
 
@@ -43,7 +43,7 @@ async def verify(
 
 def _extremes(code: arrays.Code, data: bytes) -> tuple[float, float]:
     """As `schemas.arrays.extremes`, faster."""
-    if len(data) < _LONG_BYTES:
+    if len(data) < 4 * _LONG:
         return arrays.extremes(code, data)
     values = np.frombuffer(data, _NUMPY_CODES[code])
     return values.min().item(), values.max().item()
@@ -53,9 +53,10 @@ class _Recorded:
     """Hands out a rollout's completions in order, and checks the tokens between them."""
 
     def __init__(self, rollout: Rollout, sampling: Sampling) -> None:
-        self._token_ids = np.frombuffer(rollout.token_ids, "<u4")
+        self._token_ids = tuple(arrays.unpack_u32(rollout.token_ids))
+        self._packed = rollout.token_ids
         self._mask = rollout.loss_mask
-        self._finish = rollout.finish
+        self._said = rollout.finish
         self._sampling = sampling
         self._end = 0
         """Behind the last completion handed out."""
@@ -66,9 +67,9 @@ class _Recorded:
         self._check_rendered(token_ids, start)
         end = self._mask.find(0, start)
         self._end = end if end >= 0 else len(self._mask)
-        sampled = self._token_ids[start : self._end]
-        finish = _finish(sampled, self._sampling)
-        return Completion(token_ids=tuple(sampled.tolist()), finish=finish)
+        return Completion(
+            token_ids=self._token_ids[start : self._end], finish=self._finish_of(start, self._end)
+        )
 
     def _check_rendered(self, token_ids: tuple[int, ...], start: int) -> None:
         if start >= len(self._mask):
@@ -77,7 +78,7 @@ class _Recorded:
                 f"the rollout ends at token {len(self._mask)}; the environment asks for a "
                 f"completion at {start}",
             )
-        found = tuple(self._token_ids[self._end : start].tolist())
+        found = self._token_ids[self._end : start]
         if found != token_ids[self._end :] or any(self._mask[self._end : start]):
             self._refuse_rendered(found, token_ids)
         if self._mask[start] == 0:
@@ -108,31 +109,29 @@ class _Recorded:
                 Reason.RENDERING,
                 f"the interaction ends at token {self._end}; the rollout has {len(self._mask)}",
             )
-        if self._finish is not interaction.finish:
+        if self._said is not interaction.finish:
             raise Rejected(
-                Reason.TOKENS, f"finish is {self._finish}; its tokens say {interaction.finish}"
+                Reason.TOKENS, f"finish is {self._said}; its tokens say {interaction.finish}"
             )
 
+    def _finish_of(self, start: int, end: int) -> Finish:
+        """How the completion between these positions ended, if it is one that sampling can give."""
+        num_sampled, limit = end - start, self._sampling.max_new_tokens
+        stopped = self._token_ids[end - 1] in self._sampling.stop_ids
+        if num_sampled > limit:
+            raise Rejected(Reason.TOKENS, f"a completion has {num_sampled} tokens, limit {limit}")
+        if self._has_stop(start, end - 1):
+            raise Rejected(Reason.TOKENS, "a completion goes on behind a stop id")
+        if not stopped and num_sampled < limit:
+            raise Rejected(
+                Reason.TOKENS,
+                f"a completion ends without a stop id after {num_sampled} of {limit} tokens",
+            )
+        return Finish.STOP if stopped else Finish.LENGTH
 
-def _finish(sampled: np.ndarray, sampling: Sampling) -> Finish:
-    """How a completion ended, if it is one that sampling can give."""
-    num_sampled = len(sampled)
-    stops = [
-        int(is_stop.argmax())
-        for is_stop in (sampled == stop for stop in sampling.stop_ids)
-        if is_stop.any()
-    ]
-    if num_sampled > sampling.max_new_tokens:
-        raise Rejected(
-            Reason.TOKENS,
-            f"a completion has {num_sampled} tokens, limit {sampling.max_new_tokens}",
-        )
-    if stops and min(stops) < num_sampled - 1:
-        raise Rejected(Reason.TOKENS, "a completion goes on behind a stop id")
-    if not stops and num_sampled < sampling.max_new_tokens:
-        raise Rejected(
-            Reason.TOKENS,
-            f"a completion ends without a stop id after {num_sampled} of "
-            f"{sampling.max_new_tokens} tokens",
-        )
-    return Finish.STOP if stops else Finish.LENGTH
+    def _has_stop(self, start: int, end: int) -> bool:
+        stop_ids = self._sampling.stop_ids
+        if end - start < _LONG:
+            return any(stop in self._token_ids[start:end] for stop in stop_ids)
+        found = np.frombuffer(self._packed, "<u4")[start:end]
+        return any((found == stop).any() for stop in stop_ids)

@@ -86,14 +86,14 @@ def check_shape(
     if len(rollout.token_ids) % 4 or len(rollout.logprobs) % 4:
         raise Rejected(Reason.TOKENS, "an array is cut in the middle of a value")
     num_tokens, num_sampled = len(rollout.token_ids) // 4, len(rollout.logprobs) // 4
-    mask = rollout.loss_mask
+    mask, num_ones = rollout.loss_mask, rollout.loss_mask.count(1)
     if len(mask) != num_tokens:
         raise Rejected(Reason.TOKENS, f"{num_tokens} tokens but {len(mask)} mask values")
-    if mask.count(0) + mask.count(1) != num_tokens or mask[0] != 0:
+    if mask.count(0) + num_ones != num_tokens or mask[0] != 0:
         raise Rejected(Reason.TOKENS, "the mask must be 0 and 1, and 0 at the first token")
-    if mask.count(1) != num_sampled:
+    if num_ones != num_sampled:
         raise Rejected(
-            Reason.TOKENS, f"{mask.count(1)} sampled tokens but {num_sampled} log-probabilities"
+            Reason.TOKENS, f"{num_ones} sampled tokens but {num_sampled} log-probabilities"
         )
     if sum(span.num_tokens for span in rollout.spans) != num_sampled:
         raise Rejected(Reason.TOKENS, "the version spans do not add up to the sampled tokens")

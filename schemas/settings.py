@@ -101,8 +101,12 @@ class IntakeSettings(_Settings, frozen=True):
     max_stream_bytes: PositiveInt = 1 << 28
     max_memory_mib: Annotated[PositiveInt, Meta(description="above an idle worker")] = 64
     max_cpu_ms: PositiveInt = 250
-    num_workers: PositiveInt = 1
-    fetch_groups: Annotated[int, Meta(ge=1, le=1024)] = 64
+    num_workers: Annotated[
+        PositiveInt, Meta(description="judging processes; two keep one event loop busy")
+    ] = 2
+    fetch_groups: Annotated[
+        int, Meta(ge=1, le=1024, description="most that one segment and ledger entry hold")
+    ] = 256
     refused_samples: Annotated[
         int, Meta(ge=0, le=1000, description="refused messages kept per actor and reason")
     ] = 3

@@ -57,6 +57,8 @@ class Reason(StrEnum):
     """Judging it took more memory than any honest group can need."""
     CPU = "cpu-limit"
     """Judging it took more CPU time than any honest group can need."""
+    JUDGING_FAILED = "judging-failed"
+    """The environment failed on it. The learner is at fault, not the actor; its log says how."""
     CUT_OFF = "cut-off"
     """Purged with the rest of a flooding actor's messages."""
 

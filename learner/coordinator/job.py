@@ -4,7 +4,9 @@ Frames on a pipe: a length (u32, little-endian) and that many bytes of msgpack.
 """
 
 import struct
+from collections.abc import Iterable
 
+import msgspec
 from msgspec import Struct
 
 from schemas.lease import EnvironmentRef, Lease
@@ -12,6 +14,9 @@ from schemas.names import RolloutsSubject
 from schemas.settings import IntakeSettings
 
 LENGTH = struct.Struct("<I")
+
+PackedLeases = dict[int, msgspec.Raw]
+"""Leases by id, each encoded once for all messages of its holder; a worker decodes only one."""
 
 
 class WorkerSetup(Struct, frozen=True, kw_only=True):
@@ -26,5 +31,15 @@ class WorkerJob(Struct, frozen=True, kw_only=True):
 
     subject: RolloutsSubject
     data: bytes
-    leases: tuple[Lease, ...]
-    """The open leases of its sender."""
+    leases: PackedLeases
+    """The open ones of its sender."""
+
+
+def pack_leases(leases: Iterable[Lease]) -> PackedLeases:
+    """Leases as a job carries them."""
+    return {lease.lease_id: msgspec.Raw(msgspec.msgpack.encode(lease)) for lease in leases}
+
+
+def frame(data: bytes) -> bytes:
+    """One frame on the pipe."""
+    return LENGTH.pack(len(data)) + data

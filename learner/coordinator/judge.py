@@ -6,19 +6,22 @@ What depends on the rest of the run (was the lease used, is the policy known) is
 """
 
 import math
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
+import msgspec
 from msgspec import Meta, Struct
 
 from environments import recorded
 from environments.interface import Environment
+from learner.coordinator.job import PackedLeases
 from schemas.errors import Rejected
 from schemas.lease import Lease
 from schemas.ledger import RewardPart
 from schemas.names import RolloutsSubject
 from schemas.policy import PolicyId
-from schemas.rollout import Rollout, RolloutGroup
-from schemas.types import Sha256
+from schemas.rollout import MAX_SPANS, Rollout, RolloutGroup
+from schemas.types import Detail, Sha256
 from schemas.verdict import Reason
 from schemas.wire import decode
 
@@ -31,8 +34,8 @@ class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lease_id: int
     policy: PolicyId
     manifest_sha256: Sha256
-    newest_policy: PolicyId
-    """Of all its spans."""
+    policies: Annotated[tuple[PolicyId, ...], Meta(min_length=1, max_length=MAX_SPANS)]
+    """Of all its spans, each once, the oldest first."""
 
 
 class Judgement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,7 +43,7 @@ class Judgement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     reason: Reason = Reason.NONE
     """NONE: nothing is wrong with the message itself."""
-    detail: Annotated[str, Meta(max_length=500)] = ""
+    detail: Detail = ""
     claim: Claim | None = None
     """None when it did not decode."""
     lease_is_open: bool = False
@@ -48,37 +51,61 @@ class Judgement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rewards: tuple[float, ...] = ()
     parts: tuple[RewardPart, ...] = ()
     num_tokens: tuple[int, ...] = ()
+    traceback: str = ""
+    """Of a judging that failed; for the operator, not for the actor."""
+
+
+class Answer(NamedTuple):
+    """A group that answers an open lease of its sender."""
+
+    claim: Claim
+    group: RolloutGroup
+    lease: Lease
 
 
 async def judge(
     subject: RolloutsSubject,
     data: bytes,
-    leases: tuple[Lease, ...],
+    leases: PackedLeases,
     environment: Environment,
     *,
     max_wire_bytes: int,
 ) -> Judgement:
     """Judge a message against the open leases of its sender. Raises nothing on bad input."""
+    found = read(subject, data, leases, max_wire_bytes=max_wire_bytes)
+    return await recompute(subject, found, environment) if isinstance(found, Answer) else found
+
+
+def read(
+    subject: RolloutsSubject, data: bytes, leases: PackedLeases, *, max_wire_bytes: int
+) -> Answer | Judgement:
+    """Find the lease that a message answers; a judgement when it answers none of these."""
     try:
         group = decode(data, RolloutGroup, max_wire_bytes=max_wire_bytes)
     except Rejected as refusal:
         return Judgement(reason=refusal.reason, detail=refusal.detail)
-    policies = [span.policy for rollout in group.rollouts for span in rollout.spans]
+    policies = sorted({span.policy for rollout in group.rollouts for span in rollout.spans})
     claim = Claim(
         lease_id=group.lease_id,
         policy=group.policy,
         manifest_sha256=group.manifest_sha256,
-        newest_policy=max(policies),
+        policies=tuple(policies[:MAX_SPANS]),
     )
-    lease = next((lease for lease in leases if lease.lease_id == group.lease_id), None)
     try:
-        _check_identity(subject, group, oldest=min(policies))
+        _check_identity(subject, group, policies)
     except Rejected as refusal:
         # The lease is left open: nothing shows that its holder meant to answer it.
         return Judgement(reason=refusal.reason, detail=refusal.detail, claim=claim)
-    if lease is None:
+    if group.lease_id not in leases:
         return Judgement(claim=claim)
+    return Answer(claim, group, msgspec.msgpack.decode(leases[group.lease_id], type=Lease))
 
+
+async def recompute(
+    subject: RolloutsSubject, answer: Answer, environment: Environment
+) -> Judgement:
+    """Compare an answer with its lease, token by token, and compute its rewards again."""
+    claim, group, lease = answer
     rewards: list[float] = []
     parts: dict[str, list[float]] = {}
     try:
@@ -104,14 +131,18 @@ async def judge(
     )
 
 
-def _check_identity(subject: RolloutsSubject, group: RolloutGroup, oldest: PolicyId) -> None:
+def _check_identity(
+    subject: RolloutsSubject, group: RolloutGroup, policies: Sequence[PolicyId]
+) -> None:
     said = (subject.run, subject.actor, subject.incarnation, subject.version)
     found = (group.run, group.actor, group.policy.incarnation, group.policy.version)
     if said != found:
         raise Rejected(Reason.MISMATCH, f"the subject says {said}, the group {found}"[:500])
-    if oldest != group.policy:
+    if len(policies) > MAX_SPANS:
+        raise Rejected(Reason.SCHEMA, f"{len(policies)} policies in one group, limit {MAX_SPANS}")
+    if policies[0] != group.policy:
         raise Rejected(
-            Reason.MISMATCH, f"the group says policy {group.policy}, its oldest span {oldest}"
+            Reason.MISMATCH, f"the group says policy {group.policy}, its oldest span {policies[0]}"
         )
 
 

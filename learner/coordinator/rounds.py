@@ -36,18 +36,27 @@ class Judged(Struct, frozen=True, kw_only=True):
         return self.refusal is None and self.judgement is not None
 
 
+def to_archive(judged: Sequence[Judged]) -> list[Judged]:
+    """The groups that may be accepted: of the answers to one lease, the first in the queue."""
+    first: dict[int, Judged] = {}
+    for one in sorted(judged, key=lambda one: one.sequence):
+        if one.hopeful and one.judgement is not None and one.judgement.claim is not None:
+            first.setdefault(one.judgement.claim.lease_id, one)
+    return list(first.values())
+
+
 def decide(
-    judged: Sequence[Judged],
     state: RunState,
     known: KnownPolicies,
+    judged: Sequence[Judged],
     segment: str,
     offsets: Mapping[int, int],
     samples: Set[int],
 ) -> list[ledger.GroupAccepted | ledger.GroupRefused]:
     """The verdicts of a round, in the order of the queue.
 
-    `segment` and `offsets` (by sequence) say where the hopeful ones stand in the archive, `samples`
-    which refused ones were kept. What already has a verdict gets none again.
+    `segment` and `offsets` (by sequence) say where those of `to_archive` stand in the archive,
+    `samples` which refused ones were kept. What already has a verdict gets none again.
     """
     events: list[ledger.GroupAccepted | ledger.GroupRefused] = []
     answered: set[int] = set()

@@ -92,8 +92,8 @@ class Coordinator:
             Pulse(self._broker, self.log, known).run(),
         ]
         for shard in intake.shards:
-            one = Intake(self._broker, archive, self.log, known, workers.judge, shard, self._bell)
-            loops += [one.run(), one.keep_in_hand()]
+            one = Intake(self._broker, archive, self.log, known, workers, shard, self._bell)
+            loops += one.loops()
         self.ready.set()
         logger.info("coordinating", run=self._run, instance=self.log.instance)
         try:

@@ -6,7 +6,7 @@
 | not judged before | latest verdicts | none: ack and go on |
 | version in the window | next step, staleness limit | stale |
 | message itself | `learner.coordinator.judge` | rejected(reason) |
-| policy announced, same manifest | announcements | rejected(policy-unknown) |
+| its policies announced, same manifest | announcements | rejected(policy-unknown) |
 | lease open, this actor's | open and ended leases | duplicate, late, rejected(lease-...) |
 """
 
@@ -66,8 +66,9 @@ def refusal(
         return _lease_refusal(state, claim, subject.actor)
     if known.manifest(claim.policy) != claim.manifest_sha256:
         return Outcome.REJECTED, Reason.POLICY_UNKNOWN, f"policy {claim.policy} is not ours"
-    if known.manifest(claim.newest_policy) is None:
-        return Outcome.REJECTED, Reason.POLICY_UNKNOWN, f"policy {claim.newest_policy} is not ours"
+    for policy in claim.policies:
+        if known.manifest(policy) is None:
+            return Outcome.REJECTED, Reason.POLICY_UNKNOWN, f"policy {policy} is not ours"
     return None
 
 

@@ -11,6 +11,7 @@ import asyncio
 import resource
 import signal
 import sys
+import traceback
 from typing import BinaryIO
 
 import msgspec
@@ -18,10 +19,14 @@ import msgspec
 from broker.process import die_with_parent
 from environments.catalogue import open_pinned
 from environments.interface import Environment
-from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup
-from learner.coordinator.judge import Judgement, judge
+from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup, frame
+from learner.coordinator.judge import Answer, Judgement, read, recompute
 from schemas.settings import IntakeSettings
 from schemas.verdict import Reason
+
+_MAX_DETAIL = 500
+_MAX_TRACEBACK = 4000
+"""In characters, from its end."""
 
 
 def main() -> None:
@@ -48,18 +53,29 @@ async def _serve(
         job = decoder.decode(job_data)
         # SIGPROF's default action ends the process; judged messages disarm it in time.
         signal.setitimer(signal.ITIMER_PROF, settings.max_cpu_ms / 1000)
-        try:
-            judgement = await judge(
-                job.subject,
-                job.data,
-                job.leases,
-                environment,
-                max_wire_bytes=settings.max_message_bytes,
-            )
-        except MemoryError:
-            judgement = Judgement(reason=Reason.MEMORY, detail="ran out of its memory limit")
+        judgement = await _judge(job, environment, settings.max_message_bytes)
         signal.setitimer(signal.ITIMER_PROF, 0)
         _write(stdout, msgspec.msgpack.encode(judgement))
+
+
+async def _judge(job: WorkerJob, environment: Environment, max_wire_bytes: int) -> Judgement:
+    """A judgement in any case: what an environment raises is for the operator to mend."""
+    found = None
+    try:
+        found = read(job.subject, job.data, job.leases, max_wire_bytes=max_wire_bytes)
+        if isinstance(found, Answer):
+            return await recompute(job.subject, found, environment)
+        return found
+    except MemoryError:
+        return Judgement(reason=Reason.MEMORY, detail="ran out of its memory limit")
+    except Exception as error:
+        return Judgement(
+            reason=Reason.JUDGING_FAILED,
+            detail=f"{type(error).__name__}: {error}"[:_MAX_DETAIL],
+            claim=found.claim if found else None,
+            lease_is_open=isinstance(found, Answer),
+            traceback=traceback.format_exc()[-_MAX_TRACEBACK:],
+        )
 
 
 def _limit_memory(above_idle: int) -> None:
@@ -76,7 +92,7 @@ def _read(stream: BinaryIO) -> bytes | None:
 
 
 def _write(stream: BinaryIO, data: bytes) -> None:
-    stream.write(LENGTH.pack(len(data)) + data)
+    stream.write(frame(data))
     stream.flush()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from broker.archive import Archive
 from broker.interface import Broker, StreamSpec
@@ -123,13 +123,15 @@ class DrivenCoordinator:
         self.front = FrontDesk(
             self.log, self.known, self.endings, world.environment.stop_ids, self.bell
         )
-        self.intake = Intake(
-            self.broker, self.archive, self.log, self.known, self.judge, "s0", self.bell
-        )
+        self.intake = Intake(self.broker, self.archive, self.log, self.known, self, "s0", self.bell)
         self.cutter = Cutter(self.log, self.known, self.bell)
         await self.known.catch_up()
 
-    async def judge(self, job: WorkerJob) -> Judgement:
+    async def judge(self, jobs: Sequence[WorkerJob]) -> list[Judgement | None]:
+        """Plays the workers."""
+        return [await self.judge_alone(job, stop_others=False) for job in jobs]
+
+    async def judge_alone(self, job: WorkerJob, *, stop_others: bool) -> Judgement:
         return await judge(
             job.subject,
             job.data,
@@ -150,7 +152,7 @@ class DrivenCoordinator:
 
     async def round(self, max_messages: int = 8) -> int:
         """Pull and judge what the queue has; returns the number of messages."""
-        deliveries = await self.intake.pull(max_messages=max_messages, timeout_s=0.0)
+        deliveries = await self.intake.hand.pull(max_messages=max_messages, timeout_s=0.0)
         if deliveries:
             await self.intake.round(deliveries)
         return len(deliveries)

@@ -28,7 +28,7 @@ from schemas.policy import (
     TensorEntry,
 )
 from schemas.rollout import Finish, Rollout, RolloutGroup, VersionSpan
-from schemas.settings import RunSettings
+from schemas.settings import IntakeSettings, RunSettings
 from schemas.verdict import Outcome, Reason, Verdict
 
 SHA = "ab" * 32
@@ -121,7 +121,8 @@ NUMERICS = trainer_events.Numerics(
     cpu="AVX512",
 )
 OPENED = ledger.RunOpened(
-    settings=RunSettings(),
+    # Values of its own: a default may change, golden bytes may not.
+    settings=RunSettings(intake=IntakeSettings(num_workers=1, fetch_groups=64)),
     environment=ENVIRONMENT,
     renderer=SHA,
     vocabulary_size=64,

@@ -5,6 +5,7 @@ import pytest
 
 from environments.catalogue import open_environment
 from learner.coordinator.draw import draw_lease
+from learner.coordinator.job import pack_leases
 from learner.coordinator.judge import judge
 from schemas.arrays import pack_f32, pack_u32, unpack_u32
 from schemas.names import RolloutsSubject
@@ -40,7 +41,7 @@ async def honest(request):
 
 
 async def judged(environment, lease, data, subject=SUBJECT):
-    return await judge(subject, data, (lease,), environment, max_wire_bytes=1 << 20)
+    return await judge(subject, data, pack_leases([lease]), environment, max_wire_bytes=1 << 20)
 
 
 async def test_an_honest_group_gets_its_rewards(honest):
@@ -126,7 +127,7 @@ async def test_an_older_policy_than_the_lease_asks_for_is_refused(honest, least)
 
 async def test_without_its_lease_only_the_claim_is_read(honest):
     environment, lease, group = honest
-    judgement = await judge(SUBJECT, encode(group), (), environment, max_wire_bytes=1 << 20)
+    judgement = await judge(SUBJECT, encode(group), {}, environment, max_wire_bytes=1 << 20)
     assert not judgement.lease_is_open
     assert judgement.claim is not None
     assert judgement.claim.lease_id == lease.lease_id

@@ -40,12 +40,12 @@ async def test_an_answer_to_a_lease_that_is_issued_while_it_is_judged():
     )
     judge = coordinator.judge
 
-    async def judge_and_issue(job):
-        judgement = await judge(job)
+    async def judge_and_issue(jobs):
+        judgements = await judge(jobs)
         await coordinator.lease(make_request("ALICE", "r2"))
-        return judgement
+        return judgements
 
-    coordinator.intake._judge_message = judge_and_issue
+    coordinator.judge = judge_and_issue
     await coordinator.round()
     assert coordinator.log.state.num_judged == {Reason.LEASE_UNKNOWN: 1}
     assert guess.lease_id in coordinator.log.state.open_leases
@@ -58,12 +58,12 @@ async def test_what_was_refused_when_it_was_judged_stays_refused():
         world.environment, lease, POLICY, manifest_of(POLICY), right=(True, False)
     )
     await send(world, group)
-    (delivery,) = await coordinator.intake.pull(max_messages=1, timeout_s=0.0)
-    (judged,) = await coordinator.intake._judge_all([delivery])
+    (delivery,) = await coordinator.intake.hand.pull(max_messages=1, timeout_s=0.0)
+    (judged,) = await coordinator.intake.judging.judge([delivery])
     why = (Outcome.REJECTED, Reason.POLICY_UNKNOWN, "not announced when it was judged")
     judged = msgspec.structs.replace(judged, refusal=why)
     state = coordinator.log.state
-    (event,) = rounds.decide([judged], state, coordinator.known, "", {}, set())
+    (event,) = rounds.decide(state, coordinator.known, [judged], "", {}, set())
     assert isinstance(event, ledger.GroupRefused)
     assert event.reason is Reason.POLICY_UNKNOWN
 

@@ -8,7 +8,7 @@ import pytest
 
 from environments.catalogue import open_environment
 from learner.coordinator.draw import draw_lease
-from learner.coordinator.job import WorkerJob, WorkerSetup
+from learner.coordinator.job import WorkerJob, WorkerSetup, pack_leases
 from learner.coordinator.workers import WorkerPool
 from schemas import wire
 from schemas.names import RolloutsSubject
@@ -34,79 +34,159 @@ async def make_pool(**limits: int) -> WorkerPool:
     return pool
 
 
+def as_job(data: bytes, actor: str = "ALICE") -> WorkerJob:
+    leases = pack_leases([LEASE]) if actor == LEASE.actor else {}
+    return WorkerJob(subject=SUBJECT._replace(actor=actor), data=data, leases=leases)
+
+
 async def honest_job() -> WorkerJob:
     group = await make_group(ENVIRONMENT, LEASE, POLICY, manifest_of(POLICY), right=(True, False))
-    return WorkerJob(subject=SUBJECT, data=wire.encode(group), leases=(LEASE,))
+    return as_job(wire.encode(group))
 
 
-async def most_work() -> WorkerJob:
+async def most_work(actor: str = "EVE") -> WorkerJob:
     """The most objects that the bounds let into one legal group: 256 rollouts of 128 spans."""
     group = await make_group(ENVIRONMENT, LEASE, POLICY, manifest_of(POLICY), right=(True, False))
     spans = (VersionSpan(num_tokens=1, policy=POLICY),) * MAX_SPANS
     rollout = msgspec.structs.replace(group.rollouts[0], spans=spans)
-    data = wire.encode(msgspec.structs.replace(group, rollouts=(rollout,) * 256))
-    return WorkerJob(subject=SUBJECT, data=data, leases=(LEASE,))
+    group = msgspec.structs.replace(group, actor=actor, rollouts=(rollout,) * 256)
+    return as_job(wire.encode(group), actor)
 
 
 async def test_an_honest_group_is_judged():
     pool = await make_pool()
     try:
-        judgement = await pool.judge(await honest_job())
+        (judgement,) = await pool.judge([await honest_job()])
+        assert judgement.rewards == (1.0, 0.0)
+        judgement = await pool.judge_alone(await honest_job(), stop_others=True)
         assert judgement.rewards == (1.0, 0.0)
     finally:
         await pool.close()
 
 
 async def test_many_at_once_over_several_processes():
-    pool = await make_pool(num_workers=2)
+    pool = await make_pool()
     try:
-        job = await honest_job()
-        judgements = await asyncio.gather(*(pool.judge(job) for _ in range(40)))
-        assert {judgement.rewards for judgement in judgements} == {(1.0, 0.0)}
+        noise = as_job(b"noise")
+        jobs = [noise if index % 7 == 0 else await honest_job() for index in range(100)]
+        for index, judgement in enumerate(await pool.judge(jobs)):
+            assert judgement.rewards == (() if index % 7 == 0 else (1.0, 0.0))
+    finally:
+        await pool.close()
+
+
+async def test_nothing_to_judge():
+    pool = await make_pool(num_workers=1)
+    try:
+        assert await pool.judge([]) == []
     finally:
         await pool.close()
 
 
 async def test_hard_work_within_the_limits_is_an_ordinary_refusal():
-    pool = await make_pool()
+    pool = await make_pool(num_workers=1)
     try:
-        assert (await pool.judge(await most_work())).reason is Reason.LEASE_TERMS
+        (judgement,) = await pool.judge([await most_work("ALICE")])
+        assert judgement.reason is Reason.LEASE_TERMS
     finally:
         await pool.close()
 
 
-@pytest.mark.parametrize(
+HITS = pytest.mark.parametrize(
     ("limits", "reason"),
     [({"max_cpu_ms": 1}, Reason.CPU), ({"max_memory_mib": 2}, Reason.MEMORY)],
     ids=["cpu", "memory"],
 )
-async def test_a_limit_hit_twice_is_the_verdict_and_the_pool_goes_on(limits, reason):
-    pool = await make_pool(num_workers=2, **limits)
+
+
+@HITS
+async def test_a_limit_hit_alone_is_the_verdict_and_the_pool_goes_on(limits, reason):
+    pool = await make_pool(**limits)
     try:
         async with asyncio.timeout(60):
-            assert (await pool.judge(await most_work())).reason is reason
+            for stop_others in (True, False):
+                judgement = await pool.judge_alone(await most_work(), stop_others=stop_others)
+                assert judgement.reason is reason
             # Nothing of the limit is left behind for the next message.
-            noise = WorkerJob(subject=SUBJECT, data=b"noise", leases=())
-            assert (await pool.judge(noise)).reason is Reason.ENVELOPE
+            (judgement,) = await pool.judge([as_job(b"noise")])
+            assert judgement.reason is Reason.ENVELOPE
+    finally:
+        await pool.close()
+
+
+@HITS
+async def test_at_a_limit_hit_the_neighbours_are_judged_and_the_sender_is_not(limits, reason):
+    pool = await make_pool(num_workers=1, **limits)
+    try:
+        bad, noise = await most_work(), as_job(b"noise")
+        before, hit, between, after, last = await pool.judge([noise, bad, noise, bad, noise])
+        assert (hit, after) == (None, None)
+        assert {one.reason for one in (before, between, last)} == {Reason.ENVELOPE}
     finally:
         await pool.close()
 
 
 async def test_an_honest_message_survives_a_neighbour_that_hits_a_limit():
-    pool = await make_pool(num_workers=2, max_cpu_ms=10)
+    pool = await make_pool(max_cpu_ms=10)
     try:
-        job = await honest_job()
-        hits, *honest = await asyncio.gather(
-            pool.judge(await most_work()), *(pool.judge(job) for _ in range(10))
-        )
-        assert hits.reason in (Reason.CPU, Reason.LEASE_TERMS)
+        _, *honest = await pool.judge([await most_work(), *[await honest_job()] * 40])
         assert {judgement.rewards for judgement in honest} == {(1.0, 0.0)}
     finally:
         await pool.close()
 
 
+@pytest.fixture
+def broken(monkeypatch, tmp_path):
+    """Makes the environment of new workers do what a line of Python says."""
+
+    def break_with(line: str) -> None:
+        text = "import environments.scoring, os, signal\ndef broken(*_, **__):\n    " + line
+        text += "\nenvironments.scoring.finished = broken\n"
+        (tmp_path / "sitecustomize.py").write_text(text, encoding="utf-8")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return break_with
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("raise KeyError('no such word')", Reason.JUDGING_FAILED),
+        ("os._exit(3)", Reason.JUDGING_FAILED),
+        ("os.kill(os.getpid(), signal.SIGTERM)", Reason.JUDGING_FAILED),
+        ("os.kill(os.getpid(), signal.SIGKILL)", Reason.MEMORY),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", Reason.MEMORY),
+        ("os.abort()", Reason.MEMORY),
+        ("raise MemoryError", Reason.MEMORY),
+        ("os.kill(os.getpid(), signal.SIGPROF)", Reason.CPU),
+    ],
+)
+async def test_a_failing_environment_is_not_the_actors_fault(broken, line, reason):
+    broken(line)
+    pool = await make_pool(num_workers=1)
+    try:
+        judgement = await pool.judge_alone(await honest_job(), stop_others=True)
+        assert judgement.reason is reason
+    finally:
+        await pool.close()
+
+
+async def test_what_the_environment_raises_is_told_and_its_lease_closed(broken):
+    broken("raise KeyError('x' * 10_000)")
+    pool = await make_pool(num_workers=1)
+    try:
+        (judgement,) = await pool.judge([await honest_job()])
+        assert judgement.detail.startswith("KeyError: 'xxx")
+        assert len(judgement.detail) == 500
+        assert "in broken" in judgement.traceback or len(judgement.traceback) == 4000
+        assert judgement.lease_is_open
+        assert judgement.claim.lease_id == LEASE.lease_id
+    finally:
+        await pool.close()
+
+
 async def test_workers_end_with_their_pool():
-    pool = await make_pool(num_workers=2)
+    pool = await make_pool()
     processes = [worker.process for worker in pool.workers]
     await pool.close()
     assert all(process.returncode is not None for process in processes)
@@ -114,11 +194,11 @@ async def test_workers_end_with_their_pool():
 
 async def test_bytes_of_any_kind_cost_a_worker_little():
     """Promise 5, measured on the message that the bounds let cost most."""
-    pool = await make_pool()
+    pool = await make_pool(num_workers=1)
     try:
         (worker,) = pool.workers
         idle = peak_kib(worker.process.pid)
-        await pool.judge(await most_work())
+        await pool.judge([await most_work("ALICE")])
         assert peak_kib(worker.process.pid) - idle < 64 << 10
     finally:
         await pool.close()

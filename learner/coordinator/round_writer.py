@@ -1,0 +1,121 @@
+"""Writes a round: segment, ledger entry, acks, word to the actors; in this order.
+
+    archive   judged messages -> segment in object storage
+    enter     segment -> verdicts in the ledger; then acks and word
+
+A crash before the entry means that the messages come again (the segment is garbage then), a crash
+after it that they come again and are only acked. While object storage or the log is away, nothing
+is acked.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from typing import NamedTuple
+
+import structlog
+
+from broker import retry
+from broker.archive import Archive
+from broker.interface import Broker
+from learner.coordinator.bell import Bell
+from learner.coordinator.hand import Hand
+from learner.coordinator.known import KnownPolicies
+from learner.coordinator.log import LogWriter
+from learner.coordinator.rounds import Judged, decide, to_archive, word
+from schemas import names
+from schemas.verdict import Outcome, Verdict
+from schemas.wire import encode
+
+logger = structlog.get_logger()
+
+
+class Archived(NamedTuple):
+    """A round whose segment is written."""
+
+    judged: Sequence[Judged]
+    segment: str
+    offsets: Mapping[int, int]
+    """Of its groups in the segment, by sequence."""
+    samples: Set[int]
+    """Sequences of the refused messages that were kept."""
+
+
+class RoundWriter:
+    """Makes judged messages last, and lets them go."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        archive: Archive,
+        log: LogWriter,
+        known: KnownPolicies,
+        hand: Hand,
+        bell: Bell,
+    ) -> None:
+        assert log.state.opened is not None
+        self._settings = log.state.opened.settings
+        self._broker = broker
+        self._archive = archive
+        self._log = log
+        self._known = known
+        self._hand = hand
+        self._bell = bell
+        """Rung after each round: there may be capacity, or a batch to cut."""
+
+    async def write(self, judged: Sequence[Judged]) -> None:
+        """Write one round by itself."""
+        await self.enter(await self.archive(judged))
+
+    async def archive(self, judged: Sequence[Judged]) -> Archived:
+        """Put into object storage what may be accepted, and some of what is refused."""
+        segment, offsets = await self._write_segment(to_archive(judged))
+        samples = await self._keep_samples(judged)
+        return Archived(judged, segment, offsets, samples)
+
+    async def enter(self, archived: Archived) -> None:
+        """Write the verdicts, and let the messages go."""
+        judged = archived.judged
+        if not judged:
+            return
+        async with self._log.lock:
+            # Leases may have ended since they were judged: this is the decision that counts.
+            events = decide(self._log.state, self._known, *archived)
+            if events:
+                await self._log.append(events)
+        self._bell.ring()
+        await self._hand.acknowledge([one.sequence for one in judged])
+        for event in events:
+            await self._tell(word(event))
+
+    async def _write_segment(self, groups: Sequence[Judged]) -> tuple[str, dict[int, int]]:
+        """Archive the groups; returns the segment and each one's offset by sequence."""
+        if not groups:
+            return "", {}
+        async for attempt in retry.until_available():
+            with attempt:
+                segment = await self._archive.write([one.delivery.record.data for one in groups])
+                places = zip(groups, segment.slices, strict=True)
+                return segment.sha256, {one.sequence: offset for one, (offset, _) in places}
+        raise AssertionError("the retry has no limit")
+
+    async def _keep_samples(self, judged: Sequence[Judged]) -> set[int]:
+        """Keep the bytes of the first few refused messages per actor and reason; which ones."""
+        limit = self._settings.intake.refused_samples
+        kept: dict[tuple[str, str], int] = {}
+        sequences: set[int] = set()
+        for one in judged:
+            if one.refusal is None or one.refusal[0] is not Outcome.REJECTED:
+                continue
+            key = (one.actor, one.refusal[1])
+            kept.setdefault(key, self._log.state.num_samples[key])
+            if kept[key] < limit:
+                kept[key] += 1
+                sequences.add(one.sequence)
+                async for attempt in retry.until_available():
+                    with attempt:
+                        await self._archive.keep_refused(one.delivery.record.data)
+        return sequences
+
+    async def _tell(self, verdict: Verdict) -> None:
+        logger.debug("verdict", actor=verdict.actor, outcome=verdict.outcome, reason=verdict.reason)
+        subject = names.verdict_subject(self._settings.name, verdict.actor)
+        await self._broker.notify(subject, encode(verdict))

@@ -1,0 +1,72 @@
+"""Messages that are judged one by one, aside from everybody else's.
+
+A message on which a judging process hits a limit may have been unlucky in its neighbours, so it is
+judged once more while nothing else is. Until then all that its sender sends waits here behind it,
+and the others' messages go on. What a sender hits in spite of that is counted; after a few such
+hits the others are not stopped for its messages any more.
+"""
+
+import asyncio
+from collections import Counter, deque
+
+from broker.interface import Delivery
+from learner.coordinator.judge import Judgement
+from schemas.verdict import Reason
+
+_NOTORIOUS_HITS = 3
+_REMEMBERED_ACTORS = 1024
+_MAX_WAITING_BYTES = 32 << 20
+_LIMITS = (Reason.CPU, Reason.MEMORY)
+
+
+class Suspects:
+    """Who is suspected, and what of theirs waits. Forgotten with the process."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[str, Delivery]] = deque()
+        self._num_waiting: Counter[str] = Counter()
+        """By actor, the one in judgement included."""
+        self._num_bytes = 0
+        self._hits: dict[str, int] = {}
+        """Confirmed ones by actor, the latest hit last."""
+        self._changed = asyncio.Condition()
+
+    def suspects(self, actor: str) -> bool:
+        """True when this actor's messages are to be judged aside."""
+        return self._num_waiting[actor] > 0 or self.is_notorious(actor)
+
+    def is_notorious(self, actor: str) -> bool:
+        """True when its first hit is the verdict, and nobody is stopped for it."""
+        return self._hits.get(actor, 0) >= _NOTORIOUS_HITS
+
+    async def put(self, actor: str, delivery: Delivery) -> None:
+        """Set a message aside; waits while too many bytes lie here already."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._num_bytes < _MAX_WAITING_BYTES)
+            self._waiting.append((actor, delivery))
+            self._num_waiting[actor] += 1
+            self._num_bytes += len(delivery.record.data)
+            self._changed.notify_all()
+
+    async def take(self) -> tuple[str, Delivery]:
+        """The next message to judge; waits for one."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._waiting)
+            return self._waiting.popleft()
+
+    async def settle(self, actor: str, delivery: Delivery, judgement: Judgement | None) -> None:
+        """A message that was taken has its verdict."""
+        if judgement is not None and judgement.reason in _LIMITS:
+            self._hits[actor] = self._hits.pop(actor, 0) + 1
+            if len(self._hits) > _REMEMBERED_ACTORS:
+                del self._hits[next(iter(self._hits))]
+        async with self._changed:
+            self._num_waiting[actor] -= 1
+            if not self._num_waiting[actor]:
+                del self._num_waiting[actor]
+            self._num_bytes -= len(delivery.record.data)
+            self._changed.notify_all()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._num_waiting

@@ -1,0 +1,104 @@
+"""One judging process as its parent sees it, and what it means when it dies.
+
+| it ended by | verdict on the message | whose fault |
+|---|---|---|
+| SIGPROF, or silence | cpu-limit | the message's |
+| SIGKILL, SIGSEGV, SIGABRT; or it said that memory ran out | memory-limit | the message's |
+| any other signal, any status | judging-failed | the environment's, or the machine's |
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup, frame
+from learner.coordinator.judge import Judgement
+from schemas.verdict import Reason
+
+_WALL_TIMEOUT_S = 10.0
+"""For jobs of which one neither computes nor ends; above the CPU limits of a whole bundle."""
+_START_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 5.0
+"""From the last word of a process to its end."""
+_OUT_OF_MEMORY = (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT)
+"""How C code, or the kernel on its behalf, ends where memory runs out."""
+
+
+class WorkerProcess:
+    """One process; started again after it died."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self.process: asyncio.subprocess.Process | None = None
+        self._decoder = msgspec.msgpack.Decoder(Judgement)
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "learner.coordinator.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self._send(frame(msgspec.msgpack.encode(self._setup)))
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            await self._receive()
+
+    async def judge(self, jobs: Sequence[WorkerJob]) -> tuple[list[Judgement], Judgement | None]:
+        """Judge messages in order, up to the first that the process does not survive.
+
+        Returns the judgements of those before, and that of this one; None when there is none.
+        """
+        if self.process is None or self.process.returncode is not None:
+            await self.start()
+        judgements: list[Judgement] = []
+        try:
+            self._send(b"".join([frame(msgspec.msgpack.encode(job)) for job in jobs]))
+            async with asyncio.timeout(_WALL_TIMEOUT_S):
+                while len(judgements) < len(jobs):
+                    judgement = self._decoder.decode(await self._receive())
+                    if judgement.reason is Reason.MEMORY:
+                        await self.close()  # Whatever the allocator still holds goes with it.
+                        return judgements, judgement
+                    judgements.append(judgement)
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
+            return judgements, await self._post_mortem(timed_out=isinstance(error, TimeoutError))
+        return judgements, None
+
+    async def _post_mortem(self, *, timed_out: bool) -> Judgement:
+        assert self.process is not None
+        if not timed_out:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_TIMEOUT_S):
+                    await self.process.wait()
+        await self.close()
+        status = self.process.returncode
+        if timed_out or status == -signal.SIGPROF:
+            detail = f"judging it took more than {self._setup.intake.max_cpu_ms} ms of CPU time"
+            return Judgement(reason=Reason.CPU, detail=detail)
+        detail = f"the judging process ended with status {status}"
+        reason = Reason.MEMORY if status in _OUT_OF_MEMORY else Reason.JUDGING_FAILED
+        return Judgement(reason=reason, detail=detail)
+
+    def _send(self, data: bytes) -> None:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+
+    async def _receive(self) -> bytes:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        header = await self.process.stdout.readexactly(LENGTH.size)
+        return await self.process.stdout.readexactly(LENGTH.unpack(header)[0])
+
+    async def close(self) -> None:
+        if self.process is None:
+            return
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
