@@ -32,6 +32,7 @@ from schemas.errors import (
     RollbackRefused,
     SignatureInvalid,
     StoreError,
+    StoreUnavailable,
     UserError,
 )
 from schemas.heartbeat import State
@@ -191,14 +192,22 @@ class Policies:
             self._settled = announcement.policy
             return None
         except (StoreError, BrokerError, PolicyError, UserError, OSError) as error:
-            why = f"policy {announcement.policy} cannot be had: {error}"
-            frozen = self.awaited and self._served is not None
-            with self._status.doing(State.FEED_FROZEN if frozen else State.STORE_AWAY, why):
-                self._failures += 1
-                await asyncio.sleep(retry.full_jitter_s(self._failures))
+            await self._pause(announcement.policy, error)
             return None
         self._failures = 0
         return fetched
+
+    async def _pause(self, policy: PolicyId, error: Exception) -> None:
+        """Say why a policy cannot be had for as long as it is not tried again."""
+        self._failures += 1
+        state, cause = _cause(error)
+        if self.awaited and self._served is not None:
+            state = State.FEED_FROZEN
+        why = f"policy {policy} cannot be had: {cause}: {error}"
+        if self._failures == 1:
+            _log.warning("policy not fetched", why=why)
+        with self._status.doing(state, why):
+            await asyncio.sleep(retry.full_jitter_s(self._failures))
 
     async def _load(self, announcement: PolicyAnnouncement, fetched: Fetched) -> None:
         policy = announcement.policy
@@ -222,3 +231,18 @@ class Policies:
         self._served = served
         self._status.policy = served.policy if served else None
         self._status.changes.notify()
+
+
+def _cause(error: Exception) -> tuple[State, str]:
+    """Who or what keeps a policy away, as a state and in words."""
+    match error:
+        case StoreUnavailable():
+            return State.STORE_AWAY, "object storage does not answer"
+        case StoreError():
+            return State.WAITING_FOR_POLICY, "object storage does not give it"
+        case BrokerError():
+            return State.WAITING_FOR_POLICY, "no URL is granted"
+        case PolicyError():
+            return State.WAITING_FOR_POLICY, "it is not what it should be"
+        case _:
+            return State.WAITING_FOR_POLICY, "this disk cannot keep it"

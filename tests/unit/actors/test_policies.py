@@ -3,7 +3,14 @@
 import pytest
 
 from broker import retry
-from schemas.errors import DigestMismatch, SignatureInvalid, StoreUnavailable, UserError
+from schemas.errors import (
+    DigestMismatch,
+    NoResponders,
+    SignatureInvalid,
+    StoreDenied,
+    StoreUnavailable,
+    UserError,
+)
 from schemas.heartbeat import State
 from schemas.policy import PolicyId
 from tests.support.actors import FIRST, RunningActor, ScriptedEngine, World, until
@@ -25,14 +32,23 @@ async def world(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error", [StoreUnavailable("away"), DigestMismatch("damaged"), UserError("disk"), OSError("io")]
+    ("error", "state", "words"),
+    [
+        (StoreUnavailable("503"), State.STORE_AWAY, "object storage does not answer: 503"),
+        (StoreDenied("302"), State.WAITING_FOR_POLICY, "object storage does not give it: 302"),
+        (NoResponders("nobody"), State.WAITING_FOR_POLICY, "no URL is granted: nobody"),
+        (DigestMismatch("damaged"), State.WAITING_FOR_POLICY, "it is not what it should be: dam"),
+        (UserError("no room"), State.WAITING_FOR_POLICY, "this disk cannot keep it: no room"),
+        (OSError("io"), State.WAITING_FOR_POLICY, "this disk cannot keep it: io"),
+    ],
+    ids=lambda value: type(value).__name__,
 )
-async def test_it_works_on_with_the_old_one_and_tries_again(world, error):
+async def test_it_works_on_with_the_old_one_and_tries_again(world, error, state, words):
     async with RunningActor(world) as actor:
         await actor.until(lambda: actor.status.policy == FIRST)
         world.fetch_fails = error
         await world.announce(SECOND)
-        await actor.until(lambda: actor.status.count(State.STORE_AWAY) == 1)
+        await actor.until(lambda: actor.status.state is state and words in actor.status.waiting_for)
         world.coordinator.offer()
         [(_, group)] = await world.until_published(1)
         assert group.policy == FIRST
@@ -47,7 +63,9 @@ async def test_the_feed_is_frozen_when_the_old_one_does_for_no_lease(world):
         await world.announce(SECOND)
         world.coordinator.offer(least_policy=SECOND)
         await actor.until(lambda: actor.status.state is State.FEED_FROZEN)
-        assert "policy 1-1 cannot be had" in actor.status.waiting_for
+        assert (
+            "policy 1-1 cannot be had: object storage does not answer" in actor.status.waiting_for
+        )
         world.fetch_fails = None
         [(_, group)] = await world.until_published(1)
         assert group.policy == SECOND
