@@ -6,19 +6,17 @@ again, so a killed child is started again, unless it is killed too often.
 """
 
 import asyncio
-import contextlib
 import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import structlog
 from msgspec import Struct
 
-from broker.process import bound
+from learner import child_process
 from learner.run_folder import RunFolder
 from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
@@ -83,7 +81,7 @@ class Child:
         self.verb = verb
         self._log = folder.logs / f"{verb}.log"
         command = [sys.executable, "-P", "-m", "learner.cli", verb, *options]
-        self._command = bound([*command, "@", str(folder.settings)])
+        self._command = [*command, "@", str(folder.settings)]
         self._kills: deque[float] = deque(maxlen=_MAX_KILLS)
 
     async def keep_running(self, stop: asyncio.Event) -> int:
@@ -96,28 +94,18 @@ class Child:
 
     async def run(self, stop: asyncio.Event, *, in_sight: bool = False) -> int:
         """One life, cut short by `stop`; `in_sight`: its output is shown instead of logged."""
-        with contextlib.ExitStack() as files:
-            log = None if in_sight else files.enter_context(_appending(self._log))
-            # A group of its own: Ctrl-C reaches the launcher alone, which says when to stop.
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=0,
-            )
+        process = await child_process.start(self._command, None if in_sight else self._log)
         ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not ended.done():
-            await _end(process, ended)
+            await child_process.end(process, grace_s=_GRACE_S)
         return await ended
 
     def last_words(self) -> str:
         """The last line of its log, for a sentence about its end."""
-        lines = _tail(self._log).splitlines()
-        said = lines[-1] if lines else "it said nothing"
+        said = child_process.last_line(self._log)
         return f"the {self.verb} failed: {said} (all that it said is in {self._log})"
 
     def _killed_too_often(self) -> bool:
@@ -125,25 +113,6 @@ class Child:
         return len(self._kills) == _MAX_KILLS and self._kills[-1] - self._kills[0] < _WITHIN_S
 
 
-async def _end(process: asyncio.subprocess.Process, ended: "asyncio.Task[int]") -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-        done, _ = await asyncio.wait({ended}, timeout=_GRACE_S)
-        if not done:
-            process.kill()
-
-
 def _exit_status(status: int) -> int:
     """As a shell shows it: a death by signal N is 128 + N."""
     return status if status >= 0 else 128 - status
-
-
-def _appending(path: Path) -> BinaryIO:
-    return open(path, "ab")
-
-
-def _tail(path: Path, num_bytes: int = 4096) -> str:
-    with open(path, "rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - num_bytes))
-        return file.read().decode(errors="replace")

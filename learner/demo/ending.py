@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from broker.jetstream import NatsBroker
 from broker.s3 import S3Store
 from broker.tally import verdict_name
+from learner.child_process import last_line
 from learner.demo import cast
 from learner.demo.performance import Performance
-from learner.demo.players import last_line, run_to_end
+from learner.demo.players import run_to_end
 from learner.demo.stage import Stage
 from learner.demo.verdict import CheckResult, Evidence, judge
 from learner.events import Finding, read_events

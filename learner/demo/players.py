@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from broker import servers
 from broker.process import bound
+from learner.child_process import end, last_line, start
 from learner.demo.plan import NATS, S3
 from learner.events import Died, EventLog, Killed, Started
 from schemas.errors import TributaryError
@@ -44,7 +45,7 @@ class Process:
         self.name = name
         self.deaths: list[int] = []
         """Exit statuses of lives that ended unasked."""
-        self._command = bound(command)
+        self._command = command
         self._log = log
         self._events = events
         self._process: asyncio.subprocess.Process | None = None
@@ -84,24 +85,10 @@ class Process:
         process = self._process
         if process is None or process.returncode is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), grace_s)
-            except TimeoutError:
-                process.kill()
-        await process.wait()
+        await end(process, grace_s=grace_s)
 
     async def _live(self) -> int:
-        with open(self._log, "ab") as log:  # noqa: ASYNC230 (opening a local file is quick)
-            # A process group of its own: Ctrl-C reaches the demo alone, which ends everybody.
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=0,
-            )
+        self._process = await start(self._command, self._log)
         self._events.write(Started(time=time.time(), who=self.name))
         return await self._process.wait()
 
@@ -164,9 +151,3 @@ async def run_to_end(
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()  # so that nothing of it is left in the event loop
-
-
-def last_line(log: Path) -> str:
-    """The last line that is not empty; a word instead when there is none."""
-    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

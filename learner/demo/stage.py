@@ -8,8 +8,9 @@ from typing import Final
 from msgspec import structs
 
 from broker import servers
+from learner.child_process import last_line
 from learner.demo import cast, plan
-from learner.demo.players import NatsServer, Player, Process, S3Server, last_line, run_to_end
+from learner.demo.players import NatsServer, Player, Process, S3Server, run_to_end
 from learner.demo.screen import Screen
 from learner.events import ActorNamed, EventLog
 from learner.run_folder import RunFolder

@@ -14,27 +14,24 @@ numerics record, starts the next incarnation.
 """
 
 import time
-from collections.abc import Coroutine
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
 from learner.trainer import checkpoint, resume
+from learner.trainer.crew import Crew
 from learner.trainer.engine import StepResult
 from learner.trainer.feed import BatchFeed
 from learner.trainer.history import History
-from learner.trainer.orders import Load, Train, give, wait_for
+from learner.trainer.orders import Load, Train
 from learner.trainer.policy_log import PolicyLog
 from learner.trainer.policy_publisher import PolicyPublisher
-from learner.trainer.portal import Portal
 from learner.trainer.pulse import Pulse
 from learner.trainer.replica import Replica
 from learner.trainer.shelf import Shelf
-from learner.trainer.world import World
 from schemas.errors import DigestMismatch, PolicyTaken
 from schemas.heartbeat import State
 from schemas.policy import PolicyId
@@ -44,7 +41,6 @@ from schemas.trainer_events import IncarnationStarted, Numerics, StepSkipped
 _LAST_UPLOAD_S = 15.0
 """How long a trainer that is told to stop goes on uploading."""
 
-T = TypeVar("T")
 logger = structlog.get_logger()
 
 
@@ -52,8 +48,7 @@ logger = structlog.get_logger()
 class Leader:
     """Decides what all ranks do, and tells the world what came of it."""
 
-    portal: Portal
-    world: World
+    crew: Crew
     replica: Replica
     feed: BatchFeed
     log: PolicyLog
@@ -121,9 +116,9 @@ class Leader:
             settings=self.settings,
             initial_folder=str(self.initial_folder),
             checkpoint_folder=str(path) if start.from_checkpoint else "",
-            batch_sha256=self._wait(self.feed.seek(start.version)),
+            batch_sha256=self.crew.wait(self.feed.seek(start.version)),
         )
-        give(self.world, order)
+        self.crew.give(order)
         self.replica.load(order)
         return self._is_as_published(start.loaded)
 
@@ -131,7 +126,7 @@ class Leader:
         """False when the weights in hand are not those of a policy that is announced."""
         if policy not in self._history.announced:
             return True
-        published = self._wait(self.publisher.weights_digest(policy))
+        published = self.crew.wait(self.publisher.weights_digest(policy))
         return self.replica.engine.weights_digest() == published
 
     def _begin(self, first: PolicyId, *, from_checkpoint: bool) -> None:
@@ -145,15 +140,15 @@ class Leader:
             numerics=self.numerics,
             resumed_from=first.version,
         )
-        self._wait(self.log.write(started))
+        self.crew.wait(self.log.write(started))
 
     def _publish_first(self, first: PolicyId) -> None:
         """Publish the policy that an incarnation begins with; the run's initial one is there."""
         if first.incarnation == 1:
-            self._wait(self.publisher.announce_initial())
+            self.crew.wait(self.publisher.announce_initial())
         else:
             product = self.publisher.export(self.replica.engine, first)
-            self._wait(self.publisher.publish(product))
+            self.crew.wait(self.publisher.publish(product))
 
     # Steps
 
@@ -161,7 +156,7 @@ class Leader:
         while self.replica.version < self.settings.num_steps:
             self.pulse.say(State.WAITING_FOR_BATCH, waiting_for="the next batch")
             began = time.monotonic()
-            batch = self._wait(self.feed.next())
+            batch = self.crew.wait(self.feed.next())
             if batch is None:
                 break
             self._step(batch, waited_s=time.monotonic() - began)
@@ -170,7 +165,7 @@ class Leader:
     def _step(self, batch: bytes, waited_s: float) -> None:
         self.pulse.say(State.TRAINING)
         order = Train(batch=batch)
-        give(self.world, order)
+        self.crew.give(order)
         result = self.replica.train(order)
         policy = PolicyId(self._incarnation, self.replica.version)
         if policy in self._history.announced:
@@ -181,10 +176,10 @@ class Leader:
         self._settle()
         self._checkpoint_if_due(policy)
         if result.skipped and policy not in self._history.skipped:
-            self._wait(self.log.write(self._skipped(policy, result)))
+            self.crew.wait(self.log.write(self._skipped(policy, result)))
         metrics = msgspec.structs.replace(result.metrics, waited_s=waited_s)
         product = self.publisher.export(self.replica.engine, policy, metrics)
-        self._publishing = self.portal.start(self.publisher.publish(product))
+        self._publishing = self.crew.start(self.publisher.publish(product))
         logger.info("step", policy=str(policy), loss=metrics.loss, step_s=metrics.step_s)
         rate = metrics.num_packed_tokens / max(metrics.step_s, 1e-9)
         self.pulse.say(State.TRAINING, policy=policy, tokens_per_s=rate)
@@ -202,7 +197,7 @@ class Leader:
         if self._publishing is None:
             return
         publishing, self._publishing = self._publishing, None
-        wait_for(self.world, publishing)
+        self.crew.wait_for(publishing)
         last = self._history.last_version(self._incarnation)
         self.shelf.prune(self.settings.keep_checkpoints, PolicyId(self._incarnation, last))
 
@@ -225,6 +220,3 @@ class Leader:
                 self._publishing.cancel()
                 return
         self._settle()
-
-    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return wait_for(self.world, self.portal.start(coroutine))

@@ -5,19 +5,12 @@ that the ranks take the same steps without agreeing on anything.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import Future, wait
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from learner.trainer.world import World
 from schemas.settings import TrainerSettings
-
-_WAIT_ORDER_S = 30.0
-"""Well below the time that a collective of the other ranks may take."""
-
-T = TypeVar("T")
 
 
 class _Order(Struct, frozen=True, kw_only=True, tag=True):
@@ -51,18 +44,6 @@ class Leave(_Order, frozen=True):
 
 
 Order = Load | Train | Wait | Leave
-
-
-def give(world: World, order: Order) -> None:
-    """Tell the other ranks, on the first rank."""
-    world.broadcast_bytes(msgspec.msgpack.encode(order))
-
-
-def wait_for(world: World, future: "Future[T]") -> T:
-    """The result of a future, on the first rank; meanwhile the others are told to wait."""
-    while not wait([future], timeout=_WAIT_ORDER_S).done:
-        give(world, Wait())
-    return future.result()
 
 
 def received(world: World) -> Iterator[Load | Train]:

@@ -58,7 +58,9 @@ class Pulse:
             self._changed.clear()
             await self.beat_once()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _EVERY_S)
+                # Not wait_for: in Python 3.11 it loses a cancellation that comes with the change.
+                async with asyncio.timeout(_EVERY_S):
+                    await self._changed.wait()
 
     async def beat_once(self) -> None:
         """Publish what is so."""

@@ -7,9 +7,8 @@
 Each version is compared before the next one is computed; the first that differs is the last.
 """
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,9 +17,10 @@ from broker.archive import Archive
 from broker.interface import Broker
 from broker.store import Store
 from learner.trainer import determinism
+from learner.trainer.crew import Crew
 from learner.trainer.feed import BatchFeed
 from learner.trainer.initial import fetch_initial
-from learner.trainer.orders import Leave, Load, Train, give, wait_for
+from learner.trainer.orders import Leave, Load, Train
 from learner.trainer.portal import Portal
 from learner.trainer.replay_parts import Compared, ReplayPart
 from learner.trainer.replica import Replica
@@ -33,8 +33,6 @@ from schemas.policy import PolicyId, TensorEntry
 from schemas.settings import TrainerSettings
 from schemas.trainer_events import Numerics
 
-T = TypeVar("T")
-
 
 class Rerun:
     """The first rank of a replay, over any broker and store."""
@@ -43,7 +41,7 @@ class Rerun:
         self, portal: Portal, world: World, broker: Broker, store: Store, run: str, folder: Path
     ) -> None:
         """`folder` holds the states that parts leave for one another."""
-        self._portal = portal
+        self._crew = Crew(portal, world)
         self._world = world
         self._store = store
         self._run = run
@@ -58,7 +56,7 @@ class Rerun:
         Raises:
             UserError: this machine computes under another numerics record.
         """
-        opened = self._wait(self._feed.opening())
+        opened = self._crew.wait(self._feed.opening())
         assert opened is not None, "nobody stops a replay's feed"
         self._load(part, opened)
         while True:
@@ -70,37 +68,37 @@ class Rerun:
             self._step()
             if self._replica.version in part.kept:
                 self._keep(PolicyId(part.incarnation, self._replica.version))
-        give(self._world, Leave())
+        self._crew.give(Leave())
 
     def _load(self, part: ReplayPart, opened: RunOpened) -> None:
         settings = _settings(opened.settings.trainer, part.numerics)
         determinism.make_deterministic(settings.num_threads)
         _check_numerics(determinism.numerics(settings, self._world), part)
         initial_folder = self._folder / "initial"
-        self._wait(fetch_initial(self._store, opened, initial_folder))
+        self._crew.wait(fetch_initial(self._store, opened, initial_folder))
         order = Load(
             settings=settings,
             initial_folder=str(initial_folder),
             checkpoint_folder=str(self._states.path(part.start)) if part.start else "",
-            batch_sha256=self._wait(self._feed.seek(part.first)),
+            batch_sha256=self._crew.wait(self._feed.seek(part.first)),
         )
-        give(self._world, order)
+        self._crew.give(order)
         self._replica.load(order)
         if part.first in part.kept:
             self._keep(PolicyId(part.incarnation, part.first))
 
     def _step(self) -> None:
-        batch = self._wait(self._feed.next())
+        batch = self._crew.wait(self._feed.next())
         assert batch is not None, "nobody stops a replay's feed"
         order = Train(batch=batch)
-        give(self._world, order)
+        self._crew.give(order)
         self._replica.train(order)
 
     def _keep(self, policy: PolicyId) -> None:
         self._replica.engine.save(self._states.path(policy))
 
     def _differing(self, policy: PolicyId, run_key: str) -> tuple[str, ...]:
-        published = self._wait(self._published(policy, run_key))
+        published = self._crew.wait(self._published(policy, run_key))
         found = set(self._replica.engine.tensor_entries())
         return tuple(sorted({entry.name for entry in found ^ set(published)}))
 
@@ -110,9 +108,6 @@ class Rerun:
                 manifest, _ = await publication.read_policy(self._store, self._run, policy, run_key)
                 return manifest.tensors
         raise AssertionError("the retry has no limit")
-
-    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return wait_for(self._world, self._portal.start(coroutine))
 
 
 def _settings(opened: TrainerSettings, numerics: Numerics) -> TrainerSettings:

@@ -5,8 +5,6 @@ import shutil
 import signal
 import socket
 import uuid
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 from broker.archive import Archive
 from broker.interface import Broker
@@ -19,6 +17,7 @@ from learner.role import claim
 from learner.run_folder import RunFolder
 from learner.same_run import trainer_settings
 from learner.trainer import determinism, orders
+from learner.trainer.crew import Crew
 from learner.trainer.feed import BatchFeed
 from learner.trainer.initial import fetch_initial
 from learner.trainer.loop import Leader
@@ -37,8 +36,6 @@ from schemas.settings import LearnerSettings
 
 _CONNECT_TIMEOUT_S = 30.0
 """A trainer that is started again may meet a broker that is started again too."""
-
-T = TypeVar("T")
 
 
 def run_rank(settings: LearnerSettings, *, take_over: bool) -> None:
@@ -93,6 +90,7 @@ class FirstRank:
         instance = f"trainer-{uuid.uuid4().hex[:12]}"
         self._portal = portal
         self._world = world
+        self._crew = Crew(portal, world)
         self._broker = broker
         self._store = store
         self._settings = settings
@@ -123,7 +121,7 @@ class FirstRank:
             leader = self._prepare()
             if leader is not None:
                 leader.run()
-            orders.give(self._world, orders.Leave())
+            self._crew.give(orders.Leave())
         finally:
             beating.cancel()
             self._pulse.say(State.STOPPED)
@@ -132,11 +130,11 @@ class FirstRank:
     def _prepare(self) -> Leader | None:
         """Read how the run was opened, and take over its log; None when told to stop before."""
         self._pulse.say(State.STARTING, waiting_for="the coordinator to open the run")
-        opened = self._wait(self._feed.opening())
+        opened = self._crew.wait(self._feed.opening())
         if opened is None:
             return None
         self._pulse.say(State.STARTING)
-        self._wait(self._log.take_over(opened.run_key))
+        self._crew.wait(self._log.take_over(opened.run_key))
         shelf = Shelf(self._folder.checkpoints)
         shelf.sweep()
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
@@ -147,11 +145,10 @@ class FirstRank:
         trainer = trainer_settings(opened.settings, self._settings)
         determinism.make_deterministic(trainer.num_threads)
         initial_folder = self._folder.scratch / "initial"
-        initial = self._wait(fetch_initial(self._store, opened, initial_folder))
+        initial = self._crew.wait(fetch_initial(self._store, opened, initial_folder))
         archive = Archive(self._store, self._run)
         return Leader(
-            portal=self._portal,
-            world=self._world,
+            crew=self._crew,
             replica=Replica(
                 self._world, ArchiveRows(self._portal, archive, self._pulse.store_away)
             ),
@@ -166,6 +163,3 @@ class FirstRank:
             settings=trainer,
             numerics=determinism.numerics(trainer, self._world),
         )
-
-    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return orders.wait_for(self._world, self._portal.start(coroutine))

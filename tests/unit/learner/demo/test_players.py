@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from learner.child_process import last_line
 from learner.demo.folder import take_folder
-from learner.demo.players import PlayerLost, Process, last_line, run_to_end
+from learner.demo.players import PlayerLost, Process, run_to_end
 from learner.events import Died, EventLog, Killed, Started, read_events
 from schemas.errors import UserError
 

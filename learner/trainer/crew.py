@@ -1,0 +1,43 @@
+"""The ranks of a trainer as the first of them sees them: it alone reads the logs, and says what all
+do."""
+
+from collections.abc import Coroutine
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
+
+import msgspec
+
+from learner.trainer.orders import Order, Wait
+from learner.trainer.portal import Portal
+from learner.trainer.world import World
+
+_WAIT_ORDER_S = 30.0
+"""Well below the time that a collective of the other ranks may take."""
+
+T = TypeVar("T")
+
+
+class Crew:
+    """Gives orders to the other ranks, and keeps them waiting while the first one waits."""
+
+    def __init__(self, portal: Portal, world: World) -> None:
+        self._portal = portal
+        self._world = world
+
+    def give(self, order: Order) -> None:
+        """Tell the other ranks; the caller does the same itself."""
+        self._world.broadcast_bytes(msgspec.msgpack.encode(order))
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Run a coroutine on the portal's loop beside the caller."""
+        return self._portal.start(coroutine)
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the portal's loop, and wait for its result."""
+        return self.wait_for(self.start(coroutine))
+
+    def wait_for(self, future: "Future[T]") -> T:
+        """The result of a future; meanwhile the others are told to wait."""
+        while not wait([future], timeout=_WAIT_ORDER_S).done:
+            self.give(Wait())
+        return future.result()
