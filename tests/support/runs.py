@@ -12,12 +12,13 @@ from broker.archive import Archive
 from broker.interface import StreamKind, StreamSpec
 from broker.memory import MemoryBroker, MemoryServer
 from broker.memory_store import MemoryStore
+from broker.signing import RunKey, sign_announcement
 from environments.catalogue import open_environment
 from learner.coordinator.advantages import group_advantages, has_signal
 from schemas import ledger, names
 from schemas.batch import Batch, Row
 from schemas.lease import Lease, Sampling
-from schemas.policy import PolicyAnnouncement, PolicyId, StepMetrics
+from schemas.policy import PolicyId, StepMetrics
 from schemas.rollout import RolloutGroup
 from schemas.settings import BatchSettings, LeaseSettings, RunSettings, TrainerSettings
 from schemas.trainer_events import TrainerEntry, TrainerStarted
@@ -26,6 +27,7 @@ from schemas.wire import encode, sha256_hex
 from tests.support.groups import make_group
 
 START = 1_700_000_000.0
+KEY = RunKey(bytes(32))
 
 
 class SyntheticRun:
@@ -70,7 +72,7 @@ class SyntheticRun:
             vocabulary_size=self.environment.vocabulary_size,
             initial_policy=PolicyId(1, 0),
             initial_manifest_sha256="0" * 64,
-            run_key="0" * 64,
+            run_key=KEY.public,
             code_sha256="0" * 64,
         )
         await self.say(opened, _coordinator("coordinator-1"))
@@ -197,13 +199,13 @@ class SyntheticRun:
         await self._append(names.log_stream(run), names.batch_subject(run, self.step), data)
         return batch
 
-    async def announce(self, metrics: StepMetrics = StepMetrics()) -> None:
+    async def announce(self, metrics: StepMetrics = StepMetrics(), *, key: RunKey = KEY) -> None:
         """Announce the next policy, the initial one first."""
-        announcement = PolicyAnnouncement(
+        announcement = sign_announcement(
+            key,
             run=self.settings.name,
             policy=PolicyId(1, self.version),
             manifest_sha256="0" * 64,
-            signature=bytes(64),
             instance="trainer-1",
             metrics=metrics,
         )

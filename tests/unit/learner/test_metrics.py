@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from broker.logbook import LogItem, PolicyItem, read_log, read_policies
+from broker.signing import RunKey
 from learner.metrics import MetricsFold, StepRow, mean_reward, read_lines, rows_of, to_line
 from learner.metrics_file import follow_rows, read_rows, write_rows
 from schemas import ledger
@@ -102,6 +103,19 @@ async def test_a_policy_announced_again_keeps_its_first_figures(run, rows):
     run.version = 2
     await run.announce(StepMetrics(loss=9.0))
     assert rows_of(*await items(run)) == rows
+
+
+async def test_what_a_stranger_announces_is_in_no_row():
+    run = SyntheticRun(num_steps=1)
+    await run.open()
+    await run.accept("alice", [True, False, False, False])
+    await run.cut()
+    await run.announce(StepMetrics(loss=9.0), key=RunKey(b"s" * 32))
+    assert rows_of(*await items(run)) == []
+    run.version = 1
+    await run.announce(StepMetrics(loss=0.5))
+    (row,) = rows_of(*await items(run))
+    assert row.trainer.loss == 0.5
 
 
 async def test_a_step_without_a_policy_has_no_row_yet():
