@@ -1,10 +1,10 @@
 """Decodes a batch of sequences with a transformers model and a KV cache.
 
-Prompts are padded on the left, so that all rows draw their next token in the same column; equal
-prompts (a group's members have one) go through the model once. A row leaves the batch, and its part
-of the cache is dropped, at the step that ends it.
+Prompts are padded on the left, so that all draw their next token in the same column; equal prompts
+(a group's members have one) go through the model once. A sequence leaves the batch, and its part of
+the cache is dropped, at the step that ends it.
 
-Dimensions: B rows, U different prompts, P tokens of the longest prompt, V token ids.
+Dimensions: B sequences, U different prompts, P tokens of the longest prompt, V token ids.
 """
 
 from typing import Any, Final
@@ -30,7 +30,7 @@ class Request(Struct, frozen=True, kw_only=True):
     seed: int
 
 
-class Row:
+class Sequence:
     """A request and what has been drawn for it."""
 
     def __init__(self, request: Request) -> None:
@@ -50,24 +50,26 @@ class Row:
             self.finish = Finish.LENGTH
 
 
-class Batch:
-    """Rows under way. Use it on one thread, in inference mode."""
+class DecodingBatch:
+    """Sequences under way. Use it on one thread, in inference mode."""
 
-    def __init__(self, model: PreTrainedModel, rows: list[Row]) -> None:
-        self.rows = rows
+    def __init__(self, model: PreTrainedModel, sequences: list[Sequence]) -> None:
+        self.sequences = sequences
         """Those that have not ended."""
         self._model = model
         self._cache = DynamicCache(config=model.config)
         device = model.device
-        self._seeds_B = torch.tensor([row.request.seed for row in rows], device=device)
-        lengths = [len(row.request.prompt) for row in rows]
+        self._seeds_B = torch.tensor(
+            [sequence.request.seed for sequence in sequences], device=device
+        )
+        lengths = [len(sequence.request.prompt) for sequence in sequences]
         self._positions_B = torch.tensor(lengths, device=device)
         """Of the next token, counted without padding."""
         self._logits_B_V, self._attended = self._prefill()
 
     def _prefill(self) -> tuple[Tensor, Tensor]:
-        """Logits of each row's first token, and the mask of its prompt (shape B, P)."""
-        prompts = list(dict.fromkeys(row.request.prompt for row in self.rows))
+        """Logits of each sequence's first token, and the mask of its prompt (shape B, P)."""
+        prompts = list(dict.fromkeys(sequence.request.prompt for sequence in self.sequences))
         place = {prompt: u for u, prompt in enumerate(prompts)}
         longest = max(len(prompt) for prompt in prompts)
         ids = [[_PAD] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
@@ -76,22 +78,23 @@ class Batch:
         ids_U_P = torch.tensor(ids, device=device)
         attended_U_P = torch.tensor(attended, device=device)
         logits_U_V = self._forward(ids_U_P, attended_U_P, attended_U_P.cumsum(1).sub_(1).clamp_(0))
-        rows_B = torch.tensor([place[row.request.prompt] for row in self.rows], device=device)
-        self._cache.batch_select_indices(rows_B)
-        return logits_U_V[rows_B], attended_U_P[rows_B]
+        places = [place[sequence.request.prompt] for sequence in self.sequences]
+        places_B = torch.tensor(places, device=device)
+        self._cache.batch_select_indices(places_B)
+        return logits_U_V[places_B], attended_U_P[places_B]
 
-    def step(self) -> list[Row]:
-        """Draw one token for each row; the rows that it ends leave the batch and are returned."""
+    def step(self) -> list[Sequence]:
+        """Draw one token for each sequence; those that it ends leave the batch and are returned."""
         ids_B = draw(self._logits_B_V, self._seeds_B, self._positions_B)
         logprobs_B = chosen_logprobs(self._logits_B_V, ids_B)
-        for row, token_id, logprob in zip(
-            self.rows, ids_B.tolist(), logprobs_B.tolist(), strict=True
+        for sequence, token_id, logprob in zip(
+            self.sequences, ids_B.tolist(), logprobs_B.tolist(), strict=True
         ):
-            row.extend(token_id, logprob)
-        ended = [row for row in self.rows if row.finish]
+            sequence.extend(token_id, logprob)
+        ended = [sequence for sequence in self.sequences if sequence.finish]
         if ended:
             ids_B = self._drop_ended(ids_B)
-        if self.rows:
+        if self.sequences:
             self._attended = torch.nn.functional.pad(self._attended, (0, 1), value=1)
             self._logits_B_V = self._forward(
                 ids_B.unsqueeze(1), self._attended, self._positions_B.unsqueeze(1)
@@ -100,8 +103,8 @@ class Batch:
         return ended
 
     def _drop_ended(self, ids_B: Tensor) -> Tensor:
-        kept = [b for b, row in enumerate(self.rows) if not row.finish]
-        self.rows = [self.rows[b] for b in kept]
+        kept = [b for b, sequence in enumerate(self.sequences) if not sequence.finish]
+        self.sequences = [self.sequences[b] for b in kept]
         kept_B = torch.tensor(kept, dtype=torch.long, device=ids_B.device)
         self._seeds_B = self._seeds_B[kept_B]
         self._positions_B = self._positions_B[kept_B]

@@ -41,7 +41,7 @@ class Fulfilment:
         self._policies = policies
         self._leases = leases
         self._spool = spool
-        self._publisher = Publisher(broker, on_state=self._say)
+        self._publisher = Publisher(broker, on_full=self._say_full)
         self._queue_full = ExitStack()
         self._verdicts = verdicts
         self._status = status
@@ -56,7 +56,7 @@ class Fulfilment:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            self._verdicts.refuse("deadline", f"lease {lease.lease_id} was not done in time")
+            self._verdicts.count_loss("deadline", f"lease {lease.lease_id} was not done in time")
             self._leases.done(held)
             return
         except asyncio.CancelledError:
@@ -74,7 +74,7 @@ class Fulfilment:
             with self._status.doing(State.PUBLISHING):
                 await self._publisher.publish(spooled.subject, spooled.data)
         except MessageTooLarge as error:
-            self._verdicts.refuse("too-large", str(error))
+            self._verdicts.count_loss("too-large", str(error))
         else:
             self._status.groups_published += 1
         self._spool.remove(spooled)
@@ -97,11 +97,13 @@ class Fulfilment:
         finally:
             self._not_begun.discard(task)
 
-    def _say(self, state: State) -> None:
+    def _say_full(self, full: bool) -> None:
         """The publisher finds the queue full, or no longer full."""
         self._queue_full.close()
-        if state is State.QUEUE_FULL:
-            self._queue_full.enter_context(self._status.doing(state, "room in the queue"))
+        if full:
+            self._queue_full.enter_context(
+                self._status.doing(State.QUEUE_FULL, "room in the queue")
+            )
 
 
 def _spooled(lease: Lease, group: RolloutGroup) -> Spooled:

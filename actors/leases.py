@@ -140,7 +140,7 @@ class Leases:
         try:
             environment = self._terms.environment(lease)
         except LeaseRefused as refused:
-            self._verdicts.refuse(refused.reason, refused.detail)
+            self._verdicts.count_loss(refused.reason, refused.detail)
             self._client.give_back(lease.lease_id)
             self._barred_until = now + _REFUSED_PAUSE_S
             return False

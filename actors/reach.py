@@ -4,7 +4,7 @@ from typing import Final
 
 import httpx
 
-from actors.grants import Grants
+from actors.grant_client import GrantClient
 from broker.jetstream import NatsBroker
 from schemas import names
 from schemas.errors import BrokerError, NoResponders, PermissionDenied, ServerMissing, StoreError
@@ -23,7 +23,7 @@ async def reach(card: RunCard, actor: str) -> list[str]:
         return [str(error)]
     key = names.policy_manifest_key(card.run, (1, 0))
     try:
-        [url] = await Grants(broker, card.run, actor).urls((key,))
+        [url] = await GrantClient(broker, card.run, actor).urls((key,))
         async with httpx.AsyncClient(timeout=_TIMEOUT_S) as http:
             (await http.get(url)).raise_for_status()
     except PermissionDenied:

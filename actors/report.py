@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from actors.status import Status
-from actors.verdicts import Refusals, Verdicts
+from actors.verdicts import Losses, Verdicts
 from schemas.heartbeat import State
 
 _SPACING_S: Final = 0.5
@@ -35,7 +35,7 @@ class Report(Struct, frozen=True, kw_only=True):
     groups_generating: int
     groups_published: int
     groups_accepted: int
-    refused: tuple[Refusals, ...]
+    lost: tuple[Losses, ...]
     """Groups and leases that came to nothing, the most frequent reason first."""
 
 
@@ -60,7 +60,7 @@ class Reports:
             groups_generating=self._status.count(State.GENERATING),
             groups_published=self._status.groups_published,
             groups_accepted=self._verdicts.num_accepted,
-            refused=self._verdicts.refusals,
+            lost=self._verdicts.losses,
         )
 
     async def keep_showing(self, show: Callable[[Report], None]) -> None:

@@ -54,7 +54,7 @@ class Lines:
             tokens_per_s=report.tokens_per_s,
             published=report.groups_published,
             accepted=report.groups_accepted,
-            refused={refusals.reason: refusals.count for refusals in report.refused},
+            lost={losses.reason: losses.count for losses in report.lost},
         )
 
     def _worth_a_line(self, report: Report) -> bool:
@@ -111,9 +111,9 @@ def table(report: Report) -> Table:
     rows.add_row(
         "groups", f"{report.groups_published} published, {report.groups_accepted} accepted"
     )
-    for refusals in report.refused[:_SHOWN_REASONS]:
-        detail = f": {refusals.detail}" if refusals.detail else ""
-        rows.add_row("refused", f"{refusals.count} {refusals.reason}{detail}")
+    for losses in report.lost[:_SHOWN_REASONS]:
+        detail = f": {losses.detail}" if losses.detail else ""
+        rows.add_row("lost", f"{losses.count} {losses.reason}{detail}")
     return rows
 
 

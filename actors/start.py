@@ -15,7 +15,7 @@ import httpx
 import structlog
 
 from actors.engine import Engine
-from actors.grants import Grants
+from actors.grant_client import GrantClient
 from actors.groups import Groups
 from actors.identity import home_of, open_key
 from actors.instance_lock import instance_lock
@@ -69,7 +69,7 @@ async def _run(
         fetcher = PolicyFetcher(
             run=card.run,
             run_key=card.run_key,
-            grant=Grants(broker, card.run, actor).urls,
+            grant=GrantClient(broker, card.run, actor).urls,
             cache=home / "policies",
             http=http,
         )

@@ -1,7 +1,7 @@
 """The engine that needs nothing but torch and transformers: the reference and the fallback.
 
-    consumes    calls of `generate`, gathered into batches of at most `max_batch` rows
-    produces    completions, each as soon as its row ends
+    consumes    calls of `generate`, gathered into batches of at most `max_batch` sequences
+    produces    completions, each as soon as its sequence ends
     waits for   the one worker thread, on which batches, loads and scoring take turns
 
 A batch runs to its end with one set of weights; what is asked meanwhile goes into the next one.
@@ -21,7 +21,7 @@ from msgspec import Struct
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from actors.decoding import Batch, Request, Row, score
+from actors.decoding import DecodingBatch, Request, Sequence, score
 from actors.engine import Generated
 from schemas.lease import EngineProfile, Sampling
 from schemas.policy import PolicyId
@@ -35,7 +35,7 @@ T = TypeVar("T")
 class _Call(Struct, frozen=True, kw_only=True, eq=False):
     """A call of `generate` that has no answer yet."""
 
-    row: Row
+    sequence: Sequence
     answer: asyncio.Future[Generated]
 
 
@@ -80,8 +80,8 @@ class TorchEngine:
         num_tokens = len(prompt) + sampling.max_new_tokens
         if num_tokens > self.profile.max_context:
             raise ValueError(f"{num_tokens} tokens are above {self.profile.max_context}")
-        row = Row(Request(prompt=prompt, sampling=sampling, seed=seed))
-        call = _Call(row=row, answer=asyncio.get_running_loop().create_future())
+        sequence = Sequence(Request(prompt=prompt, sampling=sampling, seed=seed))
+        call = _Call(sequence=sequence, answer=asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._batches is None or self._batches.done():
             self._batches = asyncio.create_task(self._run_batches())
@@ -141,11 +141,14 @@ class TorchEngine:
         """Run one batch to its end, or until the engine is closed."""
         assert self._model is not None, "generate comes after load"
         assert self.policy is not None
-        answers = {call.row: call.answer for call in calls}
+        answers = {call.sequence: call.answer for call in calls}
         with torch.inference_mode():
-            batch = Batch(self._model, [call.row for call in calls])
-            while batch.rows and not self._closing.is_set():
-                ended = [(answers[row], _generated(row, self.policy)) for row in batch.step()]
+            batch = DecodingBatch(self._model, [call.sequence for call in calls])
+            while batch.sequences and not self._closing.is_set():
+                ended = [
+                    (answers[sequence], _generated(sequence, self.policy))
+                    for sequence in batch.step()
+                ]
                 if ended:
                     loop.call_soon_threadsafe(_deliver, ended)
 
@@ -156,7 +159,7 @@ class TorchEngine:
 
     def _read(self, folder: Path) -> PreTrainedModel:
         """The folder's model. Experts run as transformers runs them by default (`grouped_mm`),
-        which is the fastest way on a CPU from 1 row to 128."""
+        which is the fastest way on a CPU from 1 sequence to 128."""
         transformers_logging.disable_progress_bar()
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -174,11 +177,11 @@ def _deliver(ended: list[tuple[asyncio.Future[Generated], Generated]]) -> None:
             answer.set_result(generated)
 
 
-def _generated(row: Row, policy: PolicyId) -> Generated:
-    assert row.finish is not None, "only rows that have ended are delivered"
+def _generated(sequence: Sequence, policy: PolicyId) -> Generated:
+    assert sequence.finish is not None, "only what has ended is delivered"
     return Generated(
-        token_ids=tuple(row.token_ids),
-        logprobs=tuple(row.logprobs),
-        finish=row.finish,
-        spans=(VersionSpan(num_tokens=len(row.token_ids), policy=policy),),
+        token_ids=tuple(sequence.token_ids),
+        logprobs=tuple(sequence.logprobs),
+        finish=sequence.finish,
+        spans=(VersionSpan(num_tokens=len(sequence.token_ids), policy=policy),),
     )

@@ -24,7 +24,7 @@ _MAX_EXPECTED: Final = 1024
 _log = structlog.get_logger(__name__)
 
 
-class Refusals(Struct, frozen=True, kw_only=True):
+class Losses(Struct, frozen=True, kw_only=True):
     """How much was lost for one reason."""
 
     reason: str
@@ -49,24 +49,24 @@ class Verdicts:
         self._broker = broker
         self._subject = verdict_subject(run, actor)
         self.num_accepted = 0
-        self._refusals: dict[str, Refusals] = {}
+        self._losses: dict[str, Losses] = {}
         self._give_back = give_back
         self._changes = changes
         self._published: dict[str, int] = {}
         """Leases of the last groups that have no verdict yet, by their digests."""
 
     @property
-    def refusals(self) -> tuple[Refusals, ...]:
+    def losses(self) -> tuple[Losses, ...]:
         """The most frequent first."""
-        return tuple(sorted(self._refusals.values(), key=lambda r: (-r.count, r.reason)))
+        return tuple(sorted(self._losses.values(), key=lambda lost: (-lost.count, lost.reason)))
 
-    def refuse(self, reason: str, detail: str) -> None:
+    def count_loss(self, reason: str, detail: str) -> None:
         """Count one lease or group that came to nothing."""
-        before = self._refusals.get(reason)
-        self._refusals[reason] = Refusals(
+        before = self._losses.get(reason)
+        self._losses[reason] = Losses(
             reason=reason, count=1 + (before.count if before else 0), detail=sanitise(detail)
         )
-        _log.warning("refused", reason=reason, detail=detail)
+        _log.warning("lost", reason=reason, detail=detail)
         self._changes.notify()
 
     def expect(self, sha256: str, lease_id: int) -> None:
@@ -88,7 +88,7 @@ class Verdicts:
             self.num_accepted += 1
             self._changes.notify()
         else:
-            self.refuse(str(verdict.reason or verdict.outcome), verdict.detail)
+            self.count_loss(str(verdict.reason or verdict.outcome), verdict.detail)
 
     async def listen(self) -> None:
         """Count every verdict on the actor's messages from now on."""

@@ -1,7 +1,7 @@
 """Looks at stored messages: decoded, with their meaning, and left where they are.
 
 Every look is a direct get by sequence, which moves no consumer. What a stranger sent is decoded
-under the codec's guards; what does not decode is shown as refused, with its first bytes in hex.
+under the codec's guards; what does not decode is shown as undecodable, with its first bytes in hex.
 """
 
 from collections import Counter
@@ -42,8 +42,8 @@ class GroupView(Struct, frozen=True, kw_only=True):
     claimed_rewards: tuple[float, ...]
 
 
-class Refused(Struct, frozen=True, kw_only=True):
-    """Why the bytes are no group, and how they begin."""
+class Undecodable(Struct, frozen=True, kw_only=True):
+    """Why the bytes are not what they should be, and how they begin."""
 
     reason: str
     detail: str
@@ -65,7 +65,7 @@ class Sight(Struct, frozen=True, kw_only=True):
     """In a queue."""
     said: str | None = None
     """In a log: what the entry is."""
-    refused: Refused | None = None
+    undecodable: Undecodable | None = None
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ async def peek(
 
 def look(record: Record, context: Context) -> Sight:
     """Decode one record. Raises nothing, whatever its bytes are."""
-    group, said, refused = None, None, None
+    group, said, undecodable = None, None, None
     try:
         if record.stream == names.log_stream(context.run):
             said = _log_words(log_item(context.run, record).content)
@@ -107,7 +107,7 @@ def look(record: Record, context: Context) -> Sight:
             group = _view(record, context)
     except Rejected as refusal:
         preview = record.data[:_PREVIEW_BYTES].hex(" ", -4)
-        refused = Refused(reason=refusal.reason, detail=refusal.detail, preview=preview)
+        undecodable = Undecodable(reason=refusal.reason, detail=refusal.detail, preview=preview)
     return Sight(
         stream=record.stream,
         sequence=record.sequence,
@@ -117,7 +117,7 @@ def look(record: Record, context: Context) -> Sight:
         time=record.time,
         group=group,
         said=said,
-        refused=refused,
+        undecodable=undecodable,
     )
 
 

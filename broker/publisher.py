@@ -14,7 +14,6 @@ import tenacity
 from broker import retry
 from broker.interface import Broker, Stored
 from schemas.errors import QueueFull
-from schemas.heartbeat import State
 
 MAX_MESSAGES = 32
 MAX_BYTES = 16 << 20
@@ -30,16 +29,18 @@ class Publisher:
         *,
         max_messages: int = MAX_MESSAGES,
         max_bytes: int = MAX_BYTES,
-        on_state: Callable[[State], None] = lambda state: None,
+        on_full: Callable[[bool], None] = lambda full: None,
     ) -> None:
+        """`on_full` is told when the queue turns a first message away (True), and when none is left
+        that it has turned away (False)."""
         self._broker = broker
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._on_state = on_state
+        self._on_full = on_full
         self._room = asyncio.Condition()
         self._num_messages = 0
         self._num_bytes = 0
-        self._refused: set[object] = set()
+        self._turned_away: set[object] = set()
 
     async def publish(self, subject: str, data: bytes) -> Stored:
         """Return once the queue has the message, however long the broker is away or full.
@@ -49,22 +50,22 @@ class Publisher:
         """
         message = object()
 
-        def note_refusal(attempt: tenacity.RetryCallState) -> None:
+        def note_outcome(attempt: tenacity.RetryCallState) -> None:
             error = attempt.outcome and attempt.outcome.exception()
-            self._note(message, refused=isinstance(error, QueueFull))
+            self._note(message, turned_away=isinstance(error, QueueFull))
 
         async with self._window(len(data)):
             try:
-                return await retry.until_stored(note_refusal)(self._broker.publish, subject, data)
+                return await retry.until_stored(note_outcome)(self._broker.publish, subject, data)
             finally:
-                self._note(message, refused=False)
+                self._note(message, turned_away=False)
 
-    def _note(self, message: object, *, refused: bool) -> None:
-        """Tell the state when the first message is refused, and when the last one got through."""
-        was_full = bool(self._refused)
-        (self._refused.add if refused else self._refused.discard)(message)
-        if bool(self._refused) != was_full:
-            self._on_state(State.QUEUE_FULL if self._refused else State.PUBLISHING)
+    def _note(self, message: object, *, turned_away: bool) -> None:
+        was_full = bool(self._turned_away)
+        (self._turned_away.add if turned_away else self._turned_away.discard)(message)
+        is_full = bool(self._turned_away)
+        if is_full != was_full:
+            self._on_full(is_full)
 
     @contextlib.asynccontextmanager
     async def _window(self, size: int) -> AsyncIterator[None]:

@@ -77,9 +77,9 @@ def show_sights(sights: list[Sight]) -> None:
         show_line(f"  sha256    {sight.sha256}")
         if sight.said is not None:
             show_line(f"  says      {sight.said}")
-        if sight.refused is not None:
-            show_line(f"  refused   {sight.refused.reason}: {sight.refused.detail}")
-            show_line(f"  begins    {sight.refused.preview}")
+        if sight.undecodable is not None:
+            show_line(f"  wrong     {sight.undecodable.reason}: {sight.undecodable.detail}")
+            show_line(f"  begins    {sight.undecodable.preview}")
         if sight.group is not None:
             _show_group(sight.group)
 

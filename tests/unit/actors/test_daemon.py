@@ -159,9 +159,9 @@ async def test_lease_for_another_environment_is_given_back(world):
         # It does not ask for more of what it cannot do.
         assert requests[-1].wanted == 0
         await actor.drained()
-        [refusals] = actor.reports[-1].refused
-        assert (refusals.reason, refusals.count) == ("environment", 1)
-        assert "update tributary" in refusals.detail
+        [losses] = actor.reports[-1].lost
+        assert (losses.reason, losses.count) == ("environment", 1)
+        assert "update tributary" in losses.detail
     assert actor.engine.seeds == []
 
 
@@ -177,7 +177,7 @@ async def test_lease_past_its_deadline_is_dropped_and_counted(world):
         [(_, group)] = await world.until_published(1)
         assert group.lease_id == 1
         await actor.drained()
-        assert [refusals.reason for refusals in actor.reports[-1].refused] == ["deadline"]
+        assert [losses.reason for losses in actor.reports[-1].lost] == ["deadline"]
 
 
 async def test_deadlines_are_counted_on_the_coordinators_clock(world):
@@ -326,11 +326,11 @@ async def test_verdicts_are_counted_by_reason(world):
             verdict(Outcome.REJECTED, Reason.REWARD_MISMATCH, "claimed 1, is\x1b[31m 0"),
         ):
             await world.coordinator.broker.notify(names.verdict_subject(RUN, ACTOR), data)
-        await until(lambda: len(actor.reports[-1].refused) == 2)
+        await until(lambda: len(actor.reports[-1].lost) == 2)
         await actor.drained()
     last = actor.reports[-1]
     assert last.groups_accepted == 2
-    assert [(r.reason, r.count, r.detail) for r in last.refused] == [
+    assert [(r.reason, r.count, r.detail) for r in last.lost] == [
         ("reward-mismatch", 2, "claimed 1, is\\x1b[31m 0"),
         ("stale", 1, ""),
     ]

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from actors.report import Report
 from actors.screens import JsonLines, Lines, table
-from actors.verdicts import Refusals
+from actors.verdicts import Losses
 from schemas.heartbeat import State
 
 
@@ -25,7 +25,7 @@ def report():
         groups_generating=2,
         groups_published=30,
         groups_accepted=27,
-        refused=(Refusals(reason="reward-mismatch", count=3, detail="claimed 1, found 0"),),
+        lost=(Losses(reason="reward-mismatch", count=3, detail="claimed 1, found 0"),),
     )
 
 
@@ -51,7 +51,7 @@ def test_json_is_one_document_a_line(report):
         screen.show(report)
     lines = file.getvalue().splitlines()
     assert len(lines) == 2
-    assert json.loads(lines[0])["refused"][0]["count"] == 3
+    assert json.loads(lines[0])["lost"][0]["count"] == 3
 
 
 def test_lines_are_few(report):
@@ -72,4 +72,4 @@ def test_lines_are_few(report):
         ):
             screen.show(at(state))
     assert [line["event"] for line in logs] == ["generating", "queue-full", "generating"]
-    assert logs[0]["refused"] == {"reward-mismatch": 3}
+    assert logs[0]["lost"] == {"reward-mismatch": 3}

@@ -7,7 +7,6 @@ from broker.interface import StreamKind, StreamSpec
 from broker.memory import MemoryBroker, MemoryServer
 from broker.publisher import Publisher
 from schemas.errors import MessageTooLarge, PermissionDenied
-from schemas.heartbeat import State
 
 ROOM_FOR_TWO = 2600
 
@@ -47,16 +46,16 @@ def message(number: int) -> bytes:
 
 
 async def test_a_full_queue_is_waited_for_and_said(server):
-    states: list[State] = []
-    publisher = Publisher(MemoryBroker(server), on_state=states.append)
+    words: list[bool] = []
+    publisher = Publisher(MemoryBroker(server), on_full=words.append)
     work = [asyncio.create_task(publisher.publish("q.a", message(i))) for i in range(4)]
     await asyncio.sleep(0.05)
     assert sum(task.done() for task in work) == 2
-    assert states == [State.QUEUE_FULL]
+    assert words == [True]
     taken = {await take_one(server) for _ in range(4)}
     assert taken == {message(i) for i in range(4)}
     assert sorted(stored.sequence for stored in await asyncio.gather(*work)) == [1, 2, 3, 4]
-    assert states[-1] is State.PUBLISHING
+    assert words[-1] is False
 
 
 async def test_a_broker_that_is_away_is_waited_for(server):

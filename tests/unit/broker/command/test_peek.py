@@ -28,7 +28,7 @@ async def test_a_group_is_decoded_with_its_meaning(broker) -> None:
     assert (seen.group.policy, seen.group.staleness) == (PolicyId(1, 2), 0)
     assert (seen.group.num_tokens, seen.group.num_sampled) == ((4, 4), (2, 2))
     assert seen.group.claimed_rewards == (1.0, 0.0)
-    assert seen.refused is None
+    assert seen.undecodable is None
 
 
 async def test_never_consumes(broker) -> None:
@@ -95,21 +95,21 @@ def test_staleness_is_counted_from_the_last_announced_policy() -> None:
         (b"TRIB\x01", "rollouts.demo.s0.BOB", "subject"),
     ],
 )
-def test_what_does_not_decode_is_shown_as_refused(data, subject, reason) -> None:
+def test_what_does_not_decode_is_shown_with_its_reason(data, subject, reason) -> None:
     seen = sight(data, subject)
     assert seen.group is None
-    assert seen.refused is not None
-    assert seen.refused.reason == reason
-    assert bytes.fromhex(seen.refused.preview) == data[:32]
+    assert seen.undecodable is not None
+    assert seen.undecodable.reason == reason
+    assert bytes.fromhex(seen.undecodable.preview) == data[:32]
 
 
-def test_tokens_outside_the_vocabulary_are_refused() -> None:
+def test_tokens_outside_the_vocabulary_are_said() -> None:
     seen = sight(hand_built.group(100, 2))
-    assert seen.refused is not None
-    assert seen.refused.reason == "tokens"
+    assert seen.undecodable is not None
+    assert seen.undecodable.reason == "tokens"
 
 
 @given(st.binary(max_size=200), st.sampled_from([QUEUE, "LOG_demo", "POLICIES_demo"]))
 def test_any_bytes_can_be_looked_at(data: bytes, stream: str) -> None:
     seen = sight(data, stream=stream)
-    assert seen.refused is not None
+    assert seen.undecodable is not None

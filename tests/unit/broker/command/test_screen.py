@@ -65,7 +65,7 @@ async def test_answers_in_words(broker, capsys, store) -> None:
         r"judged     rejected(envelope): broken \x1b[31m",
         "  policy    1-2, staleness 0",
         "  rewards   1 0 (claimed)",
-        "  refused   envelope: does not begin as a Tributary message does",
+        "  wrong     envelope: does not begin as a Tributary message does",
         "  begins    1b5b3331 6d206e6f 2067726f 7570",
         "  demo     1-2  2 of 200            1               1  accepted 7,",
     ):
@@ -101,7 +101,7 @@ async def test_json_keys_are_stable(broker, capsys) -> None:
         "time",
         "group",
         "said",
-        "refused",
+        "undecodable",
     ]
     assert keys(await life_in_run(broker, "demo", "7")) == ["id", "lease_id", "moments"]
     assert keys(await audit_run(broker, "demo")) == [

@@ -15,7 +15,7 @@ _MOST_ASKED: Final = 2
 """Several objects are asked for at once, and the coordinator bounds what is under way in all."""
 
 
-class Grants:
+class GrantClient:
     """Object keys to presigned URLs, for `broker.fetch.PolicyFetcher`."""
 
     def __init__(self, broker: Broker, run: str, actor: str) -> None:
