@@ -1,12 +1,13 @@
 """Where the servers are: said on the command line, in a settings file, or by `broker up`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
 from schemas.errors import UserError
-from schemas.resolve import resolve
+from schemas.resolve import resolve, says
 from schemas.settings import Connection, LearnerSettings
 
 SERVERS_DIRECTORY: Final = Path("runs/servers")
@@ -14,25 +15,21 @@ SERVERS_DIRECTORY: Final = Path("runs/servers")
 
 
 def find_connection(
-    *, nats: str = "", settings_file: str = "", directory: Path = SERVERS_DIRECTORY
+    arguments: Sequence[str] = (), *, nats: str = "", directory: Path = SERVERS_DIRECTORY
 ) -> Connection:
-    """A settings file's [connection], or the servers started in a directory; `nats` overrides.
+    """The [connection] that settings arguments say, or else the servers started in a directory.
+
+    What is said counts even where it equals the default. `nats` overrides the one address.
 
     Raises:
+        SettingsError: the arguments are wrong.
         UserError: nothing says where the servers are.
     """
-    if settings_file:
-        connection = resolve(LearnerSettings, ["@", settings_file]).connection
+    if says(arguments, "connection"):
+        connection = resolve(LearnerSettings, arguments).connection
     else:
         connection = _started(directory, needed=not nats)
     return replace(connection, nats=nats) if nats else connection
-
-
-def connection_of(settings: LearnerSettings, *, nats: str, directory: Path) -> Connection:
-    """For a verb with settings: they say where the servers are, if they say anything about it."""
-    if settings.connection == Connection():
-        return find_connection(nats=nats, directory=directory)
-    return replace(settings.connection, nats=nats) if nats else settings.connection
 
 
 def _started(directory: Path, *, needed: bool) -> Connection:

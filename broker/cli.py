@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from broker.addresses import SERVERS_DIRECTORY, connection_of, find_connection
+from broker.addresses import SERVERS_DIRECTORY, find_connection
 from broker.command import TAKES_SETTINGS, application, settings_from
 from broker.interface import Broker
 from schemas.errors import BrokerError, StoreError, UserError
@@ -82,7 +82,7 @@ def status(
 
     from broker import health, screen, views
 
-    connection = find_connection(nats=nats, settings_file=settings, directory=servers)
+    connection = find_connection(_file(settings), nats=nats, directory=servers)
     found = asyncio.run(health.check_health(connection))
     screen.show_json(found) if json else views.show_health(found)
     raise typer.Exit(0 if found.healthy else 1)
@@ -107,7 +107,7 @@ def init(
         for spec in specs:
             await broker.ensure_stream(spec)
 
-    _ask(connection_of(settings, nats=nats, directory=servers), create)
+    _ask(find_connection(context.args, nats=nats, directory=servers), create)
     if json:
         screen.show_json(specs)
         return
@@ -126,7 +126,7 @@ def ls(
     """List runs and streams, with what their numbers mean."""
     from broker import listing, screen, views
 
-    connection = find_connection(nats=nats, settings_file=settings, directory=servers)
+    connection = find_connection(_file(settings), nats=nats, directory=servers)
     found = _ask(connection, lambda broker: listing.list_server(broker, run))
     screen.show_json(found) if json else views.show_listing(found)
 
@@ -154,7 +154,7 @@ def peek(
         name = await the_run(broker, run)
         return await peek.peek(broker, name, stream=stream, last=last, sequence=sequence)
 
-    connection = find_connection(nats=nats, settings_file=settings, directory=servers)
+    connection = find_connection(_file(settings), nats=nats, directory=servers)
     sights = _ask(connection, look)
     screen.show_json(sights) if json else views.show_sights(sights)
 
@@ -177,7 +177,7 @@ def why(
     async def tell(broker: Broker) -> life.Life:
         return await life.life_in_run(broker, await the_run(broker, run), id)
 
-    connection = find_connection(nats=nats, settings_file=settings, directory=servers)
+    connection = find_connection(_file(settings), nats=nats, directory=servers)
     told = _ask(connection, tell)
     screen.show_json(told) if json else views.show_life(told)
 
@@ -199,7 +199,7 @@ def audit(
     from broker.catalogue import the_run
     from broker.s3 import S3Store
 
-    connection = find_connection(nats=nats, settings_file=settings, directory=servers)
+    connection = find_connection(_file(settings), nats=nats, directory=servers)
 
     async def check(broker: Broker) -> AuditReport:
         name = await the_run(broker, run)
@@ -238,6 +238,11 @@ def bench(
         f"{found.writes_per_s:.0f} durable writes a second of {found.num_bytes} bytes, one behind "
         f"the other; half take {found.p50_ms:.2f} ms or less, 99 of 100 {found.p99_ms:.2f} ms"
     )
+
+
+def _file(settings: str) -> list[str]:
+    """The settings arguments that name a file, if there is one."""
+    return ["@", settings] if settings else []
 
 
 def _ask(connection: Connection, question: Callable[[Broker], Awaitable[T]]) -> T:

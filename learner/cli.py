@@ -13,7 +13,7 @@ import typer
 
 from broker.command import TAKES_SETTINGS, application, settings_from
 from schemas.errors import UserError
-from schemas.settings import Connection, LearnerSettings
+from schemas.settings import LearnerSettings
 
 if TYPE_CHECKING:
     from learner.trainer.replay_parts import Compared
@@ -191,10 +191,11 @@ def _settings(
     if name:
         context.args += ["--name", name]
     settings = settings_from(context, LearnerSettings)
-    if find_servers and settings.connection == Connection():
-        # Without servers of ours the defaults stand: somebody else may serve there.
+    if find_servers:
+        # Where none is said and none started, the defaults stand: somebody else may serve there.
         with contextlib.suppress(UserError):
-            settings = msgspec.structs.replace(settings, connection=find_connection())
+            connection = find_connection(context.args)
+            settings = msgspec.structs.replace(settings, connection=connection)
     if dry_run:
         sys.stdout.write(to_toml(settings))
         raise typer.Exit

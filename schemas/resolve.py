@@ -30,17 +30,24 @@ def resolve(kind: type[T], arguments: Sequence[str]) -> T:
     Raises:
         SettingsError: a file cannot be read, a setting is unknown or has a value out of bounds.
     """
-    files, overrides = _split(arguments)
-    tree: dict[str, Any] = {}
-    for file in files:
-        _merge(tree, _read_toml(Path(file)))
-    for path, value in overrides:
-        _put(tree, path, value)
+    tree = _tree(arguments)
     _refuse_unknown(kind, tree)
     try:
         return msgspec.convert(tree, kind, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"a setting is wrong: {_readable(str(error))}") from None
+
+
+def says(arguments: Sequence[str], section: str) -> bool:
+    """True when files or overrides set anything in a section, be it to its default.
+
+    >>> says(["--connection.bucket", "tributary"], "connection"), says([], "connection")
+    (True, False)
+
+    Raises:
+        SettingsError: a file cannot be read.
+    """
+    return bool(_tree(arguments).get(section))
 
 
 def to_toml(settings: msgspec.Struct) -> str:
@@ -49,6 +56,17 @@ def to_toml(settings: msgspec.Struct) -> str:
     for path, value in sorted(_leaves(msgspec.to_builtins(settings)), key=lambda leaf: leaf[0]):
         lines.append(f"{path} = {msgspec.json.encode(value).decode()}")
     return "\n".join(lines) + "\n"
+
+
+def _tree(arguments: Sequence[str]) -> dict[str, Any]:
+    """What files and overrides set, merged and not yet checked."""
+    files, overrides = _split(arguments)
+    tree: dict[str, Any] = {}
+    for file in files:
+        _merge(tree, _read_toml(Path(file)))
+    for path, value in overrides:
+        _put(tree, path, value)
+    return tree
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:

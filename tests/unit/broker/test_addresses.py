@@ -1,0 +1,54 @@
+"""Where the servers are: what is said comes before what is found."""
+
+import msgspec
+import pytest
+
+from broker.addresses import find_connection
+from broker.process import ProcessId
+from broker.servers import Servers
+from schemas.errors import UserError
+from schemas.settings import Connection
+
+DEFAULT = Connection()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What `broker up` leaves behind in its folder."""
+    servers = Servers(
+        nats_port=5001,
+        s3_port=5002,
+        s3_credentials="s3.json",
+        nats_process=ProcessId(pid=1, started=1),
+        s3_process=ProcessId(pid=2, started=2),
+    )
+    (tmp_path / "servers.json").write_bytes(msgspec.json.encode(servers))
+    return tmp_path
+
+
+def test_started_servers_are_found_where_nothing_is_said(folder):
+    found = find_connection(["--seed", "1"], directory=folder)
+    assert found.nats.endswith(":5001")
+    assert found.s3.endswith(":5002")
+
+
+def test_what_is_said_counts_even_where_it_is_the_default(folder, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(f'[connection]\nnats = "{DEFAULT.nats}"\n')
+    for said in (["@", str(file)], ["--connection.nats", DEFAULT.nats]):
+        assert find_connection(said, directory=folder) == DEFAULT
+
+
+def test_one_address_overrides_all_of_them(folder, tmp_path):
+    url = "nats://elsewhere:4222"
+    assert find_connection(nats=url, directory=folder).nats == url
+    assert find_connection(nats=url, directory=folder).s3.endswith(":5002")
+    assert find_connection(nats=url, directory=tmp_path / "empty") == Connection(nats=url)
+    assert (
+        find_connection(["--connection.nats", "nats://a"], nats=url, directory=folder).nats == url
+    )
+
+
+def test_nothing_said_and_nothing_started_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="broker up"):
+        find_connection(directory=tmp_path)
