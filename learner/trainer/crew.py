@@ -1,5 +1,4 @@
-"""The ranks of a trainer as the first of them sees them: it alone reads the logs, and says what all
-do."""
+"""The other ranks, as the first one sees them: it reads the logs, and says what all of them do."""
 
 from collections.abc import Coroutine
 from concurrent.futures import Future, wait
