@@ -94,11 +94,6 @@ class Delivery(Protocol):
         """Remove the message from the queue; returns when the server has confirmed it."""
         ...
 
-    async def send_ack(self) -> None:
-        """Ack without waiting for the server. Acks of one connection take effect in order: when a
-        later `ack` of the same queue is confirmed, so is this, unless the connection was lost."""
-        ...
-
     async def in_progress(self) -> None:
         """Restart the ack wait."""
         ...
@@ -150,6 +145,14 @@ class Broker(Protocol):
 
         `max_bytes` bounds them together, save that a single larger message comes alone. With a
         `timeout_s` of 0 only what lies ready is taken.
+        """
+        ...
+
+    async def purge(self, stream: str, *, before: int) -> None:
+        """Remove all messages of a queue below a sequence, judged or not; acked or not.
+
+        It takes as long as two or three acks, however many they are: a server that syncs always
+        does so for each ack. Only for who knows what became of every one of them.
         """
         ...
 

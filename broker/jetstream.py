@@ -140,6 +140,9 @@ class NatsBroker:
             await self._api(f"CONSUMER.INFO.{stream}.{consumer}", None, api.ConsumerInfo)
             raise BrokerUnavailable(f"{stream} has no leader") from None
 
+    async def purge(self, stream: str, *, before: int) -> None:
+        await self._api(f"STREAM.PURGE.{stream}", api.PurgeRequest(seq=before), api.ErrorReply)
+
     async def append(
         self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 30.0
     ) -> int:

@@ -99,6 +99,11 @@ class DeleteRequest(Struct):
     """Free the space without overwriting it."""
 
 
+class PurgeRequest(Struct):
+    seq: int
+    """The first that is kept."""
+
+
 class ErrorReply(Struct):
     error: ApiError | None = None
 

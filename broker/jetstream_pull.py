@@ -85,9 +85,6 @@ class NatsDelivery:
             # A server that was killed may forget a delivery, and leaves its ack without an answer.
             await self._remove()
 
-    async def send_ack(self) -> None:
-        await self._connection.send(self._reply, b"+ACK")
-
     async def _remove(self) -> None:
         """Remove the message as such, unless it is gone or another one has its sequence."""
         record = self.record

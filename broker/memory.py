@@ -37,9 +37,6 @@ class MemoryDelivery:
         self._server.stream(self.record.stream).ack(self.record.sequence)
         self._server.wake()
 
-    async def send_ack(self) -> None:
-        await self.ack()
-
     async def in_progress(self) -> None:
         stream = self._server.stream(self.record.stream)
         stream.in_progress(self.record.sequence, self._server.clock())
@@ -131,6 +128,11 @@ class MemoryBroker:
             expiry = queue.next_expiry()
             wait_s = left_s if expiry is None else min(left_s, expiry - server.clock())
             await server.change(max(wait_s, 0.0))
+
+    async def purge(self, stream: str, *, before: int) -> None:
+        self._check_open()
+        self._server.stream(stream).purge(before)
+        self._server.wake()
 
     async def append(
         self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 30.0

@@ -117,6 +117,11 @@ class MemoryStream:
         if not self._num_per_subject[record.subject]:
             del self._num_per_subject[record.subject]
 
+    def purge(self, before: int) -> None:
+        """Remove all messages below a sequence."""
+        for sequence in [sequence for sequence in self.records if sequence < before]:
+            self.ack(sequence)
+
     def in_progress(self, sequence: int, now: float) -> None:
         """Restart the ack wait of a message in hand."""
         if sequence in self._in_hand:

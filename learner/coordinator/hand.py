@@ -6,7 +6,7 @@ twice. Its newer handle is kept, because that is the one that the server knows.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from broker import retry
 from broker.interface import Broker, Delivery
@@ -60,25 +60,33 @@ class Hand:
                 for delivery in list(self._held.values()):
                     await delivery.in_progress()
 
-    async def acknowledge(self, sequences: Sequence[int]) -> None:
-        """Remove messages from the queue; returns when the server has confirmed it.
+    async def release(self, sequences: Collection[int]) -> None:
+        """Remove messages whose verdicts are in the ledger; returns when the server has confirmed.
 
-        One confirmation does for all, since acks take effect in order. Where it does not come, each
-        is asked for; and what a dying server loses of them comes again, with a verdict, and is
-        acked then.
+        What stands at the queue's front goes in one purge: every message below its end has its
+        verdict. The rest stands behind others that have none, and is acked.
         """
-        *others, last = [self._held[sequence] for sequence in sequences]
-        try:
-            for delivery in others:
-                await delivery.send_ack()
-            await last.ack()
-        except BrokerUnavailable:
-            await self._acknowledge_each(sequences)
-        for sequence in sequences:
-            del self._held[sequence]
-
-    async def _acknowledge_each(self, sequences: Sequence[int]) -> None:
+        settled = frozenset(sequences)
         async for attempt in retry.until_available():
             with attempt:
+                end = await self._end_of_front(settled)
+                await self._broker.purge(self.stream, before=end)
                 # A second ack of one that went through changes nothing.
-                await asyncio.gather(*(self._held[sequence].ack() for sequence in sequences))
+                behind = [self._held[sequence] for sequence in settled if sequence >= end]
+                await asyncio.gather(*(delivery.ack() for delivery in behind))
+        for sequence in settled:
+            del self._held[sequence]
+
+    async def _end_of_front(self, settled: Collection[int]) -> int:
+        """The lowest sequence that must stay, as far as these are settled."""
+        end = first = (await self._broker.state(self.stream)).first_sequence
+        while end in settled:
+            end += 1
+        # A server that lost power may give the sequences of its last messages to others. If the
+        # last of the front is still what was judged, so are those below it.
+        if (
+            end > first
+            and await self._broker.get(self.stream, end - 1) != self._held[end - 1].record
+        ):
+            return first
+        return end

@@ -150,6 +150,33 @@ async def test_a_delivery_that_a_killed_server_has_forgotten_is_acked_all_the_sa
     await broker.close()
 
 
+@pytest.mark.parametrize("delay_s", [0.0, 0.0005, 0.002])
+async def test_a_kill_in_the_middle_of_a_purge_loses_nothing_that_was_to_stay(server, delay_s):
+    broker = await server.connect()
+    await broker.ensure_stream(QUEUE)
+    everything = {"max_messages": 200, "max_bytes": 1 << 20}
+    await asyncio.gather(*(broker.publish("q.a", b"%d" % i) for i in range(200)))
+    taken = await broker.pull("QUEUE", "intake", **everything, timeout_s=1)
+    assert len(taken) == 200
+    purging = asyncio.create_task(patiently(broker.purge, "QUEUE", before=101))
+    await asyncio.sleep(delay_s)
+    server.kill()
+    server.start()
+    await purging
+    again: set[int] = set()
+    async with asyncio.timeout(30):
+        while len(again) < 100:
+            for delivery in await patiently(
+                broker.pull, "QUEUE", "intake", **everything, timeout_s=3.0
+            ):
+                again.add(delivery.record.sequence)
+    assert again == set(range(101, 201))
+    await patiently(broker.purge, "QUEUE", before=201)
+    state = await broker.state("QUEUE")
+    assert (state.num_messages, state.num_ack_pending, state.first_sequence) == (0, 0, 201)
+    await broker.close()
+
+
 async def test_calls_fail_at_once_when_the_server_dies_and_wait_for_it_afterwards(server):
     broker = await server.connect()
     await broker.ensure_stream(QUEUE)

@@ -64,6 +64,32 @@ async def test_an_ack_may_be_repeated(broker, queue):
     assert (await broker.state(queue)).num_messages == 0
 
 
+async def test_a_purge_removes_all_below_a_sequence(broker, queue):
+    for i in range(10):
+        await broker.publish(f"{queue}.a", bytes([i]))
+    taken = await take(broker, queue, max_messages=8)
+    await taken[5].ack()  # In the middle, and one is left open at the front.
+    await broker.purge(queue, before=1)
+    assert (await broker.state(queue)).num_messages == 9
+    await broker.purge(queue, before=8)
+    state = await broker.state(queue)
+    assert (state.num_messages, state.first_sequence, state.last_sequence) == (3, 8, 10)
+    assert (state.num_ack_pending, state.num_pending) == (1, 2)
+    await taken[0].ack()  # Gone already.
+    left = await take(broker, queue)
+    assert [delivery.record.sequence for delivery in left] == [9, 10]
+    await broker.purge(queue, before=11)
+    state = await broker.state(queue)
+    assert (state.num_messages, state.first_sequence, state.num_ack_pending) == (0, 11, 0)
+    assert (await broker.publish(f"{queue}.a", b"next")).sequence == 11
+
+
+async def test_what_is_pulled_is_what_a_get_gives(broker, queue):
+    await broker.publish(f"{queue}.a", b"one")
+    (delivery,) = await take(broker, queue)
+    assert await broker.get(queue, 1) == delivery.record
+
+
 async def test_an_empty_queue_gives_nothing(broker, queue):
     assert await take(broker, queue) == []
     start = time.monotonic()

@@ -108,7 +108,7 @@ class Interleavings(RuleBasedStateMachine):
 
         broker.append = append  # type: ignore[method-assign]
         if where == 3:
-            self.coordinator.intake.hand.acknowledge = dies  # type: ignore[method-assign]
+            self.coordinator.intake.hand.release = dies  # type: ignore[method-assign]
         with contextlib.suppress(asyncio.CancelledError):
             self.run(self.coordinator.round(4))
         self.num_coordinators += 1

@@ -1,0 +1,233 @@
+"""Rounds of intake: what is archived, what is refused, and who is judged aside."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from broker.memory import MemoryBroker, MemoryDelivery
+from learner.coordinator.job import WorkerJob
+from learner.coordinator.judge import Judgement
+from schemas import names
+from schemas.policy import PolicyId
+from schemas.rollout import RolloutGroup, VersionSpan
+from schemas.verdict import Outcome, Reason
+from schemas.wire import encode
+from tests.support.coordinators import DrivenCoordinator, World, make_request, manifest_of
+from tests.support.groups import make_group
+
+POLICY = PolicyId(1, 0)
+RIGHT = (True, False)
+
+
+class Stage:
+    """A run with a coordinator whose judging a test may replace."""
+
+    async def open(self) -> None:
+        self.world = World()
+        await self.world.open()
+        await self.world.announce(POLICY)
+        self.coordinator = DrivenCoordinator(self.world)
+        await self.coordinator.start()
+        self.intake, self.state = self.coordinator.intake, self.coordinator.log.state
+        self.num_requests = 0
+
+    async def group(self, actor: str = "ALICE", right: Sequence[bool] = RIGHT) -> RolloutGroup:
+        self.num_requests += 1
+        request = make_request(actor, f"r{self.num_requests}")
+        (lease,) = (await self.coordinator.lease(request)).leases
+        return await self.answer(lease, right)
+
+    async def answer(self, lease, right: Sequence[bool]) -> RolloutGroup:
+        return await make_group(
+            self.world.environment, lease, POLICY, manifest_of(POLICY), right=right
+        )
+
+    async def send(self, group: RolloutGroup) -> bytes:
+        data = encode(group)
+        subject = names.rollouts_subject("test", "s0", group.policy, group.actor)
+        await self.world.broker.publish(subject, data)
+        return data
+
+    async def noise(self, actor: str, count: int) -> None:
+        for index in range(count):
+            subject = names.rollouts_subject("test", "s0", POLICY, actor)
+            await self.world.broker.publish(subject, f"{actor} {index}".encode())
+
+    async def num_queued(self) -> int:
+        return (await self.world.broker.state("ROLLOUTS_test_s0")).num_messages
+
+
+@pytest.fixture
+async def stage():
+    stage = Stage()
+    await stage.open()
+    return stage
+
+
+async def test_a_policy_in_the_middle_of_a_rollout_must_be_known_too(stage):
+    await stage.world.announce(PolicyId(1, 2))
+    group = await stage.group()
+    first = group.rollouts[0]
+    num_sampled = len(first.logprobs) // 4
+    counts = (1, 1, num_sampled - 2)
+    spans = [
+        VersionSpan(num_tokens=count, policy=PolicyId(1, version))
+        for version, count in enumerate(counts)
+    ]
+    mixed = msgspec.structs.replace(first, spans=tuple(spans))
+    await stage.send(msgspec.structs.replace(group, rollouts=(mixed, group.rollouts[1])))
+    await stage.coordinator.round()
+    assert stage.state.num_judged == {Reason.POLICY_UNKNOWN: 1}
+
+
+async def test_of_several_answers_to_one_lease_the_first_alone_is_archived(stage):
+    (lease,) = (await stage.coordinator.lease(make_request("ALICE", "r1"))).leases
+    answers = [await stage.answer(lease, right) for right in (RIGHT, (False, True), (True, True))]
+    first, *_ = [await stage.send(group) for group in answers]
+    await stage.coordinator.round()
+    assert stage.state.num_judged == {Outcome.ACCEPTED: 1, Outcome.DUPLICATE: 2}
+    (segment,) = await stage.world.store.list(names.archive_prefix("test"))
+    assert await stage.world.store.get(segment.key) == first
+
+
+async def test_what_is_judged_and_comes_again_is_only_removed(stage, monkeypatch):
+    for _ in range(3):
+        await stage.send(await stage.group())
+
+    async def lost(*_: object, **__: object) -> None:
+        pass
+
+    monkeypatch.setattr(MemoryBroker, "purge", lost)
+    await stage.coordinator.round()
+    assert stage.state.num_judged == {Outcome.ACCEPTED: 3}
+    assert await stage.num_queued() == 3
+    monkeypatch.undo()
+    clock = stage.world.server.clock
+    stage.world.server.clock = lambda: clock() + 60.0
+    assert await stage.coordinator.round() == 3
+    assert await stage.num_queued() == 0
+    assert stage.state.num_judged == {Outcome.ACCEPTED: 3}
+
+
+async def test_what_somebody_else_has_in_hand_is_not_removed(stage):
+    """A coordinator that was killed held the first and the third."""
+    groups = [await stage.group(actor) for actor in ("ALICE", "BOB", "CAROL", "DAVE", "ERIN")]
+    for group in groups:
+        await stage.send(group)
+    first, second, third, *_ = await stage.intake.hand.pull(timeout_s=0.0)
+    await second.ack()
+    restarted = DrivenCoordinator(stage.world)
+    await restarted.start()
+    clock = stage.world.server.clock
+    stage.world.server.clock = lambda: clock() + 60.0
+    await first.in_progress()
+    await third.in_progress()
+    assert await restarted.round() == 2
+    assert await stage.num_queued() == 2
+    stage.world.server.clock = lambda: clock() + 120.0
+    assert await restarted.round() == 2
+    assert await stage.num_queued() == 0
+    assert restarted.log.state.num_judged == {Outcome.ACCEPTED: 4}
+
+
+async def test_a_sequence_that_was_given_to_another_message_is_not_purged(stage, monkeypatch):
+    await stage.send(await stage.group())
+    (delivery,) = await stage.intake.hand.pull(timeout_s=0.0)
+    records = stage.world.server.streams["ROLLOUTS_test_s0"].records
+    records[1] = msgspec.structs.replace(delivery.record, data=b"stored after a loss of power")
+    acked = []
+
+    async def ack(delivery: MemoryDelivery) -> None:
+        acked.append(delivery.record.sequence)
+
+    monkeypatch.setattr(MemoryDelivery, "ack", ack)
+    await stage.intake.round([delivery])
+    assert await stage.num_queued() == 1
+    assert acked == [1]  # The delivery itself knows whether it is gone.
+
+
+class Limited:
+    """Judges as the workers do when every message of some actors hits a limit."""
+
+    def __init__(self, stage: Stage, bad: str) -> None:
+        self.judges = DrivenCoordinator(stage.world)
+        self.bad = bad
+        self.aside: list[tuple[str, bool]] = []
+        """(actor, whether the others were stopped)"""
+
+    async def judge(self, jobs: Sequence[WorkerJob]) -> list[Judgement | None]:
+        found = await self.judges.judge(jobs)
+        bad = [job.subject.actor == self.bad for job in jobs]
+        return [None if hit else one for hit, one in zip(bad, found, strict=True)]
+
+    async def judge_alone(self, job: WorkerJob, *, stop_others: bool) -> Judgement:
+        self.aside.append((job.subject.actor, stop_others))
+        if job.subject.actor == self.bad:
+            return Judgement(reason=Reason.CPU, detail="too much")
+        return await self.judges.judge_alone(job, stop_others=stop_others)
+
+
+async def test_after_a_few_hits_nobody_is_stopped_for_an_actor(stage):
+    limited = Limited(stage, "EVE")
+    stage.intake.judging._judges = limited
+    await stage.noise("EVE", 6)
+    await stage.coordinator.round(3)
+    await stage.coordinator.round(3)
+    assert limited.aside == [("EVE", True)] * 3 + [("EVE", False)] * 3
+    assert stage.state.num_judged == {Reason.CPU: 6}
+    assert await stage.num_queued() == 0
+
+
+async def test_others_do_not_wait_for_a_suspect(stage):
+    limited = Limited(stage, "EVE")
+    going_on = asyncio.Event()
+    judge_alone = limited.judge_alone
+
+    async def slow(job: WorkerJob, *, stop_others: bool) -> Judgement:
+        await going_on.wait()
+        return await judge_alone(job, stop_others=stop_others)
+
+    limited.judge_alone = slow
+    stage.intake.judging._judges = limited
+    loops = [asyncio.create_task(loop) for loop in stage.intake.loops()]
+    try:
+        async with asyncio.timeout(10):
+            await stage.noise("EVE", 5)
+            for count in (1, 2):
+                await stage.send(await stage.group("ALICE"))
+                while stage.state.num_accepted < count:
+                    await stage.world.server.change()
+            while await stage.num_queued() > 5:
+                await stage.world.server.change()
+            going_on.set()
+            while await stage.num_queued():
+                await stage.world.server.change()
+        assert stage.state.num_judged == {Outcome.ACCEPTED: 2, Reason.CPU: 5}
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+
+async def test_a_failed_judging_is_told_and_costs_the_actor_no_open_lease(stage):
+    group = await stage.group()
+    await stage.send(group)
+    judge = stage.coordinator.judge_alone
+
+    async def failing(job: WorkerJob, *, stop_others: bool) -> Judgement:
+        judgement = await judge(job, stop_others=stop_others)
+        return Judgement(
+            reason=Reason.JUDGING_FAILED,
+            detail="KeyError: 'x'",
+            claim=judgement.claim,
+            lease_is_open=True,
+            traceback="Traceback",
+        )
+
+    stage.coordinator.judge_alone = failing
+    await stage.coordinator.round()
+    assert stage.state.num_judged == {Reason.JUDGING_FAILED: 1}
+    assert not stage.state.open_leases
+    assert stage.state.unanswered["ALICE"] == 0

@@ -1,0 +1,69 @@
+"""Who is judged aside, and until when."""
+
+import asyncio
+
+import pytest
+
+from broker.interface import Record
+from broker.memory import MemoryDelivery, MemoryServer
+from learner.coordinator.judge import Judgement
+from learner.coordinator.suspects import Suspects
+from schemas.verdict import Reason
+
+HIT, FINE = Judgement(reason=Reason.MEMORY), Judgement(reason=Reason.ENVELOPE)
+
+
+def delivery(size: int = 10) -> MemoryDelivery:
+    record = Record(stream="S", sequence=1, subject="s", data=bytes(size), time=0.0)
+    return MemoryDelivery(MemoryServer(), record, 1)
+
+
+async def judged(suspects: Suspects, actor: str, judgement: Judgement) -> None:
+    await suspects.put(actor, delivery())
+    taken, message = await suspects.take()
+    await suspects.settle(taken, message, judgement)
+
+
+async def test_an_actor_is_a_suspect_while_something_of_it_waits_or_is_judged():
+    suspects = Suspects()
+    assert not suspects.suspects("EVE")
+    await suspects.put("EVE", delivery())
+    assert suspects.suspects("EVE")
+    assert not suspects.suspects("ALICE")
+    actor, message = await suspects.take()
+    assert suspects.suspects("EVE")
+    await suspects.settle(actor, message, FINE)
+    assert not suspects.suspects("EVE")
+    assert suspects.is_empty
+
+
+@pytest.mark.parametrize(("judgement", "notorious"), [(HIT, True), (FINE, False)])
+async def test_a_few_hits_make_an_actor_notorious(judgement, notorious):
+    suspects = Suspects()
+    for _ in range(3):
+        assert not suspects.is_notorious("EVE")
+        await judged(suspects, "EVE", judgement)
+    assert suspects.is_notorious("EVE") is notorious
+    assert suspects.suspects("EVE") is notorious
+
+
+async def test_few_actors_are_remembered_those_with_the_latest_hits():
+    suspects = Suspects()
+    for _ in range(3):
+        await judged(suspects, "EVE", HIT)
+        await judged(suspects, "MALLORY", HIT)
+    for number in range(1023):
+        await judged(suspects, f"ACTOR{number}", HIT)
+    assert suspects.is_notorious("MALLORY")
+    assert not suspects.is_notorious("EVE")
+
+
+async def test_many_bytes_wait_outside():
+    suspects = Suspects()
+    await suspects.put("EVE", delivery(33 << 20))
+    more = asyncio.create_task(suspects.put("EVE", delivery()))
+    await asyncio.sleep(0)
+    assert not more.done()
+    actor, message = await suspects.take()
+    await suspects.settle(actor, message, HIT)
+    await asyncio.wait_for(more, 1.0)
