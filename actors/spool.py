@@ -1,12 +1,10 @@
 """Finished groups, kept on disk until the broker has acknowledged them.
 
 One file per group holds its wire bytes; its name is `<lease id>.<subject>`, so the folder tells by
-itself what is left to publish after a crash. A file appears under its name complete (written
-aside, synced, renamed) or not at all.
+itself what is left to publish after a crash. A file appears under its name complete or not at all.
 """
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +12,9 @@ import structlog
 from msgspec import Struct
 
 from actors.changes import Changes
+from schemas.atomic_file import write_atomically
 from schemas.errors import Rejected
 from schemas.names import parse_rollouts_subject
-from schemas.wire import sha256_hex
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +54,9 @@ class Spool:
         """Keep a group. When the disk refuses, it is kept in memory alone, and that is said."""
         self._groups[spooled.lease_id] = spooled
         try:
-            await asyncio.to_thread(_write, self._folder / _file_name(spooled), spooled.data)
+            await asyncio.to_thread(
+                write_atomically, self._folder / _file_name(spooled), spooled.data
+            )
         except OSError as error:
             _log.warning(
                 "group not on disk, a crash would lose it",
@@ -75,23 +75,9 @@ def _file_name(spooled: Spooled) -> str:
     return f"{spooled.lease_id}.{spooled.subject}"
 
 
-def _write(path: Path, data: bytes) -> None:
-    # Subjects start with a lease id, never with a dot: no finished group looks like this.
-    aside = path.with_name(f".{sha256_hex(data)}")
-    try:
-        with open(aside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
-
-
 def _read(folder: Path) -> Iterator[Spooled]:
     for path in folder.iterdir():
-        if path.name.startswith("."):
+        if path.name.startswith("."):  # a crash left it unfinished
             path.unlink()
             continue
         lease_id, _, subject = path.name.partition(".")

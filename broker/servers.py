@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from broker import nats_server, s3_server
 from broker.launch import check_port_free
 from broker.process import ProcessId, free_ports, is_running, stop
+from schemas.atomic_file import write_atomically
 from schemas.errors import UserError
 from schemas.settings import Connection
 
@@ -163,7 +164,4 @@ def _make(directory: Path) -> Path:
 
 
 def _write(directory: Path, servers: Servers) -> None:
-    path = directory / _FILE
-    whole = path.with_suffix(".new")
-    whole.write_bytes(msgspec.json.format(msgspec.json.encode(servers)) + b"\n")
-    whole.replace(path)
+    write_atomically(directory / _FILE, msgspec.json.format(msgspec.json.encode(servers)) + b"\n")

@@ -1,10 +1,10 @@
 """The newest policy that this machine has seen, on disk: what is older is refused from then on."""
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from schemas.atomic_file import write_atomically
 from schemas.errors import RollbackRefused, UserError
 from schemas.policy import PolicyId
 
@@ -39,9 +39,4 @@ class Watermark:
             raise UserError(f"{self._path} is damaged; remove it to go on") from None
 
     def _write(self, policy: PolicyId) -> None:
-        draft = self._path.with_name(f"{self._path.name}.draft")
-        with open(draft, "wb") as file:
-            file.write(msgspec.json.encode(policy))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self._path)
+        write_atomically(self._path, msgspec.json.encode(policy))

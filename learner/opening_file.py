@@ -4,23 +4,18 @@ It is written when the initial policy is published, so a file that is there is c
 knows no torch.
 """
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from schemas.atomic_file import write_atomically
 from schemas.errors import UserError
 from schemas.ledger import RunOpened
 
 
 def write_opening(path: Path, opened: RunOpened) -> None:
     """Write the file, whole or not at all."""
-    staging = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(staging, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(opened)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    staging.replace(path)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(opened)) + b"\n")
 
 
 def read_opening(path: Path) -> RunOpened:

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas.atomic_file import write_atomically
 from schemas.errors import UserError
 from schemas.types import Sha256, Token
 
@@ -21,7 +22,7 @@ class RunCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def write_run_card(path: Path, card: RunCard) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(card)) + b"\n")
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(card)) + b"\n")
 
 
 def read_run_card(path: Path) -> RunCard:

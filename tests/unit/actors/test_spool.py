@@ -2,10 +2,10 @@
 
 import asyncio
 import errno
+import os
 
 import pytest
 
-from actors import spool as spool_module
 from actors.changes import Changes
 from actors.spool import Spool, Spooled
 from schemas.names import rollouts_subject
@@ -47,7 +47,8 @@ async def test_room_comes_when_a_group_leaves(tmp_path):
     await asyncio.sleep(0)
     assert not waiting.done()
     spool.remove(group(1))
-    await asyncio.wait_for(waiting, 1)
+    async with asyncio.timeout(1):
+        await waiting
 
 
 async def test_a_full_disk_keeps_the_group_in_memory(tmp_path, monkeypatch):
@@ -56,7 +57,7 @@ async def test_a_full_disk_keeps_the_group_in_memory(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(spool_module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     await spool.put(group(1))
     assert spool.groups() == (group(1),)
     assert list(tmp_path.iterdir()) == []
