@@ -156,6 +156,13 @@ class Broker(Protocol):
         """
         ...
 
+    async def take_back(self, stream: str, consumer: str) -> None:
+        """Let what others have in hand come again at once, not after its ack wait.
+
+        For the one reader of a queue, when the reader before it is gone.
+        """
+        ...
+
     # The logs
 
     async def append(

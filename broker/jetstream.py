@@ -143,6 +143,11 @@ class NatsBroker:
     async def purge(self, stream: str, *, before: int) -> None:
         await self._api(f"STREAM.PURGE.{stream}", api.PurgeRequest(seq=before), api.ErrorReply)
 
+    async def take_back(self, stream: str, consumer: str) -> None:
+        # It begins again behind the last message before which all are acked; what is acked behind
+        # that one has left the queue.
+        await self._api(f"CONSUMER.RESET.{stream}.{consumer}", None, api.ErrorReply)
+
     async def append(
         self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 30.0
     ) -> int:

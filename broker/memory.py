@@ -134,6 +134,10 @@ class MemoryBroker:
         self._server.stream(stream).purge(before)
         self._server.wake()
 
+    async def take_back(self, stream: str, consumer: str) -> None:
+        self._server.stream(stream).take_back()
+        self._server.wake()
+
     async def append(
         self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 30.0
     ) -> int:

@@ -122,6 +122,11 @@ class MemoryStream:
         for sequence in [sequence for sequence in self.records if sequence < before]:
             self.ack(sequence)
 
+    def take_back(self) -> None:
+        """Let nothing be in hand: all that is here is delivered again, as if for the first time."""
+        self._in_hand.clear()
+        self._delivered_to = min(self.records, default=self.last_sequence + 1) - 1
+
     def in_progress(self, sequence: int, now: float) -> None:
         """Restart the ack wait of a message in hand."""
         if sequence in self._in_hand:

@@ -29,6 +29,12 @@ class Hand:
         self._max_messages = max_messages
         self._held: dict[int, Delivery] = {}
 
+    async def take_back(self) -> None:
+        """Let what a coordinator before this one had in hand come at once."""
+        # Without it, it comes when its ack wait is over.
+        with contextlib.suppress(BrokerUnavailable):
+            await self._broker.take_back(self.stream, self._consumer)
+
     async def pull(
         self, *, max_messages: int | None = None, timeout_s: float = _PULL_TIMEOUT_S
     ) -> list[Delivery]:

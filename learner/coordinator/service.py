@@ -93,6 +93,7 @@ class Coordinator:
         ]
         for shard in intake.shards:
             one = Intake(self._broker, archive, self.log, known, workers, shard, self._bell)
+            await one.hand.take_back()
             loops += one.loops()
         self.ready.set()
         logger.info("coordinating", run=self._run, instance=self.log.instance)

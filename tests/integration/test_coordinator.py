@@ -168,6 +168,20 @@ async def test_leases_survive_a_restart_and_are_given_again_for_the_same_request
     assert len(first.leases) == 2
 
 
+async def test_what_a_killed_coordinator_had_in_hand_is_judged_at_once(stage):
+    policy = await stage.announce()
+    async with stage.coordinator():
+        (lease,) = (await stage.ask("ALICE")).leases
+    await stage.publish(await stage.group(lease, policy))
+    queue, consumer = names.rollouts_stream(stage.settings.name, "s0"), names.intake_consumer("s0")
+    killed = await stage.connect()
+    bounds = {"max_messages": 8, "max_bytes": 1 << 20}
+    assert len(await killed.pull(queue, consumer, **bounds, timeout_s=5.0)) == 1
+    async with asyncio.timeout(10), stage.coordinator():  # The ack wait is longer.
+        assert len(await stage.judged(1)) == 1
+    await stage.audit()
+
+
 async def test_a_second_coordinator_is_refused_by_the_name_of_the_first(stage):
     async with stage.coordinator() as first:
         with pytest.raises(RoleTaken, match=first.log.instance):

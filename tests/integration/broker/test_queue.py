@@ -149,6 +149,29 @@ async def test_what_is_not_acked_comes_again(broker, spec):
     assert await take(broker, spec.name, timeout_s=0.7) == []
 
 
+async def test_what_another_reader_has_in_hand_can_be_taken_back(connect, broker, queue):
+    for data in (b"one", b"two", b"three", b"four"):
+        await broker.publish(f"{queue}.a", data)
+    gone = await connect()
+    first, second, third = await take(gone, queue, max_messages=3)
+    await first.ack()
+    await third.ack()
+    await gone.close()
+    await broker.take_back(queue, "intake")
+    state = await broker.state(queue)
+    assert (state.num_pending, state.num_ack_pending) == (2, 0)
+    again, new = await take(broker, queue)
+    assert [again.record, new.record.data] == [second.record, b"four"]
+    await again.ack()
+    await new.ack()
+    assert (await broker.state(queue)).num_messages == 0
+    # Nothing in hand, nothing to take back; what comes later is delivered.
+    await broker.take_back(queue, "intake")
+    await broker.publish(f"{queue}.a", b"five")
+    (delivery,) = await take(broker, queue)
+    assert delivery.record.data == b"five"
+
+
 async def test_in_progress_restarts_the_ack_wait(broker, spec):
     await broker.ensure_stream(replace(spec, ack_wait_s=1.0))
     await broker.publish(f"{spec.name}.a", b"one")
