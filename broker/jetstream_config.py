@@ -1,4 +1,9 @@
-"""How the streams of a run and their consumers are set up in JetStream, see the design, section 6.
+"""How the streams of a run and their consumers are set up in JetStream.
+
+In a queue an ack removes the message and frees its space, and what has no room is refused: full
+means that the unconsumed backlog is full, and nothing is ever dropped. It has one consumer, which
+has no filter (a cursor passes what its filter excludes, and never comes back) and delivers until
+there is an ack. A log is kept for ever: nothing in it can be purged or deleted.
 
 Field names are JetStream's own; only what we mind is here. Durations are in nanoseconds.
 """
@@ -57,7 +62,7 @@ def nanoseconds(seconds: float) -> int:
 
 
 def stream_config(spec: StreamSpec) -> StreamConfig:
-    """How a stream of ours is set up, see the design, section 6."""
+    """How a stream of ours is set up."""
     is_log = spec.kind is StreamKind.LOG
     bounded = spec.max_message_bytes >= 0
     return StreamConfig(

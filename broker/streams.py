@@ -1,4 +1,11 @@
-"""The streams of a run, see the design, section 6."""
+"""The streams of a run: one queue per shard, and two logs that have one writer each.
+
+| stream | holds | written by |
+|---|---|---|
+| ROLLOUTS, one per shard | groups without a verdict | actors |
+| LOG | the ledger and the batches | the coordinator |
+| POLICIES | announcements and the trainer's other events | the trainer |
+"""
 
 from broker.interface import StreamKind, StreamSpec
 from schemas import names

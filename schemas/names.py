@@ -35,7 +35,11 @@ def token(text: str) -> str:
 
 
 class RolloutsSubject(NamedTuple):
-    """What the subject of a rollout group says, all of it chosen by the sender except the actor."""
+    """What the subject of a rollout group says, all of it chosen by the sender.
+
+    The actor is, too: a server binds it only where each contributor has an account of his own,
+    which promise 6 of the README waits for.
+    """
 
     run: str
     shard: str

@@ -1,4 +1,4 @@
-"""Checks the design's promises 1 to 3 from LOG and the streams' states, in a process of its own.
+"""Checks promises 1 to 3 of the README from LOG and the streams' states, in its own process.
 
     leases    issued = open + fulfilled + refused + expired + abandoned
     messages  a stream's last sequence = judged + unjudged (still there, without a verdict)

@@ -223,7 +223,7 @@ class LiveRun:
         return await self.broker.state(names.rollouts_stream(self.settings.name, shard))
 
     async def audit(self) -> None:
-        """Check promise 3 of the design, with the archive."""
+        """Check promise 3 of the README, with the archive."""
         store = S3Store.open(self.settings.connection)
         try:
             report = await audit_run(self.broker, self.settings.name, store=store)

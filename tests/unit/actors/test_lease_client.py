@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from actors import lease_client
 from actors.lease_client import LeaseClient
 from actors.status import Status
 from broker.memory import MemoryBroker, MemoryServer
@@ -118,7 +119,26 @@ async def test_a_denied_request_is_not_repeated(server, status):
         await client.ask(1, None, "")
 
 
-async def test_a_farewell_does_not_wait_for_a_coordinator_that_is_away(client):
+async def test_a_farewell_to_nobody_is_over_at_once(client):
     client.give_back(5)
     async with asyncio.timeout(0.5):
-        await client.farewell()
+        assert not await client.farewell()
+    assert client.owes_word
+
+
+async def test_a_farewell_does_not_wait_long_for_a_coordinator_that_hangs(
+    client, coordinator, monkeypatch
+):
+    heard = asyncio.Event()
+
+    async def hang(_subject: str, data: bytes) -> bytes:
+        heard.set()
+        return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(lease_client, "_FAREWELL_TIMEOUT_S", 0.05)
+    await coordinator.serve(SUBJECT, hang)
+    client.give_back(5)
+    async with asyncio.timeout(0.5):
+        assert not await client.farewell()
+    assert heard.is_set()
+    assert client.owes_word
