@@ -1,9 +1,9 @@
-# make demo    install, and watch a reward rise while actors come and go
+# make demo    install, and watch a reward rise while actors come and go; replaces runs/demo
 # make test    install, and run every test
 # make check   format, lint, types, import rules
 # make bench   measure; prints a table and writes benchmarks/results.json
 # make soak    the acceptance test over and over with new seeds, for an hour
-# make clean   remove the environment and all runs
+# make clean   remove the environment; runs/ holds the keys of runs and is left alone
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -31,7 +31,7 @@ soak: .venv/.installed-dev
 	SOAK_S=$(SOAK_S) $(BIN)/pytest tests/acceptance -m acceptance -k soak
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv
 
 .venv/.installed: pyproject.toml | .venv
 	$(BIN)/pip install --quiet --editable '.[learner,embedded]'

@@ -1,10 +1,20 @@
 """The environments that a run can name."""
 
+from collections.abc import Callable
+from typing import Final
+
 from environments import arithmetic, lookup, reverse
 from environments.interface import Environment
 from schemas.errors import SettingsError
 from schemas.lease import EnvironmentRef
 from schemas.settings import EnvironmentSettings
+
+BUILDERS: Final[dict[str, Callable[[EnvironmentSettings], Environment]]] = {
+    "reverse": reverse.build,
+    "arithmetic": arithmetic.build,
+    "lookup": lookup.build,
+}
+"""By id. The tests of environments run with each of them."""
 
 
 def open_environment(settings: EnvironmentSettings) -> Environment:
@@ -13,21 +23,16 @@ def open_environment(settings: EnvironmentSettings) -> Environment:
     Raises:
         SettingsError: there is none of this id, or its bounds contradict each other.
     """
-    builders = {
-        "reverse": reverse.build,
-        "arithmetic": arithmetic.build,
-        "lookup": lookup.build,
-    }
-    if settings.id not in builders:
+    if settings.id not in BUILDERS:
         raise SettingsError(
-            f"environment.id is {settings.id!r}; it must be one of {', '.join(builders)}"
+            f"environment.id is {settings.id!r}; it must be one of {', '.join(BUILDERS)}"
         )
     if settings.smallest > settings.largest:
         raise SettingsError(
             f"environment.smallest is {settings.smallest}, "
             f"above environment.largest, which is {settings.largest}"
         )
-    return builders[settings.id](settings)
+    return BUILDERS[settings.id](settings)
 
 
 def open_pinned(ref: EnvironmentRef) -> Environment:

@@ -10,13 +10,12 @@ import pytest
 
 from environments import characters, renderer, scoring
 from environments.assembled import assemble
-from environments.catalogue import open_environment, open_pinned
+from environments.catalogue import BUILDERS, open_environment, open_pinned
 from environments.interface import Completion, Environment, Interaction, Turn
 from schemas.errors import SettingsError
 from schemas.rollout import Finish
 from schemas.settings import EnvironmentSettings
 
-IDS = ("reverse", "arithmetic", "lookup")
 GOLDEN = {
     "reverse": [
         "<begin>r:keg<reply>gek<stop>",
@@ -39,7 +38,7 @@ GOLDEN = {
 }
 
 
-@pytest.fixture(params=IDS)
+@pytest.fixture(params=BUILDERS)
 def environment(request: pytest.FixtureRequest) -> Environment:
     return open_environment(EnvironmentSettings(id=request.param))
 
@@ -163,7 +162,7 @@ def texts(environment: Environment) -> list[str]:
 
 
 def test_golden_tasks(environment: Environment) -> None:
-    assert texts(environment) == GOLDEN[environment.ref.id]
+    assert texts(environment) == GOLDEN.get(environment.ref.id)
 
 
 def test_tasks_are_the_same_in_another_process(environment: Environment) -> None:
@@ -188,7 +187,7 @@ def test_tasks_differ(environment: Environment) -> None:
     assert len({environment.prompt(task) for task in range(50)}) > 40
 
 
-@pytest.mark.parametrize("environment_id", IDS)
+@pytest.mark.parametrize("environment_id", BUILDERS)
 def test_the_digest_covers_every_module_that_is_imported(tmp_path: Path, environment_id) -> None:
     """In a process of its own, which changes one module of a copy after the other."""
     root = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from environments import characters, recorded, renderer
-from environments.catalogue import open_environment
+from environments.catalogue import BUILDERS, open_environment
 from environments.interface import Environment
 from environments.recorded import verify
 from schemas import arrays
@@ -22,7 +22,6 @@ from schemas.settings import EnvironmentSettings
 from schemas.verdict import Reason
 
 SAMPLING = Sampling(max_new_tokens=8, stop_ids=renderer.STOP_IDS)
-IDS = ("reverse", "arithmetic", "lookup")
 A = characters.encode("a")[0]
 
 
@@ -44,7 +43,7 @@ def reference(environment: Environment, task: int) -> tuple[list[int], list[int]
     return ids, [int(turn.sampled) for turn in turns for _ in turn.token_ids]
 
 
-@pytest.fixture(params=IDS)
+@pytest.fixture(params=BUILDERS)
 def environment(request: pytest.FixtureRequest) -> Environment:
     return open_environment(EnvironmentSettings(id=request.param))
 
@@ -169,7 +168,7 @@ small = st.integers(min_value=0, max_value=characters.SIZE)
 
 
 @given(
-    st.sampled_from(IDS),
+    st.sampled_from(sorted(BUILDERS)),
     st.lists(st.tuples(small, st.integers(0, 1)), min_size=2, max_size=24),
     st.integers(0, 12),
     st.sampled_from(list(Finish)),

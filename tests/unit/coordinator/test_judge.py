@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from environments.catalogue import open_environment
+from environments.catalogue import BUILDERS, open_environment
 from learner.coordinator.draw import draw_lease
 from learner.coordinator.job import pack_leases
 from learner.coordinator.judge import judge
@@ -21,7 +21,7 @@ POLICY = PolicyId(1, 4)
 SUBJECT = RolloutsSubject("test", "s0", 1, 4, "ALICE")
 
 
-@pytest.fixture(params=["reverse", "arithmetic", "lookup"])
+@pytest.fixture(params=BUILDERS)
 async def honest(request):
     """(environment, lease, group) of one right and one wrong answer."""
     settings = msgspec.structs.replace(
