@@ -29,7 +29,8 @@ class Groups:
                 for member in range(lease.group_size)
             ]
         rollouts = tuple(task.result() for task in tasks)
-        oldest = min(span.policy for rollout in rollouts for span in rollout.spans)
+        policies = {span.policy for rollout in rollouts for span in rollout.spans}
+        oldest = min(policies, key=lambda policy: policy.freshness)
         # A policy is only loaded between groups.
         assert oldest == served.policy, f"generated with {oldest}, served is {served.policy}"
         return RolloutGroup(

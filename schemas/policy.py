@@ -20,6 +20,11 @@ class PolicyId(NamedTuple):
     version: Index
     """Number of optimizer steps taken."""
 
+    @property
+    def freshness(self) -> tuple[int, int]:
+        """Sorts policies as staleness does: by optimizer steps, then by incarnation."""
+        return self.version, self.incarnation
+
     def suffices(self, least: "PolicyId") -> bool:
         """True when a lease that asks for `least` may be fulfilled with this policy.
 

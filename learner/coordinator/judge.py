@@ -84,7 +84,10 @@ def read(
         group = decode(data, RolloutGroup, max_wire_bytes=max_wire_bytes)
     except Rejected as refusal:
         return Judgement(reason=refusal.reason, detail=refusal.detail)
-    policies = sorted({span.policy for rollout in group.rollouts for span in rollout.spans})
+    policies = sorted(
+        {span.policy for rollout in group.rollouts for span in rollout.spans},
+        key=lambda policy: policy.freshness,
+    )
     claim = Claim(
         lease_id=group.lease_id,
         policy=group.policy,
@@ -109,7 +112,7 @@ async def recompute(
     rewards: list[float] = []
     parts: dict[str, list[float]] = {}
     try:
-        _check_terms(subject, group, lease)
+        _check_terms(subject, answer)
         for rollout in group.rollouts:
             interaction = await recorded.verify(environment, lease.task, rollout, lease.sampling)
             rewards.append(interaction.reward)
@@ -146,7 +149,8 @@ def _check_identity(
         )
 
 
-def _check_terms(subject: RolloutsSubject, group: RolloutGroup, lease: Lease) -> None:
+def _check_terms(subject: RolloutsSubject, answer: Answer) -> None:
+    claim, group, lease = answer
     if subject.shard != lease.shard:
         raise Rejected(Reason.LEASE_TERMS, f"the lease says shard {lease.shard}")
     if len(group.rollouts) != lease.group_size:
@@ -154,10 +158,11 @@ def _check_terms(subject: RolloutsSubject, group: RolloutGroup, lease: Lease) ->
             Reason.LEASE_TERMS,
             f"{len(group.rollouts)} rollouts, the lease asks for {lease.group_size}",
         )
-    if not group.policy.suffices(lease.least_policy):
-        raise Rejected(
-            Reason.POLICY_OLD, f"policy {group.policy}, the lease asks for {lease.least_policy}"
-        )
+    for policy in claim.policies:
+        if not policy.suffices(lease.least_policy):
+            raise Rejected(
+                Reason.POLICY_OLD, f"policy {policy}, the lease asks for {lease.least_policy}"
+            )
 
 
 def _compare_rewards(rollouts: tuple[Rollout, ...], rewards: list[float]) -> tuple[Reason, str]:

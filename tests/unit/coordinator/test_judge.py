@@ -82,6 +82,7 @@ LIES = {
         lambda group: msgspec.structs.replace(group, policy=PolicyId(1, 5)),
         lambda group: msgspec.structs.replace(group, policy=PolicyId(2, 4)),
         lambda group: spans(group, PolicyId(1, 3), POLICY),
+        lambda group: spans(group, PolicyId(2, 3), POLICY),
     ],
     Reason.LEASE_TERMS: [
         lambda group: msgspec.structs.replace(group, rollouts=group.rollouts[:1]),
@@ -123,6 +124,26 @@ async def test_an_older_policy_than_the_lease_asks_for_is_refused(honest, least)
     environment, lease, group = honest
     newer = msgspec.structs.replace(lease, least_policy=least)
     assert (await judged(environment, newer, encode(group))).reason is Reason.POLICY_OLD
+
+
+async def test_every_span_is_held_against_the_lease(honest):
+    environment, lease, group = honest
+    newer = msgspec.structs.replace(lease, least_policy=PolicyId(2, 4))
+    policies = (PolicyId(2, 4), PolicyId(1, 5))
+    mixed = msgspec.structs.replace(
+        group,
+        policy=policies[0],
+        rollouts=tuple(
+            msgspec.structs.replace(
+                rollout,
+                spans=(VersionSpan(num_tokens=len(rollout.logprobs) // 4, policy=policy),),
+            )
+            for rollout, policy in zip(group.rollouts, policies, strict=True)
+        ),
+    )
+    subject = SUBJECT._replace(incarnation=2)
+    judgement = await judged(environment, newer, encode(mixed), subject)
+    assert judgement.reason is Reason.POLICY_OLD, judgement
 
 
 async def test_without_its_lease_only_the_claim_is_read(honest):
