@@ -10,7 +10,8 @@ in the order of the steps and depend on the two logs alone, not on when they are
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +24,9 @@ from schemas import ledger
 from schemas.batch import Batch, staleness
 from schemas.errors import SignatureInvalid
 from schemas.policy import PolicyAnnouncement, StepMetrics
+
+EDGE_STEPS: Final = 10
+"""How many steps `edges` takes at either end: one step alone is mostly chance."""
 
 
 class StepRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -211,6 +215,12 @@ def mean_reward(rows: Iterable[StepRow]) -> float | None:
     seen = [(row.reward, row.num_rollouts) for row in rows if row.reward is not None]
     count = sum(num_rollouts for _, num_rollouts in seen)
     return sum(reward * num_rollouts for reward, num_rollouts in seen) / count if count else None
+
+
+def edges(rows: Sequence[StepRow]) -> tuple[float, float] | None:
+    """Mean reward of the first and of the last EDGE_STEPS; None where nothing was scored."""
+    first, last = mean_reward(rows[:EDGE_STEPS]), mean_reward(rows[-EDGE_STEPS:])
+    return None if first is None or last is None else (first, last)
 
 
 def to_line(row: StepRow) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 from broker.catalogue import the_run
 from broker.interface import Broker
 from broker.jetstream import NatsBroker
-from broker.logbook import LogItem, log_item, policy_item, read_log, read_policies
+from broker.logbook import LogItem, PolicyItem, log_item, policy_item, read_log, read_policies
 from learner.metrics import MetricsFold, StepRow, to_line
 from learner.run_folder import RunFolder
 from schemas import names
@@ -48,11 +48,11 @@ async def follow_rows(
     run: str,
     *,
     on_row: Callable[[StepRow], None],
-    on_log: Callable[[LogItem], None],
+    on_item: Callable[[LogItem | PolicyItem], None],
 ) -> None:
     """Hand over every row from the first step on, until the run's last step has one.
 
-    `on_log` is told of every record of LOG, for who counts more than steps.
+    `on_item` is told of every record of both logs, for who counts more than steps.
     """
     fold = MetricsFold()
     finished = asyncio.Event()
@@ -66,12 +66,14 @@ async def follow_rows(
     async def follow_log() -> None:
         async for record in broker.follow(names.log_stream(run)):
             item = log_item(run, record)
-            on_log(item)
+            on_item(item)
             take(fold.add_log(item))
 
     async def follow_policies() -> None:
         async for record in broker.follow(names.policies_stream(run)):
-            take(fold.add_policy(policy_item(run, record)))
+            item = policy_item(run, record)
+            on_item(item)
+            take(fold.add_policy(item))
 
     tasks: list[asyncio.Task[Any]] = [
         asyncio.create_task(each) for each in (follow_log(), follow_policies(), finished.wait())

@@ -54,7 +54,7 @@ async def perform(
             with stage.folder.metrics.open("wb") as metrics:
                 take = functools.partial(_take, metrics, watch, screen)
                 await _until_first(
-                    follow_rows(broker, run, on_row=take, on_log=watch.take_log),
+                    follow_rows(broker, run, on_row=take, on_item=watch.take_item),
                     watch.listen(broker, run),
                     _keep_looking(watch, screen),
                     strikes.run(),

@@ -4,14 +4,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from learner.deeds import NATS
 from schemas import names
 from schemas.heartbeat import State
 
 HONEST: Final = ("honest-1", "honest-2", "honest-3")
 LIAR: Final = "liar"
 ACTORS: Final = (*HONEST, LIAR)
-NATS: Final = "nats-server"
-S3: Final = "seaweedfs"
 
 
 class Kill(Struct, frozen=True, kw_only=True):

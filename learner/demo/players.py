@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from broker import servers
 from broker.process import bound
 from learner.child_process import end, last_line, start
-from learner.demo.plan import NATS, S3
+from learner.deeds import NATS, S3
 from learner.events import Died, EventLog, Killed, Started
 from schemas.errors import TributaryError
 
@@ -33,8 +33,8 @@ class Player(Protocol):
 
     name: str
 
-    async def kill(self, *, step: int, doing: str) -> None:
-        """SIGKILL; it is started again at once."""
+    async def kill(self, killed: Killed) -> None:
+        """SIGKILL, as the event says; it is started again at once."""
         ...
 
 
@@ -73,11 +73,11 @@ class Process:
                     f"(all that it said is in {self._log})"
                 )
 
-    async def kill(self, *, step: int, doing: str) -> None:
+    async def kill(self, killed: Killed) -> None:
         assert self._process is not None, "only who lives can be killed"
         self._struck = True
         self._process.kill()
-        self._events.write(Killed(time=time.time(), who=self.name, step=step, doing=doing))
+        self._events.write(killed)
 
     async def stop(self, *, grace_s: float) -> None:
         """SIGTERM, and SIGKILL after the grace; returns when it has ended."""
@@ -102,9 +102,9 @@ class NatsServer:
         self._directory = directory
         self._events = events
 
-    async def kill(self, *, step: int, doing: str) -> None:
+    async def kill(self, killed: Killed) -> None:
         os.kill(servers.read(self._directory).nats_process.pid, signal.SIGKILL)
-        self._events.write(Killed(time=time.time(), who=self.name, step=step, doing=doing))
+        self._events.write(killed)
         # In this thread although it blocks: a server dies with the thread that started it.
         servers.start_nats(self._directory, detached=False)
         self._events.write(Started(time=time.time(), who=self.name))
@@ -119,9 +119,9 @@ class S3Server:
         self._directory = directory
         self._events = events
 
-    async def kill(self, *, step: int, doing: str) -> None:
+    async def kill(self, killed: Killed) -> None:
         os.kill(servers.read(self._directory).s3_process.pid, signal.SIGKILL)
-        self._events.write(Killed(time=time.time(), who=self.name, step=step, doing=doing))
+        self._events.write(killed)
         # In this thread: a server dies with the thread that started it.
         servers.start_s3(self._directory, detached=False)
         await asyncio.to_thread(servers.wait_s3, self._directory)

@@ -2,17 +2,18 @@
 
 consumes   the watch
 produces   SIGKILLs, and word of who came back
-waits for  the step, then the victim to be in the middle of work, then a sign of its next life
+waits for  the step, then the victim to be in the middle of work, then for its next life to work
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from learner.demo.plan import Kill, step_of
 from learner.demo.players import Player
 from learner.demo.screen import Screen
 from learner.demo.watch import Watch
+from learner.events import Killed
 
 
 class Strikes:
@@ -45,24 +46,12 @@ class Strikes:
         await asyncio.sleep(kill.after_s)
         if kill.during is not None:
             await watch.until(lambda: watch.state_of(who) is kill.during)
-        doing = str(watch.state_of(who) or "")
-        is_back = self._sign_of_life(who)
-        began = time.monotonic()
-        self._screen.say(f"SIGKILL to {kill.who}{f', {doing},' if doing else ''} at step {step}")
-        await self._players[kill.who].kill(step=watch.step, doing=doing)
-        await watch.until(is_back)
+        doing = watch.state_of(who) or ""
+        killed = Killed(time=time.time(), who=kill.who, step=watch.step, doing=doing)
+        self._screen.say(f"SIGKILL to {kill.who}{doing and f', {doing},'} after step {watch.step}")
+        await self._players[kill.who].kill(killed)
+        await watch.until(lambda: watch.deeds.back_at_work(who, killed.time) is not None)
         self.came_back.append(kill.who)
-        self._screen.say(f"{kill.who} is back at work after {time.monotonic() - began:.1f} s")
-
-    def _sign_of_life(self, who: str) -> Callable[[], bool]:
-        """What shows that the next life of somebody works."""
-        watch = self._watch
-        if who in watch.instances:  # an actor: its next process has been given a lease
-            before = watch.instances[who]
-            return lambda: watch.instances[who] != before
-        if who in watch.seen:  # coordinator or trainer: the next instance speaks
-            instance = watch.seen[who].heartbeat.instance
-            return lambda: watch.seen[who].heartbeat.instance != instance
-        # A server says nothing itself, but what is decided and stored next goes through it.
-        step = watch.step
-        return lambda: watch.step > step + 1
+        back = watch.deeds.back_at_work(who, killed.time)
+        assert back is not None, "what a log says stays said"
+        self._screen.say(f"{kill.who} is back at work after {back - killed.time:.1f} s")

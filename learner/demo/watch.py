@@ -1,6 +1,6 @@
 """What can be seen of a run from outside: a fold of its logs and heartbeats.
 
-consumes   rows and records of LOG (`learner.metrics_file`), heartbeats
+consumes   rows and records of both logs (`learner.metrics_file`), heartbeats
 produces   the view that the screen shows, and a wake-up after every change
 waits for  nothing; others wait on it with `until`
 """
@@ -15,7 +15,8 @@ from typing import Final
 from msgspec import Struct
 
 from broker.interface import Broker
-from broker.logbook import LogItem
+from broker.logbook import LogItem, PolicyItem
+from learner.deeds import Deeds
 from learner.metrics import StepRow
 from schemas import ledger, names
 from schemas.errors import Rejected
@@ -48,8 +49,7 @@ class Watch:
         """Groups by actor."""
         self.refused: dict[str, Counter[str]] = {}
         """By actor: messages by reason."""
-        self.instances: dict[str, str] = {}
-        """By actor: of the process that was last given a lease."""
+        self.deeds = Deeds()
         self._clock = clock
         self._changed = asyncio.Event()
 
@@ -69,20 +69,21 @@ class Watch:
         self.rows.append(row)
         self._wake()
 
-    def take_log(self, item: LogItem) -> None:
-        """Count verdicts and starts per actor."""
-        if not isinstance(item.content, ledger.LedgerEntry):
-            return
-        for event in item.content.events:
-            match event:
-                case ledger.LeaseIssued(lease=lease, instance=instance):
-                    self.instances[lease.actor] = instance
-                case ledger.GroupAccepted(actor=actor):
-                    self.accepted[actor] += 1
-                case ledger.GroupRefused(actor=actor, outcome=outcome, reason=reason):
-                    why = reason if outcome is Outcome.REJECTED else outcome
-                    self.refused.setdefault(actor, Counter())[str(why)] += 1
+    def take_item(self, item: LogItem | PolicyItem) -> None:
+        """Enter a record of one of the logs, and count verdicts per actor."""
+        self.deeds.add(item)
+        if isinstance(item.content, ledger.LedgerEntry):
+            for event in item.content.events:
+                self._count(event)
         self._wake()
+
+    def _count(self, event: ledger.LedgerEvent) -> None:
+        match event:
+            case ledger.GroupAccepted(actor=actor):
+                self.accepted[actor] += 1
+            case ledger.GroupRefused(actor=actor, outcome=outcome, reason=reason):
+                why = reason if outcome is Outcome.REJECTED else outcome
+                self.refused.setdefault(actor, Counter())[str(why)] += 1
 
     def take_heartbeat(self, subject: str, data: bytes) -> None:
         """Take a heartbeat, if it is one and is of whom its subject says."""

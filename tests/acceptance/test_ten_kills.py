@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from learner.deeds import NATS, S3
 from learner.demo.folder import take_folder
-from learner.demo.plan import HONEST, LIAR, NATS, S3, Kill
+from learner.demo.plan import HONEST, LIAR, Kill
 from learner.demo.screen import open_screen
 from learner.demo.show import show
 from learner.demo.stage import Stage

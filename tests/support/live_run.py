@@ -102,7 +102,7 @@ class LiveRun:
                 watch.take_heartbeat(subject, data)
 
         await asyncio.gather(
-            follow_rows(broker, run, on_row=watch.take_row, on_log=watch.take_log), listen()
+            follow_rows(broker, run, on_row=watch.take_row, on_item=watch.take_item), listen()
         )
 
     def log(self, who: str) -> Path:

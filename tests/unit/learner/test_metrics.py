@@ -7,7 +7,7 @@ import pytest
 
 from broker.logbook import LogItem, PolicyItem, read_log, read_policies
 from broker.signing import RunKey
-from learner.metrics import MetricsFold, StepRow, mean_reward, read_lines, rows_of, to_line
+from learner.metrics import MetricsFold, StepRow, edges, mean_reward, read_lines, rows_of, to_line
 from learner.metrics_file import follow_rows, read_rows, write_rows
 from schemas import ledger
 from schemas.policy import StepMetrics
@@ -145,12 +145,19 @@ def test_means_of_steps_weigh_by_rollouts(rows):
     assert mean_reward(rows) == (8 + 6) / (16 + 8)
 
 
+def test_the_edges_are_ten_steps_each(rows):
+    first, second = rows
+    assert edges([first] * 10 + [second] * 10) == pytest.approx((first.reward, second.reward))
+    assert edges([first, *[second] * 10])[1] == pytest.approx(second.reward)
+    assert edges([]) is None
+
+
 async def test_following_writes_the_bytes_that_reading_writes(tmp_path):
     run = SyntheticRun(num_steps=2)
     await run.open()
-    followed, counted = [], []
+    followed, told = [], []
     following = asyncio.create_task(
-        follow_rows(run.broker, run.settings.name, on_row=followed.append, on_log=counted.append)
+        follow_rows(run.broker, run.settings.name, on_row=followed.append, on_item=told.append)
     )
     for right in ([True, False, False, False], [True, True, False, False]):
         await asyncio.sleep(0)
@@ -163,7 +170,10 @@ async def test_following_writes_the_bytes_that_reading_writes(tmp_path):
     write_rows(afterwards, await read_rows(run.broker, run.settings.name))
     assert live.read_bytes() == afterwards.read_bytes() != b""
     assert read_lines(live.read_bytes()) == followed
-    assert all(after.sequence == before.sequence + 1 for before, after in pairwise(counted))
+    for kind in (LogItem, PolicyItem):
+        sequences = [item.sequence for item in told if isinstance(item, kind)]
+        assert all(after == before + 1 for before, after in pairwise(sequences))
+        assert sequences
 
 
 def test_equal_rows_are_equal_bytes_whatever_the_order_of_counting(rows):

@@ -52,7 +52,7 @@ async def test_who_is_killed_is_started_again_and_can_be_stopped(make, tmp_path)
     process = make(SLEEP)
     running = asyncio.create_task(process.run())
     await started(tmp_path, 1)
-    await process.kill(step=3, doing="generating")
+    await process.kill(Killed(time=1.0, who="one", step=3, doing="generating"))
     await started(tmp_path, 2)
     await process.stop(grace_s=5)
     assert await asyncio.wait_for(running, 5) < 0

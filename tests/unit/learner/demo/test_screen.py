@@ -60,7 +60,7 @@ async def run():
 async def watch(run):
     watch = Watch(num_steps=2)
     async for item in read_log(run.broker, run.settings.name):
-        watch.take_log(item)
+        watch.take_item(item)
     return watch
 
 
