@@ -1,15 +1,16 @@
 """The coordinator's intake against bare nats-py loops that only fetch and ack.
 
 The same messages on the same nats-server (sync_interval always), one queue each. A bare loop does
-nothing with a message. The intake checks every token and reward in its judging process, writes
-segments to a real SeaweedFS and verdicts to LOG, and acks behind a confirmed write. Two sizes: the
-demo's groups, and a lab's (8 rollouts, 7 of them of 4,096 sampled tokens). One judging process, as
-is the default.
+nothing with a message. The intake checks every token and reward in its judging processes, writes
+segments to a real SeaweedFS and verdicts to LOG, and removes messages behind a confirmed write. Two
+sizes: the demo's groups, and a lab's (8 rollouts, 7 of them of 4,096 sampled tokens).
 
-Two baselines. One acks as nats-py's `ack` does, without waiting: the queue is far from empty when
-its clock stops. The other ends where the intake ends, with every message confirmed to be gone, all
-acks of a fetch under way at once. The first says what is lost against the fastest reader there is,
-the second what judging and keeping add to a queue that is read as safely.
+Three baselines. One acks as nats-py's `ack` does, without waiting: the queue is far from empty when
+its clock stops, because the server syncs for every ack. The second ends where the intake ends, with
+every message confirmed to be gone, all acks of a fetch under way at once. The third also writes
+each fetch to the object storage before it acks. The first says what is lost against the fastest
+reader there is, the second what judging and keeping add to a queue that is read as safely, the
+third what judging alone adds.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ from learner.coordinator.service import Coordinator
 from schemas import names
 from schemas.settings import Connection
 
-_SIZES = {"demo": (8, 1000), "lab": (4096, 120)}
+_SIZES = {"demo": (8, 1000), "lab": (4096, 240)}
 """Name -> (sampled tokens per rollout, messages)."""
 Acknowledge = Callable[[Sequence[Msg]], Awaitable[None]]
 
@@ -45,6 +46,18 @@ async def _send_acks(fetched: Sequence[Msg]) -> None:
 
 async def _confirm_acks(fetched: Sequence[Msg]) -> None:
     await asyncio.gather(*(message.ack_sync() for message in fetched))
+
+
+class _Keeper:
+    """Writes what was fetched as one object, then acks it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def keep(self, fetched: Sequence[Msg]) -> None:
+        data = b"".join(message.data for message in fetched)
+        await self._store.put(f"bare/{uuid.uuid4().hex}", data)
+        await _confirm_acks(fetched)
 
 
 _BASELINES: dict[str, Acknowledge] = {"acks sent": _send_acks, "acks confirmed": _confirm_acks}
@@ -59,15 +72,16 @@ async def _measure(connection: Connection, num_rounds: int) -> list[Figure]:
     broker = await NatsBroker.connect(connection.nats, name="bench")
     store = S3Store.open(connection)
     await store.ensure_bucket()
+    baselines = {**_BASELINES, "kept, acks confirmed": _Keeper(store).keep}
     figures = []
     for size, (num_tokens, num_messages) in _SIZES.items():
-        bare_s: dict[str, list[float]] = {name: [] for name in _BASELINES}
+        bare_s: dict[str, list[float]] = {name: [] for name in baselines}
         intake_s, num_bytes = [], 0
         for _ in range(num_rounds):
             run = OpenedRun(num_tokens, num_messages)
             messages = await run.open(broker)
             num_bytes = sum(len(message.data) for message in messages)
-            for name, acknowledge in _BASELINES.items():
+            for name, acknowledge in baselines.items():
                 bare_s[name].append(await _bare(connection.nats, messages, acknowledge))
             intake_s.append(await _intake(connection.nats, broker, store, run, messages))
         for name, times_s in bare_s.items():

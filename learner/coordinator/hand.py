@@ -13,8 +13,8 @@ from broker.interface import Broker, Delivery
 from schemas.errors import BrokerUnavailable
 
 _PULL_TIMEOUT_S = 5.0
-_MAX_ROUND_BYTES = 32 << 20
-"""A slow reader is cut by the server at 64 MB outstanding."""
+_MAX_ROUND_BYTES = 8 << 20
+"""Several rounds are in memory at once. And a server cuts off who reads too slowly, at 64 MB."""
 _IN_PROGRESS_EVERY_S = 5.0
 """A third of the queue's ack wait."""
 
