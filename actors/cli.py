@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from broker.command import TAKES_SETTINGS, application, settings_from
+from broker.command import TAKES_SETTINGS, application, settings_from, writes_below
 from schemas.resolve import to_toml
 from schemas.run_card import RunCard, read_run_card
 from schemas.settings import ActorSettings
@@ -31,6 +31,7 @@ def start(
     With --json, one document a line says what it does.
     """
     settings = settings_from(context, ActorSettings)
+    writes_below(context, settings.home)
     card = read_run_card(run_card)
     if dry_run:
         typer.echo(to_toml(settings), nl=False)

@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from broker.addresses import SERVERS_DIRECTORY, find_connection
-from broker.command import TAKES_SETTINGS, application, settings_from
+from broker.command import TAKES_SETTINGS, application, settings_from, writes_below
 from broker.interface import Broker
 from schemas.errors import BrokerError, StoreError, UserError
 from schemas.settings import Connection, LearnerSettings
@@ -38,6 +38,7 @@ app = application(
 
 @app.command()
 def up(
+    context: typer.Context,
     servers: Directory = SERVERS_DIRECTORY,
     nats_port: Annotated[int | None, typer.Option(help="Default: a free one.")] = None,
     s3_port: Annotated[int | None, typer.Option(help="Default: a free one.")] = None,
@@ -47,6 +48,7 @@ def up(
     from broker import screen
     from broker import servers as both
 
+    writes_below(context, servers)
     started = both.up(servers, nats_port, s3_port, detached=True)
     connection = started.connection()
     if json:
@@ -218,6 +220,7 @@ def audit(
 
 @app.command()
 def bench(
+    context: typer.Context,
     directory: Annotated[
         Path, typer.Option(help="A directory on the disk that is to be measured.")
     ] = Path(),
@@ -230,6 +233,7 @@ def bench(
     from broker import screen
     from broker.bench import bench as measure
 
+    writes_below(context, directory)
     found = asyncio.run(measure(directory, writes))
     if json:
         screen.show_json(found)

@@ -10,18 +10,26 @@ Whatever the person at the keyboard can mend is one sentence on standard error a
 never a traceback.
 """
 
+import contextlib
 import logging
-from typing import Any, Final, TypeVar
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 import typer
 from typer.core import TyperGroup
 
+from broker.os_error import in_words
 from broker.sanitise import sanitise
 from schemas.errors import TributaryError, UserError
 from schemas.resolve import resolve
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+_FOLDER: Final = "broker.command.folder"
+"""Key in a typer context's `meta`, which a verb shares with its application."""
 
 TAKES_SETTINGS: Final[dict[str, Any]] = {
     "allow_extra_args": True,
@@ -33,17 +41,55 @@ TAKES_SETTINGS: Final[dict[str, Any]] = {
 class OneSentence(TyperGroup):
     """Verbs whose errors are one sentence."""
 
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take the options before the verb; without any word the help is shown."""
+        if not args:
+            return super().parse_args(ctx, args)
+        with _one_sentence(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: typer.Context) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Run the verb; an error of our tree ends the program with its own exit status."""
-        try:
+        with _one_sentence(ctx):
             return super().invoke(ctx)
-        except TributaryError as error:
-            typer.echo(f"{ctx.info_name}: {sanitise(str(error), max_length=2000)}", err=True)
-            raise typer.Exit(error.exit_status) from None
-        except OSError as error:
-            # A full disk, a folder that may not be written: the machine's, not a bug of ours.
-            typer.echo(f"{ctx.info_name}: {sanitise(str(error), max_length=2000)}", err=True)
-            raise typer.Exit(UserError.exit_status) from None
+
+
+@contextlib.contextmanager
+def _one_sentence(context: typer.Context) -> Iterator[None]:
+    try:
+        yield
+    except TributaryError as error:
+        _fail(context, str(error), error.exit_status)
+    except BrokenPipeError:
+        raise  # Whoever read our output has seen enough; typer ends the program without a word.
+    except OSError as error:
+        # A full disk, a folder that may not be written: the machine's, not a bug of ours.
+        words = in_words(error, context.meta.get(_FOLDER, ""))
+        _fail(context, words, UserError.exit_status)
+    except typer.TyperException as error:
+        verb = " ".join(filter(None, [context.command_path, context.invoked_subcommand]))
+        words = _as_clause(error.format_message())
+        _fail(context, f"{words}; see `{verb} --help`", error.exit_code)
+
+
+def _as_clause(message: str) -> str:
+    """What typer says in one or two sentences, as a part of ours.
+
+    >>> _as_clause("No such command 'star'. Did you mean 'start'?")
+    "no such command 'star', did you mean 'start'"
+    """
+    joined = message.rstrip(".?").replace(". ", ", ")
+    return re.sub(r"(?:^|(?<=[,:] ))[A-Z](?=[a-z])", lambda found: found[0].lower(), joined)
+
+
+def _fail(context: typer.Context, sentence: str, exit_status: int) -> NoReturn:
+    typer.echo(f"{context.info_name}: {sanitise(sentence, max_length=2000)}", err=True)
+    raise typer.Exit(exit_status) from None
+
+
+def writes_below(context: typer.Context, folder: Path | str) -> None:
+    """Say where the verb writes, for the sentence when the disk there is full."""
+    context.meta[_FOLDER] = str(folder)
 
 
 def application(purpose: str, *, log_level: int = logging.INFO) -> typer.Typer:

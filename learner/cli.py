@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from broker.command import TAKES_SETTINGS, application, settings_from
+from broker.command import TAKES_SETTINGS, application, settings_from, writes_below
 from schemas.errors import UserError
 from schemas.settings import LearnerSettings
 
@@ -191,6 +191,7 @@ def _settings(
     if name:
         context.args += ["--name", name]
     settings = settings_from(context, LearnerSettings)
+    writes_below(context, settings.directory)
     if find_servers:
         # Where none is said and none started, the defaults stand: somebody else may serve there.
         with contextlib.suppress(UserError):

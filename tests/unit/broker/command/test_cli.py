@@ -61,5 +61,6 @@ def test_wrong_settings_are_one_sentence(words: list[str], sentence: str) -> Non
 
 
 @pytest.mark.parametrize("words", [["peek", "--last", "0"], ["why"], ["ls", "a", "b"], ["nope"]])
-def test_a_wrong_use_is_status_2(words: list[str]) -> None:
-    assert broker(*words).exit_code == 2
+def test_a_wrong_use_is_one_sentence(words: list[str]) -> None:
+    result = broker(*words)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)

@@ -1,9 +1,11 @@
+import errno
+
 import pytest
 import structlog
 import typer
 from typer.testing import CliRunner
 
-from broker.command import TAKES_SETTINGS, application, settings_from
+from broker.command import TAKES_SETTINGS, application, settings_from, writes_below
 from schemas.errors import BrokerUnavailable, UserError
 from schemas.settings import LearnerSettings
 
@@ -25,6 +27,11 @@ def app() -> typer.Typer:
     @app.command()
     def bug() -> None:
         raise ValueError("a bug")
+
+    @app.command()
+    def write(context: typer.Context, number: int, name: str = "") -> None:
+        writes_below(context, "/")
+        raise OSError(number, "as the system says", name or None)
 
     @app.command(context_settings=TAKES_SETTINGS)
     def show(context: typer.Context, twice: bool = False) -> None:
@@ -51,6 +58,56 @@ def test_a_bug_is_not_hidden(app) -> None:
     assert isinstance(result.exception, ValueError)
 
 
+@pytest.mark.parametrize(
+    ("number", "name", "sentence"),
+    [
+        (errno.ENOSPC, "", "the disk of / is full: free some space, or name another folder"),
+        (errno.ENOSPC, "{there}/away/.part-1", "the disk of {there} is full: free some space, or"),
+        (errno.EROFS, "{there}/.part-1", "{there} cannot be written, its file system is read-only"),
+        (errno.ENOENT, "{there}/away/.part-1", "there is no {there}/away: make it, or"),
+        (errno.EACCES, "{there}", "this user may not use {there}: change its owner or its mode"),
+        (errno.EIO, "{there}", "{there}: as the system says"),
+        (errno.ECONNREFUSED, "", "as the system says"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(app, tmp_path, number, name, sentence) -> None:
+    words = ["write", str(number), "--name", name.format(there=tmp_path)]
+    result = CliRunner().invoke(app, words, prog_name="toy")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"toy: {sentence.format(there=tmp_path)}")
+    assert result.stderr.count("\n") == 1
+    assert "Errno" not in result.stderr
+    assert ".part-1" not in result.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_not_an_error(app) -> None:
+    result = CliRunner().invoke(app, ["write", str(errno.EPIPE)], prog_name="toy")
+    assert (result.exit_code, result.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["write"], "missing argument 'number'; see `toy write --help`"),
+        (["write", "x"], "invalid value for 'number': input should be"),
+        (["write", "1", "--name"], "option '--name' requires an argument; see `toy write --help`"),
+        (["mend", "--nope"], "no such option: --nope; see `toy mend --help`"),
+        (["mend", "nope"], "got unexpected extra argument(s) (nope); see `toy mend --help`"),
+        (["mendd"], "no such command 'mendd', did you mean 'mend'; see `toy --help`"),
+        (["--nope"], "no such option: --nope; see `toy --help`"),
+    ],
+)
+def test_a_wrong_use_is_one_sentence_and_status_2(app, words: list[str], sentence: str) -> None:
+    result = CliRunner().invoke(app, words, prog_name="toy")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"toy: {sentence}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_without_a_verb_the_help_is_shown(app) -> None:
+    assert "A toy." in CliRunner().invoke(app, [], prog_name="toy").output
+
+
 def test_settings_follow_the_verb(app, tmp_path) -> None:
     (tmp_path / "run.toml").write_text('name = "mine"\n[trainer]\nnum_steps = 5\n')
     words = ["show", "@", str(tmp_path / "run.toml")]
@@ -63,10 +120,6 @@ def test_a_wrong_setting_is_one_sentence(app) -> None:
     result = CliRunner().invoke(app, ["show", "--trainer.num_step", "6"], prog_name="toy")
     assert result.exit_code == 2
     assert "unknown setting trainer.num_step; the nearest is trainer.num_steps" in result.stderr
-
-
-def test_an_unknown_option_of_a_verb_without_settings_is_status_2(app) -> None:
-    assert CliRunner().invoke(app, ["mend", "--nope"]).exit_code == 2
 
 
 def test_log_lines_go_to_standard_error_and_cannot_be_forged(app) -> None:
