@@ -25,7 +25,7 @@ def check(figures: Sequence[Figure], num_rows: int) -> None:
 
 def test_intake(monkeypatch):
     monkeypatch.setattr(intake, "_SIZES", {"tiny": (8, 20), "longer": (64, 4)})
-    check(intake.measure(num_rounds=1), num_rows=4)
+    check(intake.measure(num_rounds=1), num_rows=6)
 
 
 def test_broker(monkeypatch):
