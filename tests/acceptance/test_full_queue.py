@@ -49,9 +49,9 @@ async def fill(run: LiveRun) -> float:
 
 
 @pytest.mark.timeout(240)
-async def test_a_full_queue(tmp_path):
+async def test_a_full_queue(tmp_path, initial):
     settings = msgspec.structs.replace(small_settings(tmp_path), intake=INTAKE)
-    async with live_run(settings, num_actors=3) as run:
+    async with live_run(settings, initial, num_actors=3) as run:
         await run.start(names.COORDINATOR, names.TRAINER, *run.actors)
         await run.until_step(3, timeout_s=100)
         full_since, queue, before = await fill(run), await run.queue(), run.effort()

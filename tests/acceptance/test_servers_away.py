@@ -53,8 +53,8 @@ async def idle(run: LiveRun, duration_s: float) -> dict[str, Effort]:
 
 
 @pytest.mark.timeout(240)
-async def test_the_broker_is_away_for_a_minute(tmp_path):
-    async with live_run(small_settings(tmp_path)) as run:
+async def test_the_broker_is_away_for_a_minute(tmp_path, initial):
+    async with live_run(small_settings(tmp_path), initial) as run:
         await start_all(run)
         run.kill_nats()
         await asyncio.sleep(5.0)
@@ -71,8 +71,8 @@ async def test_the_broker_is_away_for_a_minute(tmp_path):
 
 
 @pytest.mark.timeout(240)
-async def test_object_storage_is_away_and_all_wait_for_it(tmp_path):
-    async with live_run(small_settings(tmp_path)) as run:
+async def test_object_storage_is_away_and_all_wait_for_it(tmp_path, initial):
+    async with live_run(small_settings(tmp_path), initial) as run:
         await start_all(run)
         run.kill_s3()
         killed = time.monotonic()

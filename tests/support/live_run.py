@@ -61,6 +61,15 @@ def small_settings(directory: Path) -> LearnerSettings:
     )
 
 
+async def make_initial(directory: Path) -> Path:
+    """The policy that every run with `small_settings` may begin with."""
+    folder, log = RunFolder(small_settings(directory)), directory / "sft.log"
+    settings = directory / "sft.toml"
+    settings.write_text(to_toml(small_settings(directory)), encoding="utf-8")
+    assert not await run_to_end(cast.learner("sft", "@", str(settings)), log), last_line(log)
+    return folder.initial
+
+
 class LiveRun:
     """The run while it goes on."""
 
@@ -79,15 +88,15 @@ class LiveRun:
         """Of the actors, by name."""
         self._running: dict[str, asyncio.subprocess.Process] = {}
 
-    async def open(self) -> None:
-        """Open the run, let every actor make its key, and connect."""
+    async def open(self, initial: Path) -> None:
+        """Open the run with a policy, let every actor make its key, and connect."""
         for name in self.actors:
             said: list[str] = []
             assert not await run_to_end(
                 cast.actor_id(self._home(name)), self.log(name), said.append
             )
             self.ids[name] = said[-1]
-        opening = cast.learner("open", "@", str(self.folder.settings))
+        opening = cast.learner("open", "--initial", str(initial), "@", str(self.folder.settings))
         assert not await run_to_end(opening, self.log("open")), last_line(self.log("open"))
         self.broker = await NatsBroker.connect(self.settings.connection.nats, name="watch")
 
@@ -253,11 +262,16 @@ def _cpu_s_of_group(group: int) -> Iterator[float]:
 
 
 @contextlib.asynccontextmanager
-async def live_run(settings: LearnerSettings, *, num_actors: int = 2) -> AsyncIterator[LiveRun]:
-    """A run that is open, with its servers; the caller starts the daemons, and nothing is left."""
+async def live_run(
+    settings: LearnerSettings, initial: Path, *, num_actors: int = 2
+) -> AsyncIterator[LiveRun]:
+    """A run that is open, with its servers; the caller starts the daemons, and nothing is left.
+
+    `initial` is a policy from `make_initial`.
+    """
     run = LiveRun(settings, num_actors)
     try:
-        await run.open()
+        await run.open(initial)
         looking = asyncio.create_task(run.look())
         try:
             yield run
