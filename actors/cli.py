@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from broker.command import TAKES_SETTINGS, application, settings_from, writes_below
-from schemas.resolve import to_toml
+from broker.command import application, settings_from, show_settings, takes, writes_below
 from schemas.run_card import RunCard, read_run_card
 from schemas.settings import ActorSettings
 
@@ -22,7 +21,7 @@ app = application(
 )
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(ActorSettings))
 def start(
     context: typer.Context, run_card: Card, dry_run: DryRun = False, json: Json = False
 ) -> None:
@@ -34,7 +33,7 @@ def start(
     writes_below(context, settings.home)
     card = read_run_card(run_card)
     if dry_run:
-        typer.echo(to_toml(settings), nl=False)
+        show_settings(settings)
         return
     from actors.screens import open_screen
     from actors.start import run_actor
@@ -42,7 +41,7 @@ def start(
     raise typer.Exit(run_actor(card, settings, open_screen(json=json)))
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(ActorSettings))
 def check(
     context: typer.Context,
     run_card: Annotated[
@@ -68,7 +67,7 @@ def check(
     raise typer.Exit(0 if findings.can_contribute else 1)
 
 
-@app.command("id", context_settings=TAKES_SETTINGS)
+@app.command("id", **takes(ActorSettings))
 def id_(context: typer.Context) -> None:
     """Print this actor's id, the public half of its key; makes the key if there is none."""
     from actors.identity import home_of, open_key

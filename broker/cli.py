@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from broker.addresses import SERVERS_DIRECTORY, find_connection
-from broker.command import TAKES_SETTINGS, application, settings_from, writes_below
+from broker.command import application, settings_from, takes, writes_below
 from broker.interface import Broker
 from schemas.errors import BrokerError, StoreError, UserError
 from schemas.settings import Connection, LearnerSettings
@@ -90,7 +90,7 @@ def status(
     raise typer.Exit(0 if found.healthy else 1)
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(LearnerSettings))
 def init(
     context: typer.Context,
     nats: Nats = "",

@@ -2,7 +2,7 @@
 
     app = application("What the command is for.")
 
-    @app.command(context_settings=TAKES_SETTINGS)
+    @app.command(**takes(LearnerSettings))
     def run(context: typer.Context) -> None:
         settings = settings_from(context, LearnerSettings)
 
@@ -19,23 +19,46 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from broker.os_error import in_words
 from broker.sanitise import sanitise
+from schemas.described import described, meaning_of
 from schemas.errors import TributaryError, UserError
-from schemas.resolve import resolve
+from schemas.resolve import resolve, to_explained_toml
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 _FOLDER: Final = "broker.command.folder"
 """Key in a typer context's `meta`, which a verb shares with its application."""
 
-TAKES_SETTINGS: Final[dict[str, Any]] = {
-    "allow_extra_args": True,
-    "ignore_unknown_options": True,
-}
-"""Context settings of a verb that is followed by `@ file.toml` and `--dotted.name value`."""
+
+class SettingsCommand(TyperCommand):
+    """A verb that settings follow, and whose help lists them; the context's `obj` is their kind."""
+
+    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Show in the first line that settings may follow."""
+        return [*super().collect_usage_pieces(ctx), "[@ FILE.toml] [--SETTING VALUE]..."]
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Show the options, and then the settings."""
+        super().format_help(ctx, formatter)
+        rows = [
+            (f"--{setting.path}", f"{meaning_of(setting)} [default: {_shown(setting.default)}]")
+            for setting in described(ctx.obj).values()
+        ]
+        with formatter.section("Settings"):
+            formatter.write_dl(rows)
+
+
+def takes(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Keywords of `app.command` for a verb that is followed by `@ file.toml` and `--a.b value`."""
+    context = {"allow_extra_args": True, "ignore_unknown_options": True, "obj": kind}
+    return {"cls": SettingsCommand, "context_settings": context}
+
+
+def _shown(default: object) -> str:
+    return msgspec.json.encode(default).decode()
 
 
 class OneSentence(TyperGroup):
@@ -119,3 +142,8 @@ def settings_from(context: typer.Context, kind: type[T]) -> T:
         SettingsError: a file cannot be read, a setting is unknown or has a value out of bounds.
     """
     return resolve(kind, context.args)
+
+
+def show_settings(settings: msgspec.Struct) -> None:
+    """Print resolved settings as TOML that can be given back, each with its meaning."""
+    typer.echo(to_explained_toml(settings), nl=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from broker.command import TAKES_SETTINGS, application, settings_from, writes_below
+from broker.command import application, settings_from, show_settings, takes, writes_below
 from schemas.errors import UserError
 from schemas.settings import LearnerSettings
 
@@ -35,7 +35,7 @@ app = application(
 )
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(LearnerSettings))
 def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
     """Open a run unless it is open, and run coordinator and trainer to its last step."""
     import asyncio
@@ -48,7 +48,7 @@ def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = F
     raise typer.Exit(outcome.exit_status)
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(LearnerSettings))
 def sft(context: typer.Context, dry_run: DryRun = False) -> None:
     """Make the policy that a run begins with, by supervised fine-tuning."""
     from learner.initial_policy import make_initial_policy
@@ -60,7 +60,7 @@ def sft(context: typer.Context, dry_run: DryRun = False) -> None:
     typer.echo(f"the policy to begin with {what} in {RunFolder(settings).initial}")
 
 
-@app.command("open", context_settings=TAKES_SETTINGS)
+@app.command("open", **takes(LearnerSettings))
 def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = False) -> None:
     """Open a run: key, streams, initial policy, and the card that actors need. Can be repeated."""
     import asyncio
@@ -79,7 +79,7 @@ def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = Fal
     typer.echo(f"run {settings.name} is open; actors need {folder.card}")
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(LearnerSettings))
 def coordinator(
     context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False
 ) -> None:
@@ -95,7 +95,7 @@ def coordinator(
     asyncio.run(serve(settings, opened, take_over=take_over))
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(LearnerSettings))
 def trainer(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
     """Run the trainer of an open run, all ranks of this machine."""
     from learner.run_folder import RunFolder
@@ -117,7 +117,7 @@ def trainer(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver
     raise typer.Exit(status)
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(LearnerSettings))
 def replay(
     context: typer.Context,
     name: Name,
@@ -147,7 +147,7 @@ def replay(
     raise typer.Exit(0 if report.holds else 1)
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(LearnerSettings))
 def demo(context: typer.Context, dry_run: DryRun = False) -> None:
     """Show the whole loop on this machine: actors, a liar, kills; exit status 0 if all held."""
     from learner.demo.show import run_demo
@@ -155,7 +155,7 @@ def demo(context: typer.Context, dry_run: DryRun = False) -> None:
     raise typer.Exit(run_demo(_settings(context, dry_run, find_servers=False)))
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(LearnerSettings))
 def metrics(context: typer.Context, name: Name, dry_run: DryRun = False) -> None:
     """Write one line of JSON for each step of a run, from its logs."""
     import asyncio
@@ -166,7 +166,7 @@ def metrics(context: typer.Context, name: Name, dry_run: DryRun = False) -> None
     typer.echo(f"every step is in {asyncio.run(write_metrics(settings))}")
 
 
-@app.command(context_settings=TAKES_SETTINGS)
+@app.command(**takes(LearnerSettings))
 def report(context: typer.Context, name: Name, dry_run: DryRun = False) -> None:
     """Write the pictures of a run, from its logs and archive, as one HTML file."""
     import asyncio
@@ -186,7 +186,6 @@ def _settings(
     without being named.
     """
     from broker.addresses import find_connection
-    from schemas.resolve import to_toml
 
     if name:
         context.args += ["--name", name]
@@ -198,7 +197,7 @@ def _settings(
             connection = find_connection(context.args)
             settings = msgspec.structs.replace(settings, connection=connection)
     if dry_run:
-        sys.stdout.write(to_toml(settings))
+        show_settings(settings)
         raise typer.Exit
     return settings
 

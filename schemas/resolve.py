@@ -9,19 +9,25 @@ schemas.errors.SettingsError: unknown setting trainer.lerning_rate; the nearest 
 trainer.learning_rate
 """
 
-import difflib
+import re
 import tomllib
-import types
-import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from schemas.described import described, meaning_of
 from schemas.errors import SettingsError
+from schemas.nearest import unknown_setting
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+_MISSING: Final = re.compile(r"missing required field `(\w+)`")
+_EXTRA: Final = re.compile(r"contains unknown field `(\w+)`")
+_MAX_SHOWN: Final = 80
+"""Characters of a wrong value."""
+_COMMENT_COLUMN: Final = 48
 
 
 def resolve(kind: type[T], arguments: Sequence[str]) -> T:
@@ -35,7 +41,7 @@ def resolve(kind: type[T], arguments: Sequence[str]) -> T:
     try:
         return msgspec.convert(tree, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"a setting is wrong: {_readable(str(error))}") from None
+        raise SettingsError(_wrong_value(kind, tree, str(error))) from None
 
 
 def says(arguments: Sequence[str], section: str) -> bool:
@@ -56,6 +62,25 @@ def to_toml(settings: msgspec.Struct) -> str:
     for path, value in sorted(_leaves(msgspec.to_builtins(settings)), key=lambda leaf: leaf[0]):
         lines.append(f"{path} = {msgspec.json.encode(value).decode()}")
     return "\n".join(lines) + "\n"
+
+
+def to_explained_toml(settings: msgspec.Struct) -> str:
+    """The same TOML with each setting's meaning beside it.
+
+    >>> from schemas.settings import EnvironmentSettings
+    >>> print(to_explained_toml(EnvironmentSettings()), end="")
+    id = "reverse"      # reverse, arithmetic or lookup
+    largest = 6         # hardest tasks: letters, digits
+    smallest = 3        # easiest tasks: letters, digits
+    train_on = "exact"  # the reward part that is trained on (exact or partial)
+    """
+    lines = to_toml(settings).splitlines()
+    known = described(type(settings))
+    width = min(_COMMENT_COLUMN, max(map(len, lines)))
+    comments = (meaning_of(known[line.partition(" = ")[0]]) for line in lines)
+    return "".join(
+        f"{line:<{width}}  # {comment}\n" for line, comment in zip(lines, comments, strict=True)
+    )
 
 
 def _tree(arguments: Sequence[str]) -> dict[str, Any]:
@@ -121,22 +146,11 @@ def _put(tree: dict[str, Any], path: str, value: str) -> None:
 
 
 def _refuse_unknown(kind: type[msgspec.Struct], tree: dict[str, Any]) -> None:
-    known = set(_paths(kind))
+    known = described(kind)
     sections = {path.rpartition(".")[0] for path in known}
     for path, value in _leaves(tree):
-        if path in known or (value == {} and path in sections):
-            continue
-        nearest = max(sorted(known), key=lambda name: _nearness(path, name))
-        raise SettingsError(f"unknown setting {path}; the nearest is {nearest}")
-
-
-def _nearness(typed: str, known: str) -> tuple[bool, float]:
-    """How well a known setting fits: an abbreviation of it before any other likeness."""
-    remaining = iter(known.rpartition(".")[2])
-    abbreviated = all(letter in remaining for letter in typed.rpartition(".")[2])
-    same_section = typed.rpartition(".")[0] == known.rpartition(".")[0]
-    likeness = difflib.SequenceMatcher(None, typed, known).ratio()
-    return abbreviated and same_section, likeness
+        if path not in known and not (value == {} and path in sections):
+            raise SettingsError(unknown_setting(path, known))
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -147,35 +161,15 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield f"{prefix}{key}", value
 
 
-def _paths(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
-    """Every dotted setting under a Struct, those of all members of a union included."""
-    for field in msgspec.structs.fields(kind):
-        sections = list(_structs_of(field.type))
-        for section in sections:
-            tag_field = section.__struct_config__.tag_field
-            if tag_field:
-                yield f"{prefix}{field.name}.{tag_field}"
-            yield from _paths(section, f"{prefix}{field.name}.")
-        if not sections:
-            yield f"{prefix}{field.name}"
-
-
-def _structs_of(annotation: Any) -> Iterator[type[msgspec.Struct]]:
-    if typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    options = (
-        typing.get_args(annotation)
-        if typing.get_origin(annotation) in (types.UnionType, typing.Union)
-        else (annotation,)
-    )
-    yield from (
-        option
-        for option in options
-        if isinstance(option, type) and issubclass(option, msgspec.Struct)
-    )
-
-
-def _readable(message: str) -> str:
-    """`Expected `int` >= 1 - at `$.trainer.num_steps`` to a sentence that names the setting."""
-    what, at, where = message.partition(" - at `$.")
-    return f"{where.rstrip('`')}: {what[0].lower()}{what[1:]}" if at else message
+def _wrong_value(kind: type[msgspec.Struct], tree: dict[str, Any], message: str) -> str:
+    """`Expected `int` >= 1 - at `$.trainer.num_steps`` as a sentence with value and range."""
+    what, _, where = message.partition(" - at `$.")
+    path = where.rstrip("`").partition("[")[0]
+    known = described(kind)
+    if extra := _EXTRA.search(what):
+        return f"{path}.{extra[1]} belongs to another kind of {path}"
+    if missing := _MISSING.search(what):
+        path = f"{path}.{missing[1]}"
+        return f"{path} must be said: {known[path].allowed}"
+    given = next(value for name, value in _leaves(tree) if name == path)
+    return f"{path} is {str(given)[:_MAX_SHOWN]!r} and must be {known[path].allowed}"

@@ -29,7 +29,7 @@ class Connection(_Settings, frozen=True):
     s3: Annotated[str, Meta(description="endpoint of the object storage; empty: AWS")] = (
         "http://127.0.0.1:8333"
     )
-    bucket: Token = "tributary"
+    bucket: Annotated[Token, Meta(description="bucket of all runs' objects")] = "tributary"
     s3_credentials: Annotated[
         str, Meta(description="file with access_key and secret_key; empty: boto3's own chain")
     ] = ""
@@ -38,15 +38,24 @@ class Connection(_Settings, frozen=True):
 class ModelSettings(_Settings, frozen=True):
     """A GLM-4.5-style mixture of experts, built when no model is given."""
 
-    hidden_size: PositiveInt = 128
-    num_layers: PositiveInt = 3
-    num_heads: PositiveInt = 4
-    num_key_value_heads: PositiveInt = 2
-    intermediate_size: PositiveInt = 256
-    num_experts: PositiveInt = 8
-    num_experts_per_token: PositiveInt = 2
-    moe_intermediate_size: PositiveInt = 64
-    max_positions: PositiveInt = 256
+    hidden_size: Annotated[PositiveInt, Meta(description="width of the residual stream")] = 128
+    num_layers: Annotated[
+        PositiveInt,
+        Meta(description="decoder layers; the first is dense, the others route to experts"),
+    ] = 3
+    num_heads: Annotated[PositiveInt, Meta(description="attention heads of a layer")] = 4
+    num_key_value_heads: Annotated[
+        PositiveInt, Meta(description="heads that keys and values are shared among")
+    ] = 2
+    intermediate_size: Annotated[
+        PositiveInt, Meta(description="width of the dense layer's feed-forward part")
+    ] = 256
+    num_experts: Annotated[PositiveInt, Meta(description="experts of a layer")] = 8
+    num_experts_per_token: Annotated[
+        PositiveInt, Meta(description="experts that a token is routed to")
+    ] = 2
+    moe_intermediate_size: Annotated[PositiveInt, Meta(description="width of an expert")] = 64
+    max_positions: Annotated[PositiveInt, Meta(description="longest sequence, in tokens")] = 256
 
 
 class EnvironmentSettings(_Settings, frozen=True):
@@ -63,21 +72,33 @@ class EnvironmentSettings(_Settings, frozen=True):
 class SftSettings(_Settings, frozen=True):
     """Supervised fine-tuning that makes the initial policy."""
 
-    batch_size: PositiveInt = 64
-    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 2e-3
-    max_steps: PositiveInt = 600
+    batch_size: Annotated[PositiveInt, Meta(description="reference answers of one step")] = 64
+    learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the optimizer")] = (
+        2e-3
+    )
+    max_steps: Annotated[
+        PositiveInt, Meta(description="stop after this many steps, whatever the reward")
+    ] = 600
     target_reward: Annotated[
         float, Meta(gt=0, le=1, description="stop at this exact-match sampled reward")
     ] = 0.45
-    evaluate_every: PositiveInt = 10
-    num_evaluation_tasks: PositiveInt = 256
+    evaluate_every: Annotated[
+        PositiveInt, Meta(description="steps between two samplings of the reward")
+    ] = 10
+    num_evaluation_tasks: Annotated[
+        PositiveInt, Meta(description="tasks answered in one sampling of the reward")
+    ] = 256
 
 
 class SamplingSettings(_Settings, frozen=True):
     """How a group is generated."""
 
-    group_size: Annotated[int, Meta(ge=2, le=MAX_GROUP_SIZE)] = 8
-    max_new_tokens: Annotated[int, Meta(ge=1, le=MAX_NEW_TOKENS)] = 16
+    group_size: Annotated[
+        int, Meta(ge=2, le=MAX_GROUP_SIZE, description="rollouts of one task, by one actor")
+    ] = 8
+    max_new_tokens: Annotated[
+        int, Meta(ge=1, le=MAX_NEW_TOKENS, description="most tokens that a rollout samples")
+    ] = 16
 
 
 class LeaseSettings(_Settings, frozen=True):
@@ -86,21 +107,35 @@ class LeaseSettings(_Settings, frozen=True):
     max_staleness: Annotated[
         int, Meta(ge=0, le=1024, description="versions that a group may lag behind its batch")
     ] = 4
-    lifetime_s: Seconds = 60.0
-    max_open_per_actor: Annotated[int, Meta(ge=1, le=64)] = 16
-    hold_s: Annotated[Seconds, Meta(description="how long a request may wait for capacity")] = 5.0
+    lifetime_s: Annotated[Seconds, Meta(description="seconds from a lease to its deadline")] = 60.0
+    max_open_per_actor: Annotated[
+        int, Meta(ge=1, le=64, description="most leases that an actor holds at once")
+    ] = 16
+    hold_s: Annotated[Seconds, Meta(description="seconds that a request may wait for capacity")] = (
+        5.0
+    )
 
 
 class IntakeSettings(_Settings, frozen=True):
     """Bounds on what strangers may cost."""
 
-    shards: Annotated[tuple[Token, ...], Meta(min_length=1, max_length=64)] = ("s0",)
+    shards: Annotated[
+        tuple[Token, ...],
+        Meta(min_length=1, max_length=64, description="queues; each actor publishes to one"),
+    ] = ("s0",)
     max_message_bytes: Annotated[
-        int, Meta(ge=1024, le=4 << 20, description="of one group; the server's max_payload binds")
+        int,
+        Meta(ge=1024, le=4 << 20, description="bytes of one group; the server's max_payload binds"),
     ] = 1 << 20
-    max_stream_bytes: PositiveInt = 1 << 28
-    max_memory_mib: Annotated[PositiveInt, Meta(description="above an idle worker")] = 64
-    max_cpu_ms: PositiveInt = 250
+    max_stream_bytes: Annotated[
+        PositiveInt, Meta(description="bytes that wait in one queue before publishers wait")
+    ] = 1 << 28
+    max_memory_mib: Annotated[
+        PositiveInt, Meta(description="memory to judge one group, in MiB above an idle worker")
+    ] = 64
+    max_cpu_ms: Annotated[
+        PositiveInt, Meta(description="milliseconds of CPU time to judge one group")
+    ] = 250
     num_workers: Annotated[
         PositiveInt, Meta(description="judging processes; two keep one event loop busy")
     ] = 2
@@ -115,12 +150,15 @@ class IntakeSettings(_Settings, frozen=True):
 class BatchSettings(_Settings, frozen=True):
     """When a batch is cut, and from whom."""
 
-    num_groups: Annotated[int, Meta(ge=1, le=65_536)] = 16
+    num_groups: Annotated[
+        int, Meta(ge=1, le=65_536, description="groups of one optimizer step")
+    ] = 16
     actor_share: Annotated[
-        float, Meta(gt=0, le=1, description="of a batch, while others can fill it")
+        float,
+        Meta(gt=0, le=1, description="an actor's largest share of a batch that others can fill"),
     ] = 0.5
     actor_cap: Annotated[
-        float, Meta(gt=0, le=1, description="of a batch, always; 1 means no cap")
+        float, Meta(gt=0, le=1, description="an actor's largest share of any batch; 1 means no cap")
     ] = 1.0
     no_signal_limit: Annotated[
         PositiveInt, Meta(description="consecutive groups without signal that pause the run")
@@ -130,41 +168,74 @@ class BatchSettings(_Settings, frozen=True):
 class DppoSettings(_Settings, frozen=True, tag_field="kind", tag="dppo"):
     """Trust region in probability space, see `learner.trainer.losses.dppo`."""
 
-    mask_low: Annotated[float, Meta(gt=0, le=1)] = 0.2
-    mask_high: Annotated[float, Meta(gt=0, le=1)] = 0.2
-    kl_weight: Annotated[float, Meta(ge=0, le=10)] = 1e-3
+    mask_low: Annotated[
+        float, Meta(gt=0, le=1, description="dppo: a token whose probability fell more is masked")
+    ] = 0.2
+    mask_high: Annotated[
+        float, Meta(gt=0, le=1, description="dppo: a token whose probability rose more is masked")
+    ] = 0.2
+    kl_weight: Annotated[
+        float, Meta(ge=0, le=10, description="dppo: weight of the squared log-ratio to the actor")
+    ] = 1e-3
 
 
 class PpoSettings(_Settings, frozen=True, tag_field="kind", tag="ppo"):
     """Clipped importance ratio, see `learner.trainer.losses.ppo`."""
 
-    clip_low: Annotated[float, Meta(gt=0, lt=1)] = 0.2
-    clip_high: Annotated[float, Meta(gt=0, le=10)] = 0.28
+    clip_low: Annotated[
+        float,
+        Meta(gt=0, lt=1, description="ppo: the ratio to the actor is clipped below 1 less this"),
+    ] = 0.2
+    clip_high: Annotated[
+        float,
+        Meta(gt=0, le=10, description="ppo: the ratio to the actor is clipped above 1 plus this"),
+    ] = 0.28
 
 
 class TrainerSettings(_Settings, frozen=True):
     """The optimizer's loop."""
 
-    num_steps: PositiveInt = 200
-    num_ranks: Annotated[int, Meta(ge=1, le=65_536)] = 1
-    num_threads: Annotated[PositiveInt, Meta(description="of each rank")] = 1
-    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 2e-4
-    warmup_steps: Annotated[int, Meta(ge=0)] = 10
-    beta1: Annotated[float, Meta(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Meta(ge=0, lt=1)] = 0.95
-    weight_decay: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    max_grad_norm: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    num_steps: Annotated[PositiveInt, Meta(description="optimizer steps of the run")] = 200
+    num_ranks: Annotated[
+        int, Meta(ge=1, le=65_536, description="processes that train together")
+    ] = 1
+    num_threads: Annotated[PositiveInt, Meta(description="CPU threads of each rank")] = 1
+    learning_rate: Annotated[
+        float, Meta(gt=0, le=1, description="step size of the optimizer after the warm-up")
+    ] = 2e-4
+    warmup_steps: Annotated[
+        int, Meta(ge=0, description="steps over which the learning rate rises linearly")
+    ] = 10
+    beta1: Annotated[
+        float, Meta(ge=0, lt=1, description="decay of Adam's mean of the gradients")
+    ] = 0.9
+    beta2: Annotated[
+        float, Meta(ge=0, lt=1, description="decay of Adam's mean of the squared gradients")
+    ] = 0.95
+    weight_decay: Annotated[
+        float, Meta(ge=0, le=1, description="of AdamW, as a share of the learning rate")
+    ] = 0.0
+    max_grad_norm: Annotated[
+        float, Meta(gt=0, le=1e6, description="longer gradients are scaled down to this norm")
+    ] = 1.0
     token_budget: Annotated[PositiveInt, Meta(description="tokens of one packed micro-batch")] = 768
-    checkpoint_every: PositiveInt = 10
-    keep_checkpoints: PositiveInt = 2
-    loss: DppoSettings | PpoSettings = DppoSettings()
+    checkpoint_every: Annotated[PositiveInt, Meta(description="steps between two checkpoints")] = 10
+    keep_checkpoints: Annotated[
+        PositiveInt, Meta(description="latest checkpoints that stay on the disk")
+    ] = 2
+    loss: Annotated[
+        DppoSettings | PpoSettings, Meta(description="what is minimised for each token")
+    ] = DppoSettings()
 
 
 class RunSettings(_Settings, frozen=True):
     """All that decides what the model learns; written into the log when the run is opened."""
 
-    name: Token = "demo"
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    name: Annotated[Token, Meta(description="names the run's folder, streams and objects")] = "demo"
+    seed: Annotated[
+        int,
+        Meta(ge=0, le=2**63 - 1, description="what weights, tasks and samples are drawn from"),
+    ] = 0
     model: ModelSettings = ModelSettings()
     environment: EnvironmentSettings = EnvironmentSettings()
     sft: SftSettings = SftSettings()
@@ -190,16 +261,18 @@ class ActorSettings(_Settings, frozen=True):
     home: Annotated[str, Meta(description="folder of the actor's key, policies and spool")] = (
         "~/.local/share/tributary"
     )
-    engine: Literal["torch"] = "torch"
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    num_threads: PositiveInt = 1
+    engine: Annotated[Literal["torch"], Meta(description="what generates")] = "torch"
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], Meta(description="numbers that the engine computes with")
+    ] = "float32"
+    num_threads: Annotated[PositiveInt, Meta(description="CPU threads of the engine")] = 1
     max_leases: Annotated[int, Meta(ge=1, le=64, description="leases in flight at once")] = 4
     max_batch: Annotated[PositiveInt, Meta(description="sequences generated at once")] = 64
-    heartbeat_s: Seconds = 2.0
-    drain_s: Annotated[Seconds, Meta(description="at most this long to finish on SIGTERM")] = 30.0
+    heartbeat_s: Annotated[Seconds, Meta(description="seconds between two heartbeats")] = 2.0
+    drain_s: Annotated[Seconds, Meta(description="seconds to finish in on SIGTERM")] = 30.0
     spool_mib: Annotated[
         PositiveInt,
-        Meta(description="finished groups kept while the broker is away; then it waits"),
+        Meta(description="MiB of finished groups kept while the broker is away; then it waits"),
     ] = 64
 
 

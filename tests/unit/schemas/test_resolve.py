@@ -4,8 +4,9 @@ import tomllib
 
 import pytest
 
+from schemas.described import described
 from schemas.errors import SettingsError
-from schemas.resolve import resolve, to_toml
+from schemas.resolve import resolve, to_explained_toml, to_toml
 from schemas.settings import ActorSettings, LearnerSettings, PpoSettings
 
 
@@ -35,6 +36,21 @@ def test_resolved_settings_resolve_to_themselves(tmp_path):
     file.write_text(to_toml(settings))
     assert tomllib.loads(file.read_text())["seed"] == 7
     assert resolve(LearnerSettings, ["@", str(file)]) == settings
+    file.write_text(to_explained_toml(settings))
+    assert resolve(LearnerSettings, ["@", str(file)]) == settings
+
+
+@pytest.mark.parametrize("kind", [LearnerSettings, ActorSettings])
+def test_every_setting_has_a_meaning(kind):
+    assert [setting.path for setting in described(kind).values() if not setting.meaning] == []
+
+
+def test_every_resolved_setting_is_described():
+    lines = to_toml(LearnerSettings()).splitlines()
+    known = described(LearnerSettings)
+    assert {line.partition(" = ")[0] for line in lines} <= known.keys()
+    assert known["trainer.num_steps"].default == LearnerSettings().trainer.num_steps
+    assert known["trainer.loss.clip_high"].default == PpoSettings().clip_high
 
 
 @pytest.mark.parametrize(
@@ -43,13 +59,30 @@ def test_resolved_settings_resolve_to_themselves(tmp_path):
         (["--trainer.num_step", "5"], "the nearest is trainer.num_steps"),
         (["--trainer.lr", "1e-6"], "the nearest is trainer.learning_rate"),
         (["--max_open_per_actor", "5"], "the nearest is leases.max_open_per_actor"),
-        (["--trainer.num_steps", "0"], "trainer.num_steps: expected `int` >= 1"),
-        (["--trainer.num_steps", "many"], "trainer.num_steps: expected `int`"),
+        (["--trainer.max_staleness", "5"], "the nearest is leases.max_staleness"),
+        (["--trainr.num_step", "5"], "the nearest is trainer.num_steps"),
+        (
+            ["--trainr.foo", "1"],
+            "unknown setting trainr.foo; the section trainer has beta1, beta2,",
+        ),
+        (["--trainer.foo", "1"], "unknown setting trainer.foo; the section trainer has beta1,"),
+        (["--trainer.los.kind", "ppo"], "the nearest is trainer.loss.kind"),
+        (["--trainer", "3"], "trainer is a section and takes no value; it has beta1,"),
+        (["--nam", "mine"], "the nearest is name"),
+        (["--seed.x", "1"], "unknown setting seed.x; seed takes a value and is no section"),
+        (["--trainer.num_steps", "0"], "is '0' and must be a whole number from 1 to 2147483648"),
+        (["--trainer.num_steps", "many"], "trainer.num_steps is 'many' and must be a whole number"),
+        (["--trainer.learning_rate", "nan"], "must be a number above 0 and at most 1"),
         (["--trainer.num_steps"], "must be followed by a value"),
-        (["--environment.train_on", "luck"], "environment.train_on"),
-        (["--name", "a.b"], "name"),
-        (["--trainer.loss.kind", "none"], "trainer.loss"),
-        (["--seed.x", "1"], "unknown setting seed.x"),
+        (["--environment.train_on", "luck"], "train_on is 'luck' and must be exact or partial"),
+        (["--name", "a.b"], "name is 'a.b' and must be 1 to 64 of A-Z a-z 0-9 _ -"),
+        (["--intake.shards", "s0"], "intake.shards is 's0' and must be a list of 1 to 64, in a TO"),
+        (["--trainer.loss.kind", "none"], "trainer.loss.kind is 'none' and must be dppo or ppo"),
+        (["--trainer.loss.clip_low", "0.1"], "trainer.loss.kind must be said: dppo or ppo"),
+        (
+            ["--trainer.loss.kind", "ppo", "--trainer.loss.mask_low", "0.1"],
+            "trainer.loss.mask_low belongs to another kind of trainer.loss",
+        ),
         (["num_steps=3"], "settings are --name value"),
         (["@"], "followed by the path"),
         (["@", "/nowhere/x.toml"], "cannot read"),

@@ -5,7 +5,8 @@ import structlog
 import typer
 from typer.testing import CliRunner
 
-from broker.command import TAKES_SETTINGS, application, settings_from, writes_below
+from broker.command import application, settings_from, show_settings, takes, writes_below
+from schemas.described import described
 from schemas.errors import BrokerUnavailable, UserError
 from schemas.settings import LearnerSettings
 
@@ -33,7 +34,7 @@ def app() -> typer.Typer:
         writes_below(context, "/")
         raise OSError(number, "as the system says", name or None)
 
-    @app.command(context_settings=TAKES_SETTINGS)
+    @app.command(**takes(LearnerSettings))
     def show(context: typer.Context, twice: bool = False) -> None:
         settings = settings_from(context, LearnerSettings)
         typer.echo(f"{settings.name} {settings.trainer.num_steps} {twice}")
@@ -120,6 +121,26 @@ def test_a_wrong_setting_is_one_sentence(app) -> None:
     result = CliRunner().invoke(app, ["show", "--trainer.num_step", "6"], prog_name="toy")
     assert result.exit_code == 2
     assert "unknown setting trainer.num_step; the nearest is trainer.num_steps" in result.stderr
+
+
+def test_help_lists_every_setting_with_its_meaning(app) -> None:
+    text = CliRunner().invoke(app, ["show", "--help"], prog_name="toy").stdout
+    assert "[@ FILE.toml] [--SETTING VALUE]..." in text
+    for setting in described(LearnerSettings).values():
+        assert f"  --{setting.path} " in text
+    assert "optimizer steps of the run [default: 200]" in text
+
+
+def test_settings_are_shown_as_a_file_that_can_be_given_back(app, tmp_path) -> None:
+    @app.command(**takes(LearnerSettings))
+    def dry(context: typer.Context) -> None:
+        show_settings(settings_from(context, LearnerSettings))
+
+    shown = CliRunner().invoke(app, ["dry", "--name", "mine"]).stdout
+    assert "  # optimizer steps of the run\n" in shown
+    (tmp_path / "shown.toml").write_text(shown)
+    again = CliRunner().invoke(app, ["show", "@", str(tmp_path / "shown.toml")])
+    assert again.stdout == "mine 200 False\n"
 
 
 def test_log_lines_go_to_standard_error_and_cannot_be_forged(app) -> None:
