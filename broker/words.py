@@ -46,3 +46,12 @@ def figures(values: Sequence[float], *, signed: bool = False) -> str:
     ('1 0.25', '+0.5 -0.5')
     """
     return " ".join(f"{value:{'+' if signed else ''}.4g}" for value in values)
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "version"), counted(1234, "step")
+    ('1 version', '1,234 steps')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"

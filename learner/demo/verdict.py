@@ -6,11 +6,14 @@ from typing import Final
 from msgspec import Struct
 
 from learner.events import Finding
-from learner.metrics import StepRow, mean_reward
+from learner.metrics import EDGE_STEPS, StepRow, edges
 
-EDGE_STEPS: Final = 10
-"""The first and the last steps that are compared."""
 WANTED_RISE: Final = 0.2
+
+_AUDITED: Final = (
+    "every lease, message and group has one counted end, and the archive holds the bytes of every "
+    "row"
+)
 
 
 class CheckResult(Struct, frozen=True, kw_only=True):
@@ -51,8 +54,8 @@ def judge(evidence: Evidence) -> tuple[Finding, ...]:
         _length(evidence),
         _kills(evidence),
         _liar(evidence),
-        _checked("Audit", evidence.audit),
-        _checked("Replay", evidence.replay),
+        _checked("Audit", evidence.audit, _AUDITED),
+        _checked("Replay", evidence.replay, evidence.replay.last_words),
     )
 
 
@@ -61,18 +64,16 @@ def holds(findings: Sequence[Finding]) -> bool:
 
 
 def _rise(evidence: Evidence) -> Finding:
-    first = mean_reward(evidence.rows[:EDGE_STEPS])
-    last = mean_reward(evidence.rows[-EDGE_STEPS:])
-    part = evidence.trained_on
-    if first is None or last is None:
+    part, found = evidence.trained_on, edges(evidence.rows)
+    if found is None:
         return Finding(holds=False, text=f"Reward: nothing was scored ({part})")
-    rose = last - first >= WANTED_RISE
+    first, last = found
     verb = "rose" if last >= first else "fell"
-    short = "" if rose else f", which is less than {WANTED_RISE} up"
     return Finding(
-        holds=rose,
-        text=f"Reward: mean {part} reward {verb} from {first:.2f} in the first "
-        f"{EDGE_STEPS} steps to {last:.2f} in the last {EDGE_STEPS}{short}",
+        holds=last - first >= WANTED_RISE,
+        text=f"Reward: mean {part} reward {verb} from {first:.2f} in the first {EDGE_STEPS} steps "
+        f"to {last:.2f} in the last {EDGE_STEPS}: {last - first:+.2f}, at least {WANTED_RISE:+.2f} "
+        "is asked for",
     )
 
 
@@ -106,6 +107,8 @@ def _liar(evidence: Evidence) -> Finding:
     )
 
 
-def _checked(name: str, result: CheckResult) -> Finding:
-    failure = f" (status {result.status})" if result.status else ""
-    return Finding(holds=result.status == 0, text=f"{name}: {result.last_words}{failure}"[:500])
+def _checked(name: str, result: CheckResult, promise: str) -> Finding:
+    """What a check promises when it holds, else what it said itself."""
+    if result.status == 0:
+        return Finding(holds=True, text=f"{name}: {promise}"[:500])
+    return Finding(holds=False, text=f"{name}: {result.last_words} (status {result.status})"[:500])

@@ -2,8 +2,8 @@
 
 >>> Scale(0, 10, 100, 200)(5)
 150.0
->>> ticks(0, 97), ticks(0, 1), ticks(3, 3)
-([0, 20, 40, 60, 80], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [3])
+>>> ticks(0, 97), ticks(0, 1), ticks(3, 3), ticks(0, 97, 2)
+([0, 20, 40, 60, 80], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [3], [0, 50])
 """
 
 import math
@@ -37,11 +37,11 @@ class Point(NamedTuple):
     y: float
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """About six round numbers between two values."""
+def ticks(low: float, high: float, wanted: int = _WANTED_TICKS) -> list[float]:
+    """About so many round numbers between two values."""
     if high <= low:
         return [low]
-    rough = (high - low) / _WANTED_TICKS
+    rough = (high - low) / wanted
     magnitude = 10.0 ** math.floor(math.log10(rough))
     step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= rough)
     found = [

@@ -1,5 +1,6 @@
 """Reads a run from its logs, its bucket and its events file, and makes the report."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from broker.catalogue import read_catalogue
 from broker.interface import Broker
 from broker.jetstream import NatsBroker
 from broker.logbook import read_log, read_policies
+from broker.publication import read_policy
 from broker.s3 import S3Store
 from broker.store import Store
 from learner.events import RunEvent, read_events
@@ -14,7 +16,8 @@ from learner.report.groups import refused_group, used_group
 from learner.report.page import page
 from learner.report.story import Story, tell
 from learner.run_folder import RunFolder
-from schemas.errors import UserError
+from schemas.errors import DigestMismatch, ObjectMissing, SignatureInvalid, UserError
+from schemas.policy import PolicyManifest
 from schemas.settings import LearnerSettings
 
 
@@ -37,7 +40,17 @@ async def build_report(story: Story, store: Store) -> str:
     """The HTML document."""
     used = await used_group(story, store)
     refused = await refused_group(story, store)
-    return page(story, used=used, refused=refused)
+    return page(story, used=used, refused=refused, model=await _read_model(story, store))
+
+
+async def _read_model(story: Story, store: Store) -> PolicyManifest | None:
+    """What the last policy is, or the initial one; None when its manifest cannot be had."""
+    opened = story.opened
+    policy = story.last_policy or opened.initial_policy
+    with contextlib.suppress(SignatureInvalid, DigestMismatch, ObjectMissing):
+        manifest, _ = await read_policy(store, opened.settings.name, policy, opened.run_key)
+        return manifest
+    return None
 
 
 async def write_report(settings: LearnerSettings) -> Path:

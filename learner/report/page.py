@@ -4,20 +4,41 @@ from collections.abc import Iterator
 from importlib import resources
 
 from learner import events, report
-from learner.metrics import mean_reward
-from learner.report import flow, rewards, rollouts, staleness, tables
+from learner.report import (
+    flow,
+    kills,
+    lanes,
+    multiples,
+    provenance,
+    rewards,
+    rollouts,
+    staleness,
+    tables,
+    tiles,
+)
 from learner.report.groups import ShownGroup
 from learner.report.markup import table, tag, words
 from learner.report.story import Story
+from schemas.ledger import GroupRefused
+from schemas.policy import PolicyManifest
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Of the content: nothing is loaded and no script runs, whatever the text contains."""
-_EDGE_STEPS = 10
-"""First and last steps that the headline compares."""
+_REFUSED_TOO = ", those of refused groups with false claims included"
+_BESIDE = (
+    " A message without an open lease answers none: it came twice, or too late, or names no lease "
+    "of its sender. It is judged and counted too."
+)
 
 
-def page(story: Story, *, used: ShownGroup | None, refused: ShownGroup | None) -> str:
-    """The whole document."""
+def page(
+    story: Story,
+    *,
+    used: ShownGroup | None,
+    refused: ShownGroup | None,
+    model: PolicyManifest | None,
+) -> str:
+    """The whole document; `model` is the last policy."""
     run = words(story.opened.settings.name)
     style = resources.files(report).joinpath("style.css").read_text(encoding="utf-8")
     head = (
@@ -29,58 +50,18 @@ def page(story: Story, *, used: ShownGroup | None, refused: ShownGroup | None) -
     body = "".join(
         (
             tag("h1", f"Run {run}"),
-            tag("p", words(_lead(story)), class_="lead"),
-            _cards(story),
+            tag("p", words(provenance.lead(story, model)), class_="lead"),
+            tiles.draw(story),
             _findings(story),
             *_reward_pictures(story),
             *_flow_pictures(story),
             *_groups(story, used, refused),
             *_tables(story),
+            tag("h2", "What was run"),
+            provenance.draw(story, model),
         )
     )
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
-
-
-def _lead(story: Story) -> str:
-    settings, environment = story.opened.settings, story.opened.environment
-    return (
-        f"Task {environment.id} {environment.smallest} to {environment.largest}, trained on the "
-        f"reward part {environment.train_on}; {len(story.rows)} optimizer steps of "
-        f"{settings.batch.num_groups} groups of {settings.sampling.group_size} rollouts, at most "
-        f"{settings.leases.max_staleness} versions behind."
-    )
-
-
-def _cards(story: Story) -> str:
-    first, last = (
-        mean_reward(story.rows[part])
-        for part in (slice(None, _EDGE_STEPS), slice(-_EDGE_STEPS, None))
-    )
-    judged = [event for verdicts in story.tally.judged.values() for event in verdicts]
-    kills = sum(isinstance(each, events.Killed) for each in story.events)
-    trained_on = story.opened.environment.train_on
-    waited = sum(row.trainer.waited_s for row in story.rows)
-    length = story.seconds(story.rows[-1].announced_time) if story.rows else 0.0
-    cards = [
-        (
-            "" if first is None or last is None else f"{first:.2f} → {last:.2f}",
-            f"mean reward ({trained_on}), first and last {_EDGE_STEPS} steps",
-        ),
-        (f"{len(story.tally.accepted):,}", "groups accepted"),
-        (f"{len(judged) - len(story.tally.accepted):,}", "messages refused, each with a reason"),
-        (f"{len(story.actors)}", "actors"),
-        (f"{kills}", "processes killed"),
-        (f"{waited / length:.0%}" if length else "", "of the time the trainer waited for a batch"),
-    ]
-    return tag(
-        "div",
-        *(
-            tag("div", tag("b", words(value)), tag("span", words(name)), class_="card")
-            for value, name in cards
-            if value
-        ),
-        class_="cards",
-    )
 
 
 def _findings(story: Story) -> str:
@@ -92,45 +73,43 @@ def _findings(story: Story) -> str:
 
 
 def _reward_pictures(story: Story) -> Iterator[str]:
+    refused = any(event.rewards for event in story.verdicts if isinstance(event, GroupRefused))
     yield tag("h2", "Reward")
     yield tag(
         "p",
-        "Mean over every rollout that the learner scored itself between two batches, those of "
-        "refused groups with false claims included. Faint: each step; strong: running mean.",
+        "Mean over every rollout that the learner scored itself between two batches"
+        f"{_REFUSED_TOO if refused else ''}. Faint: each step; strong: running mean.",
         class_="lead",
     )
     if story.rows:
-        yield tag("figure", rewards.against_steps(story))
-    yield tag("figure", rewards.against_time(story), _legend())
-    yield rewards.kill_list(story)
-
-
-def _legend() -> str:
-    entries = (
-        ("▲ process starts", ""),
-        ("✕ killed", ""),
-        ("| accepted", "accepted"),
-        ("| batch cut, policy announced", "batch"),
-        ("| stale", "stale"),
-        ("| late", "late"),
-        ("| rejected", "rejected"),
-    )
-    spans = (tag("span", words(text), class_=name) for text, name in entries)
-    return tag("figcaption", *spans, class_="legend")
+        yield tag("h3", "Against optimizer steps")
+        yield _wide(rewards.against_steps(story))
+    yield tag("h3", "Against wall-clock time, and what each process did")
+    yield _wide(rewards.against_time(story), lanes.legend(story))
+    yield kills.as_table(story)
+    if story.rows:
+        yield tag("h2", "Beside the reward")
+        yield tag("figure", multiples.draw(story))
 
 
 def _flow_pictures(story: Story) -> Iterator[str]:
+    beside = _BESIDE if flow.num_beyond(story.tally) else ""
     yield tag("h2", "Where every group went")
-    yield tag("p", "Nothing is dropped without a counted reason.", class_="lead")
+    yield tag("p", f"Nothing is dropped without a counted reason.{beside}", class_="lead")
     in_words = table(("from", "to", "count"), flow.as_table(story.tally), class_="numbers")
-    yield tag("figure", flow.draw(story.tally), _folded("The same as a table", in_words))
+    yield _wide(flow.draw(story.tally), _folded("The same as a table", in_words))
     yield tag("h2", "How old the rows were")
     yield tag(
         "p",
         "Versions between the policy that sampled a group and the one that its batch trained.",
         class_="lead",
     )
-    yield tag("figure", staleness.draw(story))
+    yield _wide(staleness.draw(story))
+
+
+def _wide(drawn: str, *below: str) -> str:
+    """A picture with small words in it: it scrolls where there is no room for them."""
+    return tag("figure", tag("div", drawn, class_="scroll wide"), *below)
 
 
 def _groups(story: Story, used: ShownGroup | None, refused: ShownGroup | None) -> Iterator[str]:

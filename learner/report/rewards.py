@@ -1,20 +1,16 @@
 """The reward against steps and against wall-clock time, with what happened to the run marked.
 
 The faint line is each step's mean, the strong one a running mean. Kills have numbers, which the
-list under the pictures explains. Below the wall clock is one lane per process, with a tick for each
-thing that it did.
+table under the pictures explains. Below the wall clock is one lane per process.
 """
 
-from learner import events
+from learner.report import kills, lanes
 from learner.report.axes import Point, Scale, curve, grid, smooth
-from learner.report.markup import label, picture, tag, words
-from learner.report.palette import class_of
-from learner.report.story import Mark, Story
-from schemas import names
+from learner.report.markup import label, picture
+from learner.report.story import Story
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 960, 56, 150, 34
 _HEIGHT = 300
-_LANE = 22
 _REACH = 4
 """Steps on either side that the running mean takes in."""
 
@@ -24,66 +20,37 @@ def against_steps(story: Story) -> str:
     last = story.rows[-1].step if story.rows else 1
     x = Scale(0, last, _LEFT, _WIDTH - _RIGHT)
     y = Scale(0, 1, _TOP + _HEIGHT, _TOP)
-    kills = "".join(
-        _kill(n, x(story.step_at(kill.time)), y) for n, kill in enumerate(_kills(story), 1)
-    )
     points = {row.step: float(row.step) for row in story.rows}
     return picture(
         _WIDTH,
         _TOP + _HEIGHT + 44,
         "Mean reward of all recomputed rollouts against optimizer steps",
         grid(x, y, x_name="optimizer step", y_name="mean reward"),
-        kills,
+        kills.numbered([x(kill.step) for kill in story.kills], y),
         _curves(story, points, x, y),
     )
 
 
 def against_time(story: Story) -> str:
     """The picture over wall-clock time, with a lane for each process."""
-    lanes = [names.COORDINATOR, names.TRAINER, *story.actors]
-    times = [mark.time for mark in story.marks] + [kill.time for kill in _kills(story)]
+    shown = lanes.of(story)
+    times = [mark.time for mark in story.deeds.marks] + [kill.time for kill in story.kills]
     end = max((story.seconds(time) for time in times), default=1.0)
     x = Scale(0, end, _LEFT, _WIDTH - _RIGHT)
     y = Scale(0, 1, _TOP + _HEIGHT, _TOP)
-    bottom = _TOP + _HEIGHT + 60
-    floor = Scale(0, 1, bottom + _LANE * len(lanes), _TOP)
-    kills = "".join(
-        _kill(n, x(story.seconds(kill.time)), floor) for n, kill in enumerate(_kills(story), 1)
-    )
+    top = _TOP + _HEIGHT + 60
+    bottom = top + lanes.HEIGHT * len(shown)
     points = {row.step: story.seconds(row.cut_time) for row in story.rows}
-    drawn = "".join(_lane(story, who, x, bottom + _LANE * index) for index, who in enumerate(lanes))
     return picture(
         _WIDTH,
-        bottom + _LANE * len(lanes) + 8,
+        bottom + 8,
         "Mean reward against wall-clock time, and what each process did",
         grid(x, y, x_name="seconds since the run was opened", y_name="mean reward"),
-        kills,
+        kills.numbered(
+            [x(story.seconds(kill.time)) for kill in story.kills], Scale(0, 1, bottom, _TOP)
+        ),
         _curves(story, points, x, y),
-        drawn,
-    )
-
-
-def kill_list(story: Story) -> str:
-    """What the numbers in the pictures mean."""
-    lines = []
-    for kill in _kills(story):
-        back = story.back_at_work(kill)
-        again = f", at work again {back - kill.time:.1f} s later" if back else ""
-        doing = f" while {kill.doing}" if kill.doing else ""
-        at = story.seconds(kill.time)
-        lines.append(tag("li", words(f"{kill.who} killed{doing}, {at:.0f} s in{again}")))
-    return tag("ol", *lines, class_="kills") if lines else ""
-
-
-def _kills(story: Story) -> list[events.Killed]:
-    return [each for each in story.events if isinstance(each, events.Killed)]
-
-
-def _kill(n: int, x: float, y: Scale) -> str:
-    return (
-        tag("line", x1=x, x2=x, y1=y.start, y2=y.end, class_="kill")
-        + tag("circle", cx=x, cy=y.end - 12, r=9, class_="kill-mark")
-        + label(x, y.end - 8, str(n), anchor="middle", class_="kill-number")
+        *(lanes.draw(story, who, x, top + lanes.HEIGHT * n) for n, who in enumerate(shown)),
     )
 
 
@@ -107,32 +74,3 @@ def _curves(story: Story, places: dict[int, float], x: Scale, y: Scale) -> str:
         taken.append(height)
         drawn.append(label(x(mean[-1].x) + 8, height, said, class_=f"name {class_}"))
     return "".join(drawn)
-
-
-def _lane(story: Story, who: str, x: Scale, top: float) -> str:
-    middle = top + _LANE / 2
-    name = who if who in (names.COORDINATOR, names.TRAINER) else story.name(who)
-    marks = [mark for mark in story.marks if mark.who == who]
-    killed = [kill for kill in _kills(story) if kill.who == name]
-    return "".join(
-        (
-            tag("line", x1=x.start, x2=x.end, y1=middle, y2=middle, class_="grid"),
-            label(x.end + 8, middle + 4, name, class_="lie" if story.is_liar(who) else "name"),
-            *(_tick(mark, x(story.seconds(mark.time)), middle) for mark in marks),
-            *(_cross(x(story.seconds(kill.time)), middle) for kill in killed),
-        )
-    )
-
-
-def _tick(mark: Mark, x: float, middle: float) -> str:
-    if mark.what == "start":
-        d = f"M{x:.2f},{middle - 6} l5,10 h-10 z"
-        return tag("path", tag("title", "started"), d=d, class_="start")
-    return tag(
-        "line", x1=x, x2=x, y1=middle - 7, y2=middle + 7, class_=f"tick-{class_of(mark.what)}"
-    )
-
-
-def _cross(x: float, middle: float) -> str:
-    d = f"M{x - 5:.2f},{middle - 5} l10,10 m0,-10 l-10,10"
-    return tag("path", tag("title", "killed"), d=d, class_="cross")

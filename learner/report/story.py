@@ -1,33 +1,21 @@
 """Everything that the report shows, gathered in one pass over both logs. Pure.
 
-The bookkeeping is `broker.tally`'s, the rows are `learner.metrics`'s; what is added here is who did
-something when.
+The bookkeeping is `broker.tally`'s, the rows are `learner.metrics`'s, who did what when is
+`learner.deeds`'s.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from msgspec import Struct, field
 
 from broker.logbook import LogItem, PolicyItem
-from broker.tally import Judged, Tally, verdict_name
+from broker.tally import Judged, Tally
+from learner.deeds import Deeds
 from learner.events import ActorNamed, Killed, RunEvent
 from learner.metrics import MetricsFold, StepRow
-from schemas import ledger, names
-from schemas.batch import Batch
-from schemas.policy import PolicyAnnouncement
-from schemas.trainer_events import TrainerEntry, TrainerStarted
-
-
-class Mark(NamedTuple):
-    """Something that happened at a moment."""
-
-    time: float
-    """Unix seconds on the broker's clock."""
-    who: str
-    """Actor id, coordinator or trainer."""
-    what: str
-    """`start`, `batch`, `policy`, or a verdict by its name."""
+from schemas import ledger
+from schemas.policy import PolicyAnnouncement, PolicyId
+from schemas.trainer_events import IncarnationStarted, TrainerEntry, TrainerStarted
 
 
 class Story(Struct, kw_only=True):
@@ -35,8 +23,12 @@ class Story(Struct, kw_only=True):
 
     tally: Tally = field(default_factory=Tally)
     rows: list[StepRow] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
-    """In the order of each log."""
+    deeds: Deeds = field(default_factory=Deeds)
+    incarnations: list[IncarnationStarted] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
+    """Of coordinators and trainers, each once."""
+    last_policy: PolicyId | None = None
+    """What the last row made; None without one."""
     opened_time: float = 0.0
     events: Sequence[RunEvent] = ()
 
@@ -51,9 +43,19 @@ class Story(Struct, kw_only=True):
         named = [each.actor for each in self.events if isinstance(each, ActorNamed)]
         seen = sorted(
             {lease.actor for lease in self.tally.leases.values()}
-            | {event.actor for judged in self.tally.judged.values() for event in judged}
+            | {event.actor for event in self.verdicts}
         )
         return [actor for actor in named if actor in seen] + [a for a in seen if a not in named]
+
+    @property
+    def verdicts(self) -> list[Judged]:
+        """On all messages, in the order of the log's streams."""
+        return [event for judged in self.tally.judged.values() for event in judged]
+
+    @property
+    def kills(self) -> list[Killed]:
+        """In their order: their numbers in the pictures are places in this list, from 1."""
+        return [each for each in self.events if isinstance(each, Killed)]
 
     def name(self, actor: str) -> str:
         """What people call an actor: its name, or the end of its id."""
@@ -70,67 +72,48 @@ class Story(Struct, kw_only=True):
         )
 
     def back_at_work(self, kill: Killed) -> float | None:
-        """When the next life of whom it struck had its first effect; None when it had none.
-
-        For a process that writes no log of its own that is the next effect of anybody.
-        """
-        own = [mark for mark in self.marks if self.name(mark.who) == kill.who]
-        starts = [mark.time for mark in own if mark.what == "start" and mark.time > kill.time]
-        if own and not starts:
-            return None
-        since = min(starts) if own else kill.time
-        effects = [mark.time for mark in own or self.marks if mark.what != "start"]
-        return min((time for time in effects if time > since), default=None)
+        """When whom it struck was back, as `learner.deeds` defines it; None when he never was."""
+        ids = {self.name(actor): actor for actor in self.actors}
+        return self.deeds.back_at_work(ids.get(kill.who, kill.who), kill.time)
 
     def seconds(self, time: float) -> float:
         """Since the run was opened."""
         return time - self.opened_time
-
-    def step_at(self, time: float) -> float:
-        """The last step whose batch was cut by then; 0 before the first."""
-        return max((row.step for row in self.rows if row.cut_time <= time), default=0)
 
 
 def tell(
     log: Iterable[LogItem], policies: Iterable[PolicyItem], outside: Sequence[RunEvent] = ()
 ) -> Story:
     """The story of two whole logs."""
-    story, fold, instances = Story(events=outside), MetricsFold(), {}
+    story, fold = Story(events=outside), MetricsFold()
     for item in log:
         story.tally.add(item)
+        story.deeds.add(item)
         story.rows += fold.add_log(item)
         story.opened_time = story.opened_time or item.time
-        match item.content:
-            case Batch():
-                story.marks.append(Mark(item.time, names.COORDINATOR, "batch"))
-            case ledger.LedgerEntry(events=entries):
-                for event in entries:
-                    story.marks += _marks(event, item.time, instances)
+        if isinstance(item.content, ledger.LedgerEntry):
+            for event in item.content.events:
+                if isinstance(event, ledger.CoordinatorStarted):
+                    _add_host(story, event.host)
     for item in policies:
-        story.rows += fold.add_policy(item)
+        story.deeds.add(item)
+        completed = fold.add_policy(item)
+        story.rows += completed
         match item.content:
-            case PolicyAnnouncement():
-                story.marks.append(Mark(item.time, names.TRAINER, "policy"))
-            case TrainerEntry(event=TrainerStarted()):
-                story.marks.append(Mark(item.time, names.TRAINER, "start"))
+            case TrainerEntry(event=IncarnationStarted() as started):
+                story.incarnations.append(started)
+            case TrainerEntry(event=TrainerStarted(host=host)):
+                _add_host(story, host)
+            case PolicyAnnouncement(policy=policy) if completed:
+                story.last_policy = policy
     return story
 
 
-def _marks(event: ledger.LedgerEvent, time: float, instances: dict[str, str]) -> list[Mark]:
-    match event:
-        case ledger.CoordinatorStarted():
-            return [Mark(time, names.COORDINATOR, "start")]
-        case ledger.LeaseIssued(lease=lease, instance=instance):
-            # An actor is seen to start when a process of it that was not there gets a lease.
-            if instances.get(lease.actor) != instance:
-                instances[lease.actor] = instance
-                return [Mark(time, lease.actor, "start")]
-        case ledger.GroupAccepted() | ledger.GroupRefused():
-            return [Mark(time, event.actor, verdict_name(event))]
-    return []
+def _add_host(story: Story, host: str) -> None:
+    if host not in story.hosts:
+        story.hosts.append(host)
 
 
 def verdicts_of(story: Story, actor: str) -> list[Judged]:
     """All verdicts on an actor's messages, in the order of the log's streams."""
-    judged = story.tally.judged.values()
-    return [event for verdicts in judged for event in verdicts if event.actor == actor]
+    return [event for event in story.verdicts if event.actor == actor]

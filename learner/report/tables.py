@@ -3,6 +3,7 @@
 from collections import Counter
 
 from broker.tally import Judged, LeaseEnd
+from learner.deeds import START
 from learner.metrics import StepRow
 from learner.report.markup import table, tag, words
 from learner.report.story import Story, verdicts_of
@@ -17,9 +18,10 @@ def actors(story: Story) -> str:
         "leases",
         "accepted",
         "of them no signal",
-        "rows in batches",
+        "in batches",
         "refused",
-        "no answer",
+        "expired",
+        "abandoned",
         "mean reward",
         "starts",
     )
@@ -34,7 +36,7 @@ def _actor(story: Story, actor: str) -> tuple[str, ...]:
     rewards = [reward for event in verdicts for reward in event.rewards]
     ends = Counter(end for lease in leases for end in tally.ends.get(lease, []))
     rows = sum(tally.rows[lease] for lease in accepted)
-    starts = sum(mark.who == actor and mark.what == "start" for mark in story.marks)
+    starts = sum(mark.who == actor and mark.what == START for mark in story.deeds.marks)
     lie = story.is_liar(actor)
     name = tag("span", words(story.name(actor)), title=words(actor), class_="lie" if lie else "")
     return (
@@ -44,7 +46,8 @@ def _actor(story: Story, actor: str) -> tuple[str, ...]:
         f"{len(accepted & tally.without_signal):,}",
         f"{rows:,}",
         _refusals(verdicts) or "0",
-        f"{ends[LeaseEnd.EXPIRED] + ends[LeaseEnd.ABANDONED]:,}",
+        f"{ends[LeaseEnd.EXPIRED]:,}",
+        f"{ends[LeaseEnd.ABANDONED]:,}",
         f"{sum(rewards) / len(rewards):.2f}" if rewards else "",
         f"{starts}",
     )

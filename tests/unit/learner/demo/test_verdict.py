@@ -68,11 +68,18 @@ def test_a_good_run_has_a_finding_for_each_promise():
     assert "exact reward rose from 0.50 in the first 10 steps to 0.75" in findings[0].text
 
 
+def test_a_check_that_holds_says_what_it_promises_and_repeats_nothing():
+    audit, replay = judge(replace(GOOD, replay=CheckResult(status=0, last_words="41 of 41")))[-2:]
+    assert audit.text.count("udit") == 1
+    assert "every lease, message and group has one counted end" in audit.text
+    assert replay.text == "Replay: 41 of 41"
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"rows": rows(0.5, 0.69)}, "rose from 0.50 .* less than 0.2 up"),
-        ({"rows": rows(0.5, 0.3)}, "fell from 0.50 .* to 0.30"),
+        ({"rows": rows(0.5, 0.69)}, r"rose from 0.50 .*: \+0.19, at least \+0.20 is asked for"),
+        ({"rows": rows(0.5, 0.3)}, "fell from 0.50 .* to 0.30 .*: -0.20"),
         ({"rows": []}, "nothing was scored"),
         ({"num_steps": 41}, "40 of 41 steps"),
         ({"died": ["honest-1 (status 1)"]}, "ended unasked: honest-1"),

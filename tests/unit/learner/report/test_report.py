@@ -7,15 +7,29 @@ import pytest
 
 from broker.memory import MemoryBroker, MemoryServer
 from broker.memory_store import MemoryStore
+from environments.catalogue import BUILDERS
 from learner import events
-from learner.report import flow, rollouts, staleness
+from learner.report import (
+    fates,
+    flow,
+    kills,
+    lanes,
+    multiples,
+    provenance,
+    rewards,
+    rollouts,
+    staleness,
+)
+from learner.report.axes import Point, Scale
 from learner.report.build import build_report, read_story
 from learner.report.groups import refused_group, used_group
 from schemas import ledger
 from schemas.errors import UserError
-from schemas.policy import StepMetrics
+from schemas.policy import PolicyId, PolicyKind, PolicyManifest, Probe, StepMetrics, TensorEntry
+from schemas.trainer_events import IncarnationStarted
 from schemas.verdict import Outcome, Reason
-from tests.support.runs import SyntheticRun
+from tests.support.examples import NUMERICS
+from tests.support.runs import START, SyntheticRun
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m"
 
@@ -74,7 +88,10 @@ def outside():
     return [
         events.ActorNamed(actor="mallory", name="liar", honest=False),
         events.ActorNamed(actor="alice", name="honest-1", honest=True),
-        events.Killed(time=1_700_000_020.0, who="coordinator", step=1, doing=HOSTILE),
+        events.Killed(
+            time=1_700_000_020.0, who="coordinator", step=1, doing="the middle of a step"
+        ),
+        events.Killed(time=1_700_000_021.0, who="nats-server", step=1, doing=HOSTILE),
         events.Started(time=1_700_000_022.5, who="coordinator"),
         events.Finding(text=f"the replay {HOSTILE}", holds=False),
     ]
@@ -105,14 +122,15 @@ async def test_the_page_says_what_happened(run, outside):
     assert "exact, trained on" in text
     assert "liar" in text
     assert "honest-1" in text
-    assert "coordinator killed while" in text
+    assert "the middle of a step" in text
     assert "the replay <script>alert(1)</script>\\x1b[31m" in text
     assert "2 reward-mismatch, 1 envelope" in text
+    assert "of 4 accepted groups without signal (1): in no batch" in text
 
 
 async def test_every_picture_has_a_title(run, outside):
     document = await document_of(run, outside)
-    assert len(re.findall("<svg [^>]*><title>", document)) == document.count("<svg") == 4
+    assert len(re.findall("<svg [^>]*><title>", document)) == document.count("<svg") == 9
 
 
 async def test_flows_are_conserved(run):
@@ -123,7 +141,7 @@ async def test_flows_are_conserved(run):
     assert into == out == len(tally.accepted) == 4
     issued = sum(each.count for each in found if each.source == "leases issued")
     assert issued == len(tally.leases) == 8
-    beyond = {each.target: each.count for each in found if "no lease" in each.source}
+    beyond = {each.target: each.count for each in found if "open lease" in each.source}
     assert beyond == {"duplicate": 1, "rejected(envelope)": 1}
 
 
@@ -162,31 +180,143 @@ async def test_staleness_counts_the_rows_of_all_batches(run):
     assert "limit 2" in staleness.draw(story)
 
 
-async def test_starts_are_seen_in_the_logs(run):
-    story = await story_of(run)
-    starts = [mark.who for mark in story.marks if mark.what == "start"]
-    assert sorted(starts) == [
-        "alice", "bob", "bob", "coordinator", "coordinator", "mallory", "trainer",
-    ]  # fmt: skip
-
-
-async def test_a_killed_process_is_back_when_its_next_life_has_an_effect(run):
-    def killed(who):
-        return events.Killed(time=run.now, who=who, step=1, doing="")
-
-    coordinator, server = killed("coordinator"), killed("nats-server")
-    bob, alice = killed("bob"), killed("alice")
-    await run.accept("alice", [True, False, False, False])
-    await run.start_coordinator("coordinator-3")
-    await run.accept("bob", [True, False, False, False])
+async def test_a_kill_is_marked_at_the_step_that_it_came_after(run, outside):
+    # Two batches are cut by then, and one policy is announced: the event says what was known.
     await run.cut()
+    await run.announce()
+    early = events.Killed(time=run.now, who="trainer", step=1, doing="")
+    drawn = rewards.against_steps(await story_of(run, [early]))
+    axis = Scale(0, 2, 56, 960 - 150)
+    (circle,) = [attrs for tag, attrs in Checker(drawn).seen if tag == "circle"]
+    assert float(circle["cx"]) == axis(1)
+
+
+async def test_the_table_of_kills_says_who_is_back_as_the_screen_does(run):
+    kill = events.Killed(time=run.now, who="alice", step=1, doing="generating")
+    assert "not seen again" in kills.as_table(await story_of(run, [kill]))
+    await run.lease("alice", instance="i2")
+    lease = await run.lease("alice", instance="i2")
+    await run.refuse("alice", Outcome.STALE, lease_id=lease.lease_id)
+    drawn = Checker(kills.as_table(await story_of(run, [kill]))).text
+    assert drawn[6:12] == [
+        "1",
+        "alice",
+        "generating",
+        f"{run.now - 3 - START - 1:.0f}",
+        "1",
+        "3.0 s",
+    ]
+
+
+async def test_who_is_killed_has_a_lane_with_its_starts(run, outside):
+    story = await story_of(run, [*outside, events.Started(time=run.now, who="nats-server")])
+    assert lanes.of(story)[-1] == "nats-server"
+    drawn = Checker(lanes.draw(story, "nats-server", Scale(0, 100, 0, 100), 0)).text
+    assert sorted(drawn) == ["killed", "nats-server", "started"]
+
+
+async def test_the_legend_has_what_there_is(run, outside):
+    assert "".join(Checker(lanes.legend(await story_of(run, outside))).text) == (
+        "▲ process starts✕ killed| accepted| batch cut, policy announced| duplicate| rejected"
+    )
+
+
+async def test_what_never_happened_is_not_spoken_of():
+    run = SyntheticRun(num_steps=1)
+    await run.open()
+    await run.accept("alice", [True, False, False, False])
+    await run.cut()
+    await run.announce()
+    page = (await document_of(run)).partition("</style>")[2]
+    text = page.partition("What was run")[0].replace('<th scope="col">refused</th>', "")
+    for absent in (
+        "kill",
+        "Back at work",
+        "refused groups",
+        "refused,",
+        "| stale",
+        "without an open",
+    ):
+        assert absent not in text
+    assert "accepted groups, all with signal" in text
+
+
+async def test_every_fate_has_words_and_its_reason():
+    for reason in Reason:
+        if reason is not Reason.NONE:
+            assert fates.in_words(f"rejected({reason})").startswith("rejected, ")
+            assert fates.in_words(f"rejected({reason})").endswith(f"({reason})")
+
+
+async def test_leases_end_under_the_names_of_the_audit(run):
+    lease = await run.lease("bob", instance="i2")
+    await run.say(ledger.LeaseAbandoned(lease_id=lease.lease_id))
+    ends = {each.target: each.count for each in flow.flows((await story_of(run)).tally)}
+    assert (ends["expired"], ends["abandoned"], ends["open"]) == (1, 1, 1)
+
+
+async def test_the_name_of_what_flows_in_below_lies_on_no_other_ribbon(run):
+    """It stands no higher than the lowest ribbon of the leases ends."""
+    drawn = Checker(flow.draw((await story_of(run)).tally)).seen
+    bars = [float(a["y"]) for tag, a in drawn if tag == "rect" and a["x"] == "4"]
+    ends = [float(a["y"]) for tag, a in drawn if tag == "rect" and a["x"] == "400"]
+    assert max(bars) == max(ends) > min(bars)
+
+
+async def test_the_report_can_be_cited(run):
+    model = PolicyManifest(
+        run="synthetic",
+        policy=PolicyId(1, 1),
+        kind=PolicyKind.FULL,
+        weights_digest="d" * 64,
+        tensors=(
+            TensorEntry(name="a", dtype="f32", shape=(200, 6), digest="0" * 16),
+            TensorEntry(name="b", dtype="f32", shape=(34,), digest="0" * 16),
+        ),
+        files=(),
+        renderer="0" * 64,
+        probe=Probe(token_ids=bytes(8), logprobs=bytes(4)),
+        previous_sha256=None,
+    )
+    started = IncarnationStarted(instance="t", incarnation=1, numerics=NUMERICS, resumed_from=0)
     story = await story_of(run)
-    # Alice's lease and verdict, the start, Bob's lease and verdict, the batch: a second each.
-    assert story.back_at_work(server) == coordinator.time + 2
-    assert story.back_at_work(coordinator) == coordinator.time + 6
-    # Bob's lease is a new process's, Alice's is that of the process that she had.
-    assert story.back_at_work(bob) == coordinator.time + 5
-    assert story.back_at_work(alice) is None
+    story.incarnations.append(started)
+    assert provenance.lead(story, model) == (
+        "Opened 2023-11-14 22:13 UTC. Task: reverse, 3 to 6 letters; trained on the reward part "
+        "exact. 1 optimizer step of 2 groups of 8 rollouts, at most 2 versions behind; a model of "
+        "1.23 thousand parameters, DPPO loss, learning rate 0.0002, seed 0."
+    )
+    text = " ".join(Checker(provenance.draw(story, model)).text)
+    for fact in (
+        "1,234 parameters in 2 tensors (f32)",
+        "d" * 64,
+        "1-1, 2023-11-14",
+        "DPPO, mask_low 0.2",
+        "AdamW, learning rate 0.0002 after 10 steps of warmup",
+        f"torch {NUMERICS.torch_version}",
+        story.opened.code_sha256,
+        "here",
+        "trainer.learning_rate = 0.0002",
+    ):
+        assert fact in text
+
+
+def test_every_environment_has_a_unit():
+    assert provenance.UNITS.keys() == BUILDERS.keys()
+
+
+async def test_a_model_whose_manifest_cannot_be_had_is_left_out(run):
+    document = await document_of(run)
+    assert "parameters in" not in document
+
+
+async def test_the_rate_of_a_step_is_over_the_time_since_the_batch_before(run):
+    await run.accept("alice", [True, False, False, False])
+    await run.cut()
+    await run.announce()
+    first, second = (await story_of(run)).rows
+    (point,) = multiples.accepted_per_s([first, second])
+    assert point == Point(2, 2 / (second.cut_time - first.cut_time))
 
 
 async def test_a_run_that_has_only_been_opened_has_a_report():
