@@ -1,15 +1,16 @@
 """The messages of one shard that the coordinator has in hand: pulled, and not yet acked.
 
 A message whose ack wait ends comes again; one that is in hand already is recognised and not judged
-twice. Its newer handle is kept, because that is the one that the server knows.
+twice. Its newer handle is kept, because that is the one that the server knows. Another message
+under the same sequence is not the one in hand.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 
 from broker import retry
-from broker.interface import Broker, Delivery
+from broker.interface import Broker, Delivery, Record
 from schemas.errors import BrokerUnavailable
 
 _PULL_TIMEOUT_S = 5.0
@@ -53,9 +54,8 @@ class Hand:
 
     def _hold(self, delivery: Delivery) -> bool:
         """False for a redelivery of what is in hand."""
-        sequence = delivery.record.sequence
-        is_new = sequence not in self._held
-        self._held[sequence] = delivery
+        is_new = not self._holds(delivery.record)
+        self._held[delivery.record.sequence] = delivery
         return is_new
 
     async def keep(self) -> None:
@@ -66,33 +66,35 @@ class Hand:
                 for delivery in list(self._held.values()):
                     await delivery.in_progress()
 
-    async def release(self, sequences: Collection[int]) -> None:
+    async def release(self, judged: Sequence[Record]) -> None:
         """Remove messages whose verdicts are in the ledger; returns when the server has confirmed.
 
         What stands at the queue's front goes in one purge: every message below its end has its
         verdict. The rest stands behind others that have none, and is acked.
         """
-        settled = frozenset(sequences)
+        # A server that lost power gives the sequences of its last messages to others. One that has
+        # come in the meantime is in hand in its own right.
+        settled = {record.sequence: record for record in judged if self._holds(record)}
         async for attempt in retry.until_available():
             with attempt:
-                end = await self._end_of_front(settled)
-                await self._broker.purge(self.stream, before=end)
-                # A second ack of one that went through changes nothing.
-                behind = [self._held[sequence] for sequence in settled if sequence >= end]
-                await asyncio.gather(*(delivery.ack() for delivery in behind))
+                await self._remove(settled)
         for sequence in settled:
             del self._held[sequence]
 
-    async def _end_of_front(self, settled: Collection[int]) -> int:
-        """The lowest sequence that must stay, as far as these are settled."""
+    def _holds(self, record: Record) -> bool:
+        held = self._held.get(record.sequence)
+        return held is not None and held.record == record
+
+    async def _remove(self, settled: Mapping[int, Record]) -> None:
         end = first = (await self._broker.state(self.stream)).first_sequence
         while end in settled:
             end += 1
-        # A server that lost power may give the sequences of its last messages to others. If the
-        # last of the front is still what was judged, so are those below it.
-        if (
-            end > first
-            and await self._broker.get(self.stream, end - 1) != self._held[end - 1].record
-        ):
-            return first
-        return end
+        if end > first:
+            # If the last of the front is still what was judged, so are those below it. If not,
+            # nothing is removed: what is still there comes again.
+            if await self._broker.get(self.stream, end - 1) != settled[end - 1]:
+                return
+            await self._broker.purge(self.stream, before=end)
+        # A second ack of one that went through changes nothing.
+        behind = [self._held[sequence] for sequence in settled if sequence >= end]
+        await asyncio.gather(*(delivery.ack() for delivery in behind))

@@ -7,52 +7,24 @@ What depends on the rest of the run (was the lease used, is the policy known) is
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from msgspec import Meta, Struct
 
 from environments import recorded
 from environments.interface import Environment
 from learner.coordinator.job import PackedLeases
+from learner.coordinator.judgement import Claim, Judgement
 from schemas.errors import Rejected
 from schemas.lease import Lease
 from schemas.ledger import RewardPart
 from schemas.names import RolloutsSubject
 from schemas.policy import PolicyId
 from schemas.rollout import MAX_SPANS, Rollout, RolloutGroup
-from schemas.types import Detail, Sha256
 from schemas.verdict import Reason
 from schemas.wire import decode
 
 _REWARD_TOLERANCE = 1e-6
-
-
-class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a decoded group says of itself."""
-
-    lease_id: int
-    policy: PolicyId
-    manifest_sha256: Sha256
-    policies: Annotated[tuple[PolicyId, ...], Meta(min_length=1, max_length=MAX_SPANS)]
-    """Of all its spans, each once, the oldest first."""
-
-
-class Judgement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The worker's answer."""
-
-    reason: Reason = Reason.NONE
-    """NONE: nothing is wrong with the message itself."""
-    detail: Detail = ""
-    claim: Claim | None = None
-    """None when it did not decode."""
-    lease_is_open: bool = False
-    """The lease is one of the sender's open ones."""
-    rewards: tuple[float, ...] = ()
-    parts: tuple[RewardPart, ...] = ()
-    num_tokens: tuple[int, ...] = ()
-    traceback: str = ""
-    """Of a judging that failed; for the operator, not for the actor."""
 
 
 class Answer(NamedTuple):

@@ -11,7 +11,7 @@ from broker import retry
 from broker.interface import Delivery
 from learner.coordinator import verdicts
 from learner.coordinator.job import PackedLeases, WorkerJob, pack_leases
-from learner.coordinator.judge import Judgement
+from learner.coordinator.judgement import Judgement
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
 from learner.coordinator.rounds import Judged

@@ -82,7 +82,7 @@ class RoundWriter:
             if events:
                 await self._log.append(events)
         self._bell.ring()
-        await self._hand.release([one.sequence for one in judged])
+        await self._hand.release([one.delivery.record for one in judged])
         for event in events:
             await self._tell(word(event))
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from broker.interface import Delivery
 from learner.coordinator import verdicts
-from learner.coordinator.judge import Judgement
+from learner.coordinator.judgement import Judgement
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.state import RunState
 from schemas import ledger

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter, deque
 
 from broker.interface import Delivery
-from learner.coordinator.judge import Judgement
+from learner.coordinator.judgement import Judgement
 from schemas.verdict import Reason
 
 _NOTORIOUS_HITS = 3

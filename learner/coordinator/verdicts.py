@@ -12,7 +12,7 @@
 
 from broker.interface import Record
 from learner.coordinator import capacity
-from learner.coordinator.judge import Claim, Judgement
+from learner.coordinator.judgement import Claim, Judgement
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.state import LeaseEnd, RunState
 from schemas import ledger, names

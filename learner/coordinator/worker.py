@@ -20,7 +20,8 @@ from broker.process import die_with_parent
 from environments.catalogue import open_pinned
 from environments.interface import Environment
 from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup, frame
-from learner.coordinator.judge import Answer, Judgement, read, recompute
+from learner.coordinator.judge import Answer, read, recompute
+from learner.coordinator.judgement import Judgement
 from schemas.settings import IntakeSettings
 from schemas.verdict import Reason
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup, frame
-from learner.coordinator.judge import Judgement
+from learner.coordinator.judgement import Judgement
 from schemas.verdict import Reason
 
 _WALL_TIMEOUT_S = 10.0

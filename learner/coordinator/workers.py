@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import structlog
 
 from learner.coordinator.job import WorkerJob, WorkerSetup
-from learner.coordinator.judge import Judgement
+from learner.coordinator.judgement import Judgement
 from learner.coordinator.worker_process import WorkerProcess
 
 logger = structlog.get_logger()

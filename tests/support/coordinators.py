@@ -17,7 +17,8 @@ from learner.coordinator.endings import Endings
 from learner.coordinator.front import FrontDesk
 from learner.coordinator.intake import Intake
 from learner.coordinator.job import WorkerJob
-from learner.coordinator.judge import Judgement, judge
+from learner.coordinator.judge import judge
+from learner.coordinator.judgement import Judgement
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
 from schemas import ledger, names

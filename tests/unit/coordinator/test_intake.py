@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from broker.memory import MemoryBroker, MemoryDelivery
+from broker.memory import MemoryBroker
 from learner.coordinator.job import WorkerJob
-from learner.coordinator.judge import Judgement
+from learner.coordinator.judgement import Judgement
 from schemas import names
 from schemas.policy import PolicyId
 from schemas.rollout import RolloutGroup, VersionSpan
@@ -132,20 +132,26 @@ async def test_what_somebody_else_has_in_hand_is_not_removed(stage):
     assert restarted.log.state.num_judged == {Outcome.ACCEPTED: 4}
 
 
-async def test_a_sequence_that_was_given_to_another_message_is_not_purged(stage, monkeypatch):
+@pytest.mark.parametrize("comes", ["after the verdict", "before the verdict"])
+async def test_a_sequence_that_is_given_to_another_message(stage, comes):
+    """A server that lost power has forgotten its last message, and stores another in its place."""
     await stage.send(await stage.group())
     (delivery,) = await stage.intake.hand.pull(timeout_s=0.0)
     records = stage.world.server.streams["ROLLOUTS_test_s0"].records
     records[1] = msgspec.structs.replace(delivery.record, data=b"stored after a loss of power")
-    acked = []
-
-    async def ack(delivery: MemoryDelivery) -> None:
-        acked.append(delivery.record.sequence)
-
-    monkeypatch.setattr(MemoryDelivery, "ack", ack)
-    await stage.intake.round([delivery])
-    assert await stage.num_queued() == 1
-    assert acked == [1]  # The delivery itself knows whether it is gone.
+    clock = stage.world.server.clock
+    stage.world.server.clock = lambda: clock() + 60.0
+    if comes == "after the verdict":
+        await stage.intake.round([delivery])
+        assert await stage.num_queued() == 1
+        assert await stage.coordinator.round() == 1
+    else:
+        (other,) = await stage.intake.hand.pull(timeout_s=0.0)
+        await stage.intake.round([delivery])
+        assert await stage.num_queued() == 1
+        await stage.intake.round([other])
+    assert await stage.num_queued() == 0
+    assert stage.state.num_judged == {Outcome.ACCEPTED: 1, Reason.ENVELOPE: 1}
 
 
 class Limited:
