@@ -64,12 +64,13 @@ def down(servers: Directory = SERVERS_DIRECTORY, json: Json = False) -> None:
     from broker import screen
     from broker import servers as both
 
-    connection = both.read(servers).connection()
-    both.down(servers)
+    found = both.down(servers)
     if json:
-        screen.show_json(connection)
+        screen.show_json(found)
         return
-    screen.show_line(f"Stopped; what they have stored is in {servers}.")
+    names = " and ".join(found.stopped)
+    what = f"Stopped {names}" if names else "Neither server was running"
+    screen.show_line(f"{what}; what they have stored is in {servers}.")
 
 
 @app.command()
@@ -79,13 +80,19 @@ def status(
     servers: Directory = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
-    """Say whether both servers answer; exit status 1 if one does not."""
+    """Say whether both servers answer; exit status 1 if one does not.
+
+    With --nats and no settings file, that one server is asked.
+    """
     import asyncio
 
     from broker import health, screen, views
 
-    connection = find_connection(_file(settings), nats=nats, directory=servers)
-    found = asyncio.run(health.check_health(connection))
+    if nats and not settings:
+        asked = health.check_nats_alone(nats)
+    else:
+        asked = health.check_health(find_connection(_file(settings), nats=nats, directory=servers))
+    found = asyncio.run(asked)
     screen.show_json(found) if json else views.show_health(found)
     raise typer.Exit(0 if found.healthy else 1)
 

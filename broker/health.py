@@ -36,8 +36,14 @@ async def check_health(connection: Connection) -> Health:
     Raises:
         UserError: the credentials file of the object storage cannot be used.
     """
-    servers = await asyncio.gather(_check_nats(connection), _check_s3(connection))
+    servers = await asyncio.gather(_check_nats(connection.nats), _check_s3(connection))
     return Health(healthy=all(server.answers for server in servers), servers=tuple(servers))
+
+
+async def check_nats_alone(url: str) -> Health:
+    """Ask a NATS server whose object storage is somewhere else, or nowhere."""
+    server = await _check_nats(url)
+    return Health(healthy=server.answers, servers=(server,))
 
 
 async def require_health(connection: Connection) -> None:
@@ -47,8 +53,8 @@ async def require_health(connection: Connection) -> None:
             raise ServerMissing(f"{server.server} at {server.url}: {server.detail}")
 
 
-async def _check_nats(connection: Connection) -> ServerHealth:
-    url, detail = connection.nats, ""
+async def _check_nats(url: str) -> ServerHealth:
+    detail = ""
     try:
         broker = await NatsBroker.connect(url, name="status", connect_timeout_s=_CONNECT_TIMEOUT_S)
         try:

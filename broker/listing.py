@@ -64,7 +64,7 @@ class Listing(Struct, frozen=True, kw_only=True):
 
 
 async def list_server(broker: Broker, run: str = "") -> Listing:
-    """All runs and streams, or those of one run.
+    """All runs and streams, or those of one run; a run's streams in the order of the flow.
 
     Raises:
         UserError: there is no such run.
@@ -73,10 +73,11 @@ async def list_server(broker: Broker, run: str = "") -> Listing:
     if run:
         catalogue.require(run)
     runs = (run,) if run else catalogue.runs
-    streams = catalogue.own(run) if run else catalogue.streams
+    streams = [stream for name in runs for stream in catalogue.own(name)]
+    strays = [] if run else [stream for stream in catalogue.streams if stream not in streams]
     return Listing(
         runs=tuple([await view_run(broker, catalogue, name) for name in runs]),
-        streams=tuple([await view_stream(broker, catalogue, name) for name in streams]),
+        streams=tuple([await view_stream(broker, catalogue, n) for n in (*streams, *strays)]),
     )
 
 

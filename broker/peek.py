@@ -15,6 +15,7 @@ from broker.logbook import Unreadable, log_item, policy_item
 from schemas import names
 from schemas.batch import Batch
 from schemas.errors import Rejected, UserError
+from schemas.lease import EngineProfile
 from schemas.ledger import LedgerEntry, RunOpened
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.rollout import RolloutGroup, check_shape
@@ -132,11 +133,17 @@ def _view(record: Record, context: Context) -> GroupView:
         actor=group.actor,
         policy=group.policy,
         staleness=newest.version - group.policy.version if newest else None,
-        engine=f"{group.profile.engine} {group.profile.version}",
+        engine=_engine_words(group.profile),
         num_tokens=tuple(len(rollout.loss_mask) for rollout in group.rollouts),
         num_sampled=tuple(rollout.loss_mask.count(1) for rollout in group.rollouts),
         claimed_rewards=tuple(rollout.claimed_reward for rollout in group.rollouts),
     )
+
+
+def _engine_words(profile: EngineProfile) -> str:
+    """Name and version; many engines say their name in the version too."""
+    name, version = profile.engine, profile.version
+    return version if version.startswith(f"{name} ") else f"{name} {version}"
 
 
 def _log_words(content: LedgerEntry | Batch | Unreadable) -> str:

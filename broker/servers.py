@@ -40,6 +40,14 @@ class Servers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
+class Stopped(Struct, frozen=True, kw_only=True):
+    """What `broker down --json` prints."""
+
+    directory: str
+    stopped: tuple[str, ...]
+    """The servers that ran until then."""
+
+
 def up(
     directory: Path, nats_port: int | None = None, s3_port: int | None = None, *, detached: bool
 ) -> Servers:
@@ -124,16 +132,19 @@ def wait_s3(directory: Path) -> None:
     s3_server.wait(directory.resolve(), servers.s3_process, servers.s3_port)
 
 
-def down(directory: Path) -> None:
+def down(directory: Path) -> Stopped:
     """Stop both servers within seconds; what they have stored stays.
 
     Raises:
         UserError: nothing was ever started in the directory.
     """
     servers = read(directory)
+    both = {"nats-server": servers.nats_process, "SeaweedFS": servers.s3_process}
+    running = tuple(name for name, process in both.items() if is_running(process))
     with ThreadPoolExecutor() as threads:
         threads.submit(stop, servers.nats_process, grace_s=_NATS_GRACE_S)
         threads.submit(stop, servers.s3_process, grace_s=_S3_GRACE_S)
+    return Stopped(directory=str(directory), stopped=running)
 
 
 def read(directory: Path) -> Servers:

@@ -1,6 +1,8 @@
 """Answers as tables and lines."""
 
+import re
 import time
+from typing import Final
 
 from broker import words
 from broker.audit import AuditReport
@@ -9,6 +11,11 @@ from broker.life import Life
 from broker.listing import Listing, StreamView
 from broker.peek import GroupView, Sight
 from broker.screen import Column, show_line, show_table
+
+_KEY: Final = re.compile(r"\b[A-Z2-7]{56}\b")
+"""An actor's id, where it is the public half of his key."""
+_SHORT: Final = 8
+"""Characters of a key that tell the actors of a run apart."""
 
 
 def show_health(health: Health) -> None:
@@ -95,23 +102,33 @@ def _show_group(group: GroupView) -> None:
 
 
 def show_life(life: Life) -> None:
+    """One line for each moment; an actor's key is cut, and stands whole below."""
+    keys: dict[str, str] = {}
     for moment in life.moments:
         when = "" if moment.time is None else words.utc(moment.time)
-        show_line(f"{when:<24}  {moment.what:<9}  {moment.text}")
+        text = _KEY.sub(lambda key: keys.setdefault(key[0], _short(key[0])), moment.text)
+        show_line(f"{when:<24}  {moment.what:<9}  {text}")
+    for key, short in keys.items():
+        show_line(f"{short} is {key}")
+
+
+def _short(key: str) -> str:
+    return f"{key[:_SHORT]}…"
 
 
 def show_audit(report: AuditReport) -> None:
     width = max(len(equation.about) for equation in report.equations)
     for equation in report.equations:
         show_line(f"{'ok ' if equation.holds else 'NOT'}  {equation.about:<{width}}  {equation}")
-    show_line(
-        f"{report.num_batches} batches of {report.num_rows} rows; the stalest row has staleness "
-        f"{report.stalest_row}, the limit is {report.max_staleness}"
-    )
+    if report.max_staleness is None:
+        show_line("the run is not opened yet")
+    else:
+        show_line(
+            f"{report.num_batches} batches of {report.num_rows} rows; the stalest row has "
+            f"staleness {report.stalest_row}, the limit is {report.max_staleness}"
+        )
     if report.num_rows_hashed is not None:
         show_line(f"{report.num_rows_hashed} rows were read from the archive and hashed")
-    if report.num_stored_since:
-        show_line(f"{report.num_stored_since} messages were stored and judged during the audit")
     if report.num_reused_sequences:
         show_line(f"{report.num_reused_sequences} sequences were given again after a power loss")
     for violation in report.violations:

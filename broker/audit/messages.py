@@ -1,7 +1,8 @@
 """Every message that a stream ever stored has a verdict or is still there.
 
 A stream's state was read before the log. What it counted and no longer holds has its verdict in the
-log by then, because a verdict is written before its message is acked.
+log by then, because a verdict is written before its message is acked. What was stored and judged
+after the snapshot is in the log too: the sum takes it off, so that every sum is over the same log.
 """
 
 from collections import Counter
@@ -24,22 +25,22 @@ def unjudged(log: Tally, state: StreamState) -> set[int]:
 
 def message_equations(log: Tally, state: StreamState, gone: frozenset[int]) -> list[Equation]:
     """last sequence = judged + unjudged; judged = the sum over all verdicts."""
-    events = _judged_until(log, state)
-    num_judged = len({event.sequence for event in events})
+    events = _judged(log, state.name)
+    sequences = {event.sequence for event in events}
     there = _still_there(unjudged(log, state), state, gone)
+    since = sum(sequence > state.last_sequence for sequence in sequences)
+    stored = [("judged", len(sequences)), ("unjudged", len(there))]
+    if since:
+        stored.append(("stored after the snapshot", -since))
     counts = Counter(verdict_name(event) for event in events)
     always = [str(outcome) for outcome in Outcome if outcome is not Outcome.REJECTED]
-    terms = [(name, counts[name]) for name in (*always, *sorted(counts.keys() - set(always)))]
-    if len(events) > num_judged:
-        terms.append(("sequences given again", num_judged - len(events)))
+    verdicts = [(name, counts[name]) for name in (*always, *sorted(counts.keys() - set(always)))]
+    if len(events) > len(sequences):
+        verdicts.append(("sequences given again", len(sequences) - len(events)))
+    last = ("last sequence", state.last_sequence)
     return [
-        equation(
-            Check.MESSAGES,
-            state.name,
-            ("last sequence", state.last_sequence),
-            [("judged", num_judged), ("unjudged", len(there))],
-        ),
-        equation(Check.MESSAGES, state.name, ("judged", num_judged), terms),
+        equation(Check.MESSAGES, state.name, last, stored),
+        equation(Check.MESSAGES, state.name, ("judged", len(sequences)), verdicts),
     ]
 
 
@@ -63,11 +64,6 @@ def _still_there(sequences: set[int], state: StreamState, gone: frozenset[int]) 
     return {n for n in sequences if n >= state.first_sequence and n not in gone}
 
 
-def _judged_until(log: Tally, state: StreamState) -> list[Judged]:
-    """Verdicts on what the stream had stored when its state was read."""
-    return [
-        event
-        for (stream, sequence), events in log.judged.items()
-        if stream == state.name and sequence <= state.last_sequence
-        for event in events
-    ]
+def _judged(log: Tally, stream: str) -> list[Judged]:
+    """All verdicts on a stream's messages."""
+    return [event for (name, _), events in log.judged.items() if name == stream for event in events]

@@ -71,9 +71,11 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     num_rows: int
     stalest_row: int
     """Versions: the largest staleness of any row; 0 when there is none."""
-    max_staleness: int
+    max_staleness: int | None
+    """The limit; None before the run is opened."""
     num_stored_since: int
-    """Verdicts on messages that were stored after the streams' states were read; in no equation."""
+    """Messages that were stored after the streams' states were read, and judged before the log
+    was."""
     num_reused_sequences: int
     """Given to a second message after a power loss; 0 where the server syncs every write."""
     num_rows_hashed: int | None = None

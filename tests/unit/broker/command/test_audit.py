@@ -314,7 +314,9 @@ def test_a_missing_stream_is_named() -> None:
 
 
 def test_a_run_that_is_not_opened_yet_holds() -> None:
-    assert run_audit([]).holds
+    report = run_audit([])
+    assert report.holds
+    assert report.max_staleness is None
 
 
 def test_another_runs_log_is_named() -> None:
@@ -346,6 +348,10 @@ def test_verdicts_on_later_messages_are_counted_apart() -> None:
     report = audit("demo", [earlier, kept], hand_built.items(log))
     assert report.holds
     assert report.num_stored_since == 2
+    sums = [str(equation) for equation in report.equations]
+    assert sums[1] == "10 last sequence = 12 judged + 0 unjudged - 2 stored after the snapshot"
+    assert sums[2].startswith("12 judged = 7 accepted ")
+    assert sums[3].startswith("7 accepted = ")
 
 
 def test_a_sequence_given_again_after_a_power_loss_holds() -> None:

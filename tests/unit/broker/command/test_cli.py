@@ -1,3 +1,5 @@
+import json
+import socket
 import subprocess
 import sys
 
@@ -64,3 +66,14 @@ def test_wrong_settings_are_one_sentence(words: list[str], sentence: str) -> Non
 def test_a_wrong_use_is_one_sentence(words: list[str]) -> None:
     result = broker(*words)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+
+
+def test_a_nats_server_alone_is_asked_alone() -> None:
+    """Nobody has said where object storage is, so nothing is said of it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"nats://127.0.0.1:{free.getsockname()[1]}"
+        result = broker("status", "--nats", url, "--json")
+    assert result.exit_code == 1
+    (server,) = json.loads(result.stdout)["servers"]
+    assert (server["server"], server["url"], server["answers"]) == ("NATS JetStream", url, False)

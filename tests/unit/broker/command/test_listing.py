@@ -44,6 +44,14 @@ async def test_one_run_among_several(broker) -> None:
         )
     everything = await list_server(broker)
     assert [run.run for run in everything.runs] == ["demo", "demo_2"]
+    assert [stream.name for stream in everything.streams] == [
+        "ROLLOUTS_demo_s0",
+        "LOG_demo",
+        "POLICIES_demo",
+        "ROLLOUTS_demo_2_s0",
+        "LOG_demo_2",
+        "SOMETHING",
+    ]
     owners = {stream.name: stream.run for stream in everything.streams}
     assert owners["ROLLOUTS_demo_2_s0"] == "demo_2"
     assert owners["SOMETHING"] is None

@@ -1,12 +1,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from broker.interface import Record
 from broker.peek import Context, Sight, look, peek
 from schemas.errors import UserError
 from schemas.policy import PolicyId
-from schemas.wire import sha256_hex
+from schemas.rollout import RolloutGroup
+from schemas.wire import decode, encode, sha256_hex
 from tests.support import hand_built
 
 QUEUE = "ROLLOUTS_demo_s0"
@@ -84,6 +86,17 @@ def test_staleness_is_counted_from_the_last_announced_policy() -> None:
     seen = sight(hand_built.group(9, 2))
     assert seen.group is not None
     assert seen.group.staleness == 3
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [("2.13", "torch 2.13"), ("torch 2.13, transformers 5", "torch 2.13, transformers 5")],
+)
+def test_an_engine_is_named_once(version: str, words: str) -> None:
+    group = decode(hand_built.group(9, 2), RolloutGroup)
+    seen = sight(encode(replace(group, profile=replace(group.profile, version=version))))
+    assert seen.group is not None
+    assert seen.group.engine == words
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker import views
-from broker.audit import audit_run
-from broker.life import life_in_run
+from broker.audit import audit, audit_run
+from broker.life import Life, life_in_run
 from broker.listing import list_server
+from broker.moments import Moment, What
 from broker.peek import peek
 from broker.screen import Column, ascii_json, show_json, show_line, show_table
 
@@ -71,6 +72,28 @@ async def test_answers_in_words(broker, capsys, store) -> None:
     ):
         assert line in out
     assert "\x1b" not in out
+
+
+def test_an_actors_key_is_cut_and_stands_whole_once(capsys) -> None:
+    key = "UALICE" + "A2" * 25
+    moments = tuple(
+        Moment(time=None, what=What.PUBLISHED, text=f"message {n} on rollouts.demo.{key}, by {key}")
+        for n in (1, 2)
+    )
+    views.show_life(Life(id="7", lease_id=7, moments=moments))
+    *told, legend = capsys.readouterr().out.splitlines()
+    assert told[1].endswith("message 2 on rollouts.demo.UALICEA2…, by UALICEA2…")
+    assert legend == f"UALICEA2… is {key}"
+
+
+def test_a_run_that_is_not_opened_has_no_limit(capsys) -> None:
+    views.show_audit(audit("demo", [], []))
+    assert capsys.readouterr().out == (
+        "ok   leases  0 issued = 0 open + 0 fulfilled + 0 refused + 0 expired + 0 abandoned\n"
+        "ok   groups  0 accepted = 0 in a batch + 0 waiting + 0 no signal + 0 stale at the cut\n"
+        "the run is not opened yet\n"
+        "The audit of demo holds.\n"
+    )
 
 
 async def test_json_keys_are_stable(broker, capsys) -> None:
