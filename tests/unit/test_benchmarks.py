@@ -4,7 +4,9 @@ import random
 
 import msgspec
 import pytest
+import structlog
 
+from benchmarks import __main__ as command
 from benchmarks import broker, codec
 from benchmarks.table import Figure, missing, of_rounds, to_json, to_markdown
 
@@ -52,3 +54,50 @@ def test_lists_and_our_envelope_carry_the_same_values(monkeypatch):
     assert [(list(ids), list(logprobs)) for ids, logprobs in decoded] == [
         (ids, logprobs) for ids, _, logprobs in rows
     ]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What was measured, in its order; nothing is."""
+    names: list[str] = []
+
+    class Part:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def measure(self) -> list[Figure]:
+            names.append(self.name)
+            return FIGURES
+
+    monkeypatch.setattr(command.importlib, "import_module", Part)
+    yield names
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [(["--help"], 0), (["dance"], 2), (["codec", "--output", "/no/x.json"], 2)]
+)
+def test_what_asks_for_no_benchmark_measures_none(asked, capsys, words, status):
+    with pytest.raises(SystemExit) as ended:
+        command.main(words)
+    assert ended.value.code == status
+    assert asked == []
+    said = capsys.readouterr()
+    assert all(name in said.out for name in command._PARTS) or "error: " in said.err
+
+
+def test_named_benchmarks_leave_the_tracked_table_alone(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_RESULTS", tmp_path / "results.json")
+    command.main(["codec", "broker"])
+    assert asked == ["benchmarks.broker", "benchmarks.codec"]
+    assert list(tmp_path.iterdir()) == []
+    command.main(["codec", "--output", str(tmp_path / "mine.json")])
+    assert (tmp_path / "mine.json").read_bytes() == to_json(FIGURES)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_all_benchmarks_write_the_tracked_table(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_RESULTS", tmp_path / "results.json")
+    command.main([])
+    assert len(asked) == len(command._PARTS)
+    assert (tmp_path / "results.json").read_bytes() == to_json(FIGURES * len(asked))
