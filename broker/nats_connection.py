@@ -83,6 +83,7 @@ class NatsConnection:
         self._inboxes: set[Inbox] = set()
         self._by_subject: dict[str, Inbox] = {}
         self._denied: set[str] = set()
+        self._subscriptions: set[Subscription] = set()
         self._flushes: set[asyncio.Task[bool]] = set()
         self._counter = itertools.count()
         self._prefix = ""
@@ -255,11 +256,13 @@ class NatsConnection:
     ) -> Subscription:
         """Raises BrokerUnavailable when the connection is closed."""
         try:
-            return await self._client.subscribe(
+            subscription = await self._client.subscribe(
                 subject, cb=cb, pending_bytes_limit=pending_bytes_limit
             )
         except (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError) as error:
             raise BrokerUnavailable(str(error)) from None
+        self._subscriptions.add(subscription)
+        return subscription
 
     async def _confirm(self, timeout_s: float) -> None:
         """Return when the server has seen all that was sent so far.
@@ -291,7 +294,8 @@ class NatsConnection:
         return False
 
     async def unsubscribe(self, subscription: Subscription) -> None:
-        """Give up a subscription; does nothing when the connection is closed."""
+        """Give up a subscription, which ends; does nothing when the connection is closed."""
+        self._subscriptions.discard(subscription)
         with contextlib.suppress(nats.errors.Error):
             await subscription.unsubscribe()
 
@@ -302,7 +306,12 @@ class NatsConnection:
         if self._client.is_connected:
             with contextlib.suppress(BrokerUnavailable):
                 await self._confirm(2)
-        await self._client.close()
+        for subscription in list(self._subscriptions):
+            await self.unsubscribe(subscription)
+        # nats-py raises, and leaves the rest undone, when it had something left for a dead server.
+        with contextlib.suppress(OSError):
+            await self._client.close()
+        self._fail_all(BrokerError, "the connection is closed")
 
     async def _on_answer(self, message: Msg) -> None:
         if inbox := self._by_subject.get(message.subject):

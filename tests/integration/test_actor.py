@@ -177,7 +177,7 @@ async def test_actors_work_through_a_dead_broker_and_drain(settings, nats, tmp_p
         last = json.loads(out.splitlines()[-1])
         assert last["state"] == "stopped"
         assert last["groups_accepted"] > 0
-        assert last["refused"] == []
+        assert last["lost"] == []
         await fulfilled(run, honest_id=last["actor"])
         assert list((tmp_path / "honest" / "spool").rglob("*.rollouts.*")) == []
         report = await audit_run(run.broker, settings.name, store=run.store)
