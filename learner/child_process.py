@@ -40,12 +40,12 @@ async def end(process: Process, *, grace_s: float) -> None:
     await process.wait()
 
 
-def last_line(log: Path) -> str:
-    """The last line that is not empty; a word instead when there is none."""
+def last_line(log: Path, *, after: int = 0) -> str:
+    """The last line that is not empty, behind so many bytes; a word instead when there is none."""
     if not log.exists():
         return "it said nothing"
     with open(log, "rb") as file:
         file.seek(0, 2)
-        file.seek(max(0, file.tell() - _TAIL_BYTES))
+        file.seek(max(after, file.tell() - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

@@ -4,7 +4,9 @@ Heavy modules are imported inside the verbs, so that `--help` is instant.
 """
 
 import contextlib
+import itertools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,8 +45,9 @@ def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = F
     from learner.launch import launch
 
     settings = _settings(context, dry_run)
-    outcome = asyncio.run(launch(settings, take_over=take_over))
-    typer.echo(f"learner run: {outcome.sentence}", err=outcome.exit_status != 0)
+    outcome = asyncio.run(launch(settings, take_over=take_over, say=typer.echo))
+    if outcome.sentence:
+        typer.echo(f"learner run: {outcome.sentence}", err=outcome.exit_status != 0)
     raise typer.Exit(outcome.exit_status)
 
 
@@ -89,9 +92,11 @@ def coordinator(
     from learner.coordinator.service import serve
     from learner.opening_file import read_opening
     from learner.run_folder import RunFolder
+    from learner.same_run import check_same_run
 
     settings = _settings(context, dry_run)
     opened = read_opening(RunFolder(settings).opening)
+    check_same_run(opened.settings, settings)
     asyncio.run(serve(settings, opened, take_over=take_over))
 
 
@@ -99,12 +104,11 @@ def coordinator(
 def trainer(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
     """Run the trainer of an open run, all ranks of this machine."""
     from learner.run_folder import RunFolder
-    from schemas.resolve import to_toml
+    from learner.same_run import keep_settings
 
     settings = _settings(context, dry_run)
     path = RunFolder(settings).settings
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_toml(settings), encoding="utf-8")
+    keep_settings(settings)
 
     from learner.trainer.agent import run_ranks
 
@@ -122,8 +126,8 @@ def replay(
     context: typer.Context,
     name: Name,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare every version with what was published.")
-    ] = False,
+        bool, typer.Option("--verify", help="Said for clearness: every replay compares.")
+    ] = True,
     from_step: Annotated[
         int,
         typer.Option("--from", metavar="STEP", min=0, help="Begin with a checkpoint up to STEP."),
@@ -138,10 +142,8 @@ def replay(
     from learner import replaying
 
     settings = _settings(context, dry_run, name=name)
-    if not verify:
-        raise UserError("say --verify: comparing is all that a replay does")
     report = asyncio.run(
-        replaying.replay(settings, from_step=from_step, on_compared=_show_compared)
+        replaying.replay(settings, from_step=from_step, on_compared=_show_compared())
     )
     screen.show_json(report) if json else screen.show_line(report.sentence)
     raise typer.Exit(0 if report.holds else 1)
@@ -206,9 +208,16 @@ def _show_progress(progress: "SftProgress") -> None:
     typer.echo(f"sft step {progress.step}: loss {progress.loss:.3f}, reward {progress.reward:.2f}")
 
 
-def _show_compared(compared: "Compared", total: int) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\rcomputed {compared.policy}, {total} versions in all ")
+def _show_compared() -> "Callable[[Compared, int], None]":
+    """Says how many versions are compared: to people in one place, else on a line each."""
+    numbers = itertools.count(1)
+
+    def show(compared: "Compared", total: int) -> None:
+        # What is written over again begins with a return to the start of the line.
+        start, end = ("\r", " ") if sys.stderr.isatty() else ("", "\n")
+        sys.stderr.write(f"{start}compared {next(numbers)} of {total} versions{end}")
+
+    return show
 
 
 def main() -> None:

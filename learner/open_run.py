@@ -15,6 +15,7 @@ from broker.store import Store
 from broker.streams import run_streams
 from broker.write_once import check_write_once
 from environments.catalogue import open_environment
+from environments.fit import check_fit
 from learner.code_digest import code_sha256
 from learner.opening_file import read_opening, write_opening
 from learner.run_folder import RunFolder
@@ -53,6 +54,7 @@ async def open_run(
     Raises:
         UserError: the run is open already, with other settings, another policy or another key; or
             `initial` is no policy for its environment.
+        SettingsError: no right answer would fit into a completion.
         StoreDenied: the storage has no conditional writes.
     """
     folder = RunFolder(settings)
@@ -87,6 +89,7 @@ async def _begin(
         RunKey.generate().save(folder.key)
     key = RunKey.load(folder.key)
     environment = open_environment(settings.environment)
+    check_fit(environment, settings.sampling.max_new_tokens)
     return RunOpened(
         settings=run_settings(settings),
         environment=environment.ref,

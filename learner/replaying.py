@@ -13,10 +13,12 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from broker.catalogue import the_run
 from broker.jetstream import NatsBroker
 from broker.logbook import first_event
 from broker.process import bound
@@ -31,13 +33,15 @@ from schemas.policy import PolicyId
 from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
 
+INITIAL: Final = "initial"
+
 
 class ReplayReport(Struct, frozen=True, kw_only=True):
     """What came of a replay."""
 
     run: str
     begun_from: str
-    """A policy in a checkpoint of this machine, or `initial`."""
+    """A policy in a checkpoint of this machine, or INITIAL."""
     num_equal: int
     """Versions that are equal to the published ones, bit for bit."""
     num_announced: int
@@ -56,9 +60,10 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
                 f"version {policy} of run {self.run} is not what the log computes: "
                 f"{len(tensors)} tensors differ, among them {', '.join(tensors[:4])}"
             )
+        since = "" if self.begun_from == INITIAL else f" from checkpoint {self.begun_from} on"
         return (
-            f"{self.num_equal} of {self.num_announced} versions of run {self.run} are equal to "
-            "the published ones, bit for bit"
+            f"{self.num_equal} of {self.num_announced} versions of run {self.run}{since} are equal "
+            "to the published ones, bit for bit"
         )
 
 
@@ -74,10 +79,13 @@ async def replay(
     below that version, if there is one: quicker, and as good as that file.
 
     Raises:
-        UserError: there is no such run, this machine cannot compute under one of its records, or
-            the computing processes were killed.
+        UserError: there is no such run or no such step, this machine cannot compute under one of
+            its records, or the computing processes were killed.
     """
     opened, history = await _read(settings)
+    last = max(policy.version for policy in history.announced)
+    if from_step > last:
+        raise UserError(f"run {settings.name} has {last} steps, none to compute from {from_step}")
     warn_of_other_code(opened)
     checkpoint = _checkpoint(history, settings, from_step)
     parts = replay_parts_from(history, checkpoint) if checkpoint else replay_parts(history)
@@ -96,7 +104,7 @@ async def replay(
                 num_equal += 1
     return ReplayReport(
         run=settings.name,
-        begun_from=str(checkpoint or "initial"),
+        begun_from=str(checkpoint or INITIAL),
         num_equal=num_equal,
         num_announced=total,
         first_difference=difference,
@@ -107,6 +115,7 @@ async def _read(settings: LearnerSettings) -> tuple[RunOpened, History]:
     run = settings.name
     broker = await NatsBroker.connect(settings.connection.nats, name="learner replay")
     try:
+        await the_run(broker, run)
         opened = await first_event(broker, run)
         history = await read_history(broker, run, opened.run_key) if opened else None
     except BrokerError as error:

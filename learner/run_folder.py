@@ -20,7 +20,7 @@ class RunFolder:
         self.card = self.path / "run.json"
         """For actors."""
         self.settings = self.path / "settings.toml"
-        """As `learner run` resolved them, for the processes that it starts."""
+        """As this start resolved them, for the processes that it starts; see `keep_settings`."""
         self.initial = self.path / "initial"
         """The policy to begin with, a Hugging Face folder."""
         self.checkpoints = self.path / "checkpoints"

@@ -4,6 +4,9 @@ from typing import Final
 
 import msgspec
 
+from learner.opening_file import read_opening
+from learner.run_folder import RunFolder
+from schemas.atomic_file import write_atomically
 from schemas.errors import SettingsError
 from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings, RunSettings, TrainerSettings, run_settings
@@ -11,6 +14,18 @@ from schemas.settings import LearnerSettings, RunSettings, TrainerSettings, run_
 _HERE: Final = ("num_ranks", "num_threads", "checkpoint_every", "keep_checkpoints")
 """Trainer settings that say where and how safely a run trains, not what it learns. They may differ
 at every start; the numerics record says what was used."""
+
+
+def keep_settings(settings: LearnerSettings) -> None:
+    """Write the settings file of an open run, which the processes of this start read.
+
+    Raises:
+        SettingsError: they are not the run's.
+        UserError: the run is not open.
+    """
+    folder = RunFolder(settings)
+    check_same_run(read_opening(folder.opening).settings, settings)
+    write_atomically(folder.settings, to_toml(settings).encode())
 
 
 def trainer_settings(opened: RunSettings, local: RunSettings) -> TrainerSettings:

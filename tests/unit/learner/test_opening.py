@@ -12,7 +12,7 @@ from learner.code_digest import code_sha256, warn_of_other_code
 from learner.open_run import open_run
 from learner.opening_file import read_opening
 from learner.run_folder import RunFolder
-from learner.same_run import check_same_run, trainer_settings
+from learner.same_run import check_same_run, keep_settings, trainer_settings
 from schemas import names
 from schemas.errors import SettingsError, StoreUnavailable, UserError
 from schemas.run_card import read_run_card
@@ -75,6 +75,23 @@ async def test_other_settings_are_refused(place, in_log) -> None:
         await HandmadeLog(place.broker, place.store, place.settings).open(first)
     with pytest.raises(SettingsError, match=r"sampling\.group_size is 4, .* with 8"):
         await place.open(sampling=SamplingSettings(group_size=4))
+
+
+async def test_refused_settings_leave_the_settings_file_as_it_is(place) -> None:
+    await place.open()
+    keep_settings(place.settings)
+    kept = place.folder.settings.read_bytes()
+    other = msgspec.structs.replace(place.settings, sampling=SamplingSettings(group_size=4))
+    with pytest.raises(SettingsError, match="group_size"):
+        keep_settings(other)
+    assert place.folder.settings.read_bytes() == kept
+
+
+async def test_a_limit_that_no_right_answer_fits_is_refused(place) -> None:
+    sampling = msgspec.structs.replace(place.settings.sampling, max_new_tokens=2)
+    with pytest.raises(SettingsError, match=r"max_new_tokens is 2, .* reverse takes up to \d"):
+        await place.open(sampling=sampling)
+    assert not place.folder.opening.exists()
 
 
 async def test_another_initial_policy_is_refused(place, tmp_path) -> None:
