@@ -1,7 +1,9 @@
 """The end of the demo: checks in processes of their own, the report, and a summary in words."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from broker.jetstream import NatsBroker
 from broker.s3 import S3Store
@@ -9,20 +11,25 @@ from broker.tally import verdict_name
 from learner.child_process import last_line
 from learner.demo import cast
 from learner.demo.performance import Performance
+from learner.demo.phases import Phase
 from learner.demo.players import run_to_end
+from learner.demo.screen import Screen
 from learner.demo.stage import Stage
 from learner.demo.verdict import CheckResult, Evidence, judge
 from learner.events import Finding, read_events
 from learner.report.build import build_report, read_story
 from learner.report.story import Story, verdicts_of
 
+_COMPARED: Final = re.compile(r"compared (\d+) of (\d+) versions")
 
-async def end(stage: Stage, performance: Performance) -> tuple[Finding, ...]:
+
+async def end(stage: Stage, performance: Performance, screen: Screen) -> tuple[Finding, ...]:
     """Check, judge, and write the report."""
     run, settings_file = stage.settings.name, str(stage.folder.settings)
+    auditing = cast.broker("audit", run, "--deep", "--settings", settings_file)
+    replaying = cast.learner("replay", run, "--verify", "@", settings_file)
     audit, replay = await asyncio.gather(
-        _check(stage, "audit", cast.broker("audit", run, "--deep", "--settings", settings_file)),
-        _check(stage, "replay", cast.learner("replay", run, "--verify", "@", settings_file)),
+        _check(stage, screen, Phase.AUDIT, auditing), _check(stage, screen, Phase.REPLAY, replaying)
     )
     broker = await NatsBroker.connect(stage.settings.connection.nats, name="demo")
     store = S3Store.open(stage.settings.connection)
@@ -70,7 +77,16 @@ def summary(stage: Stage, findings: Sequence[Finding]) -> Iterator[str]:
     yield f"        Pictures:   {stage.folder.report}"
 
 
-async def _check(stage: Stage, name: str, command: Sequence[str]) -> CheckResult:
-    log = stage.log(name)
-    status = await run_to_end(command, log)
-    return CheckResult(status=status, last_words=last_line(log))
+async def _check(stage: Stage, screen: Screen, phase: Phase, command: Sequence[str]) -> CheckResult:
+    log = stage.log(phase)
+
+    def show(line: str) -> None:
+        if found := _COMPARED.search(line):
+            done, total = int(found[1]), int(found[2])
+            screen.progress(phase, done / total, found[0])
+
+    screen.progress(phase, None, "under way")
+    status = await run_to_end(command, log, show)
+    result = CheckResult(status=status, last_words=last_line(log))
+    screen.progress(phase, 1.0, "holds" if status == 0 else result.last_words)
+    return result

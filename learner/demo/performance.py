@@ -65,6 +65,7 @@ async def perform(
     except PlayerLost as lost:
         screen.say(str(lost))
     finally:
+        screen.look(watch)
         await broker.close()
         # Actors first: what they finish is still judged.
         for some in (processes[2:], processes[:2]):

@@ -1,8 +1,9 @@
-"""What a person sees of the demo: a table that stays in its place, or one line per step in a pipe.
+"""What a person sees of the demo: tables that stay in their place, or one line per step in a pipe.
 
 Everything in it that an actor chose (its state's words, reasons) is made safe before it is shown.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import Final, Protocol, Self, TextIO
@@ -14,15 +15,21 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.sanitise import sanitise
+from broker.words import counted
+from learner.demo.phases import Phase, Phases
 from learner.demo.watch import Watch, who_waits
-from learner.metrics import StepRow, mean_reward
+from learner.metrics import EDGE_STEPS, StepRow, edges
 from schemas import names
 
 _SHOWN_ACTORS: Final = 12
-_RECENT_STEPS: Final = 5
 _REFRESH_PER_S: Final = 4
-_STATE_WIDTH: Final = 44
-"""Columns; a longer sentence is cut, so that the table keeps its height."""
+_HEAD: Final = 9
+_BAR: Final = 30
+_STATE_WIDTH: Final = 32
+"""Columns. With it the table of actors fits into 100; what is longer is cut, so that the table
+keeps its height."""
+_ASIDE: Final = re.compile("[:,(]")
+"""Where the reason behind a reason begins."""
 
 
 class Screen(Protocol):
@@ -36,8 +43,8 @@ class Screen(Protocol):
         """Something that happened, in one line."""
         ...
 
-    def progress(self, text: str, share: float) -> None:
-        """How far something is that is waited for."""
+    def progress(self, phase: Phase, share: float | None, text: str) -> None:
+        """How far a phase is; None: nobody can say, but it goes on."""
         ...
 
     def row(self, row: StepRow) -> None:
@@ -55,7 +62,7 @@ class Lines:
     def __init__(self, names_of: Mapping[str, str], file: TextIO = sys.stdout) -> None:
         self._names_of = names_of
         self._file = file
-        self._tenths: dict[str, int] = {}
+        self._tenths: dict[Phase, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -65,12 +72,11 @@ class Lines:
     def say(self, text: str) -> None:
         print(sanitise(text), file=self._file, flush=True)
 
-    def progress(self, text: str, share: float) -> None:
-        tenth = int(share * 10)
-        what = text.partition(":")[0]
-        if tenth > self._tenths.get(what, -1):
-            self._tenths[what] = tenth
-            self.say(text)
+    def progress(self, phase: Phase, share: float | None, text: str) -> None:
+        tenth = int((share or 0) * 10)
+        if tenth > self._tenths.get(phase, -1):
+            self._tenths[phase] = tenth
+            self.say(f"{phase}: {text}")
 
     def row(self, row: StepRow) -> None:
         self.say(row_line(row, self._names_of))
@@ -83,6 +89,7 @@ class Terminal:
 
     def __init__(self, names_of: Mapping[str, str]) -> None:
         self._names_of = names_of
+        self._phases = Phases()
         console = Console(markup=False, highlight=False, emoji=False)
         self._live = Live(console=console, refresh_per_second=_REFRESH_PER_S, transient=True)
 
@@ -96,15 +103,17 @@ class Terminal:
     def say(self, text: str) -> None:
         self._live.console.print(Text(sanitise(text)))
 
-    def progress(self, text: str, share: float) -> None:
-        bar = Table.grid(padding=(0, 2))
-        bar.add_row(ProgressBar(total=1.0, completed=share, width=30), Text(sanitise(text)))
-        self._live.update(bar)
+    def progress(self, phase: Phase, share: float | None, text: str) -> None:
+        self._phases.say(phase, share, text)
+        self._live.update(phase_table(self._phases))
 
     def row(self, row: StepRow) -> None: ...
 
     def look(self, watch: Watch) -> None:
-        self._live.update(picture(watch, self._names_of))
+        text = f"{watch.step} of {watch.num_steps} steps"
+        self._phases.say(Phase.RL, watch.step / watch.num_steps, text)
+        phases = phase_table(self._phases)
+        self._live.update(Group(phases, Text(), picture(watch, self._names_of)))
 
 
 def open_screen(names_of: Mapping[str, str]) -> Screen:
@@ -130,36 +139,46 @@ def row_line(row: StepRow, names_of: Mapping[str, str]) -> str:
     )
 
 
+def phase_table(phases: Phases) -> Table:
+    """All phases, those to come too."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", min_width=_HEAD)
+    table.add_column()
+    table.add_column(no_wrap=True)
+    for phase, (share, text) in phases.all():
+        total = None if share is None else 1.0  # without a total the bar only shows that it lives
+        bar = ProgressBar(total=total, completed=share or 0, width=_BAR)
+        table.add_row(Text(str(phase)), bar, Text(sanitise(text)))
+    return table
+
+
 def picture(watch: Watch, names_of: Mapping[str, str]) -> Group:
-    """The whole table."""
+    """The run and who works for it."""
     return Group(_run_table(watch), Text(), _actor_table(watch, names_of))
 
 
 def _run_table(watch: Watch) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", min_width=10)
-    table.add_column()
-    bar = Table.grid(padding=(0, 2))
-    bar.add_row(
-        ProgressBar(total=watch.num_steps, completed=watch.step, width=30),
-        Text(f"{watch.step} of {watch.num_steps}"),
-    )
-    table.add_row("step", bar)
+    table.add_column(style="bold", min_width=_HEAD)
+    table.add_column(no_wrap=True)
     if watch.rows:
         last = watch.rows[-1]
-        table.add_row(f"reward ({last.trained_on})", Text(_reward_words(watch.rows)))
-        table.add_row(
-            "staleness", Text(f"mean {last.staleness_mean:.1f}, max {last.staleness_max} versions")
-        )
+        most = counted(last.staleness_max, "version")
+        table.add_row(f"reward ({last.trained_on})", Text(reward_words(watch.rows)))
+        table.add_row("staleness", Text(f"mean {last.staleness_mean:.1f}, at most {most}"))
     table.add_row("waiting", Text(sanitise(who_waits(watch))))
     return table
 
 
-def _reward_words(rows: list[StepRow]) -> str:
-    first, recent = mean_reward(rows[:_RECENT_STEPS]), mean_reward(rows[-_RECENT_STEPS:])
-    if first is None or recent is None:
+def reward_words(rows: list[StepRow]) -> str:
+    """The reward at both ends of what there is, as the report has it."""
+    found = edges(rows)
+    if found is None:
         return "none yet"
-    return f"{first:.2f} at first, {recent:.2f} in the last {min(len(rows), _RECENT_STEPS)} steps"
+    first, last = found
+    if len(rows) <= EDGE_STEPS:
+        return f"{last:.2f} in the first {counted(len(rows), 'step')}"
+    return f"{first:.2f} in the first {EDGE_STEPS} steps, {last:.2f} in the last {EDGE_STEPS}"
 
 
 def _actor_table(watch: Watch, names_of: Mapping[str, str]) -> Table:
@@ -168,7 +187,7 @@ def _actor_table(watch: Watch, names_of: Mapping[str, str]) -> Table:
     table.add_column("state", no_wrap=True, max_width=_STATE_WIDTH)
     for head in ("policy", "tokens/s", "accepted"):
         table.add_column(head, justify="right")
-    table.add_column("refused")
+    table.add_column("refused", no_wrap=True)
     for actor in _actors(watch, names_of)[:_SHOWN_ACTORS]:
         seen, state = watch.seen.get(actor), watch.state_of(actor)
         table.add_row(
@@ -193,8 +212,8 @@ def _state_words(watch: Watch, actor: str) -> str:
     state = watch.state_of(actor)
     if state is None:
         return "gone" if actor in watch.seen else "starting"
-    waiting_for = sanitise(watch.seen[actor].heartbeat.waiting_for)
-    return f"{state}: {waiting_for}" if waiting_for else str(state)
+    waiting_for = _ASIDE.split(watch.seen[actor].heartbeat.waiting_for, maxsplit=1)[0].strip()
+    return f"waits for {sanitise(waiting_for)}" if waiting_for else str(state)
 
 
 def _refused_words(watch: Watch, actor: str) -> str:

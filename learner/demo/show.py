@@ -64,4 +64,4 @@ async def show(stage: Stage, screen: Screen, kills: Sequence[Kill]) -> Sequence[
         screen.say("coordinator, trainer, three honest actors and a liar")
         performance = await perform(stage, servers, screen, kills)
         screen.say("the run is over: audit and replay, each in a process of its own")
-        return await end(stage, performance)
+        return await end(stage, performance, screen)

@@ -10,6 +10,7 @@ from msgspec import structs
 from broker import servers
 from learner.child_process import last_line
 from learner.demo import cast, plan
+from learner.demo.phases import Phase
 from learner.demo.players import NatsServer, Player, Process, S3Server, run_to_end
 from learner.demo.screen import Screen
 from learner.events import ActorNamed, EventLog
@@ -19,7 +20,7 @@ from schemas.errors import TributaryError
 from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
 
-_REWARD: Final = re.compile(r"reward (\d\.\d+)")
+_SFT_STEP: Final = re.compile(r"step \d+: loss \d+\.\d+, reward (\d\.\d+)")
 
 
 class Stage:
@@ -64,9 +65,8 @@ class Stage:
         target = self.settings.sft.target_reward
 
         def show(line: str) -> None:
-            found = _REWARD.search(line)
-            share = min(1.0, float(found[1]) / target) if found else 0.0
-            screen.progress(line, share)
+            if found := _SFT_STEP.search(line):
+                screen.progress(Phase.SFT, min(1.0, float(found[1]) / target), found[0])
 
         log = self.log("open")
         command = cast.learner("open", "@", str(self.folder.settings))

@@ -129,6 +129,8 @@ def who_waits(watch: Watch) -> str:
             if state is None
         ]
         return f"no word of the {' and the '.join(away)}"
+    if coordinator is State.FINISHED:
+        return "nobody: the last batch is cut"
     if trainer is State.WAITING_FOR_BATCH and coordinator is State.WAITING_FOR_GROUPS:
         groups = watch.seen[names.COORDINATOR].heartbeat.waiting_for
         return f"trainer and coordinator wait for the actors: {groups}"

@@ -2,18 +2,22 @@
 
 import asyncio
 import io
+from collections import Counter
 
 import pytest
 from rich.console import Console
 
+from actors import leases
 from broker.logbook import read_log, read_policies
 from broker.memory import MemoryBroker, MemoryServer
-from learner.demo.screen import Lines, picture, row_line
+from learner.demo.phases import Phase, Phases
+from learner.demo.screen import Lines, phase_table, picture, reward_words, row_line
 from learner.demo.watch import Watch, who_waits
-from learner.metrics import rows_of
+from learner.metrics import StepRow, edges, rows_of
 from schemas import names
 from schemas.heartbeat import Heartbeat, State
-from schemas.policy import PolicyId
+from schemas.lease import LeaseReply, WaitReason
+from schemas.policy import PolicyId, StepMetrics
 from schemas.wire import encode
 from tests.support.runs import SyntheticRun
 
@@ -39,10 +43,39 @@ def hear(watch: Watch, who: str, state: State, waiting_for: str = "", **more: ob
     watch.take_heartbeat(subject, heartbeat(who, state, waiting_for, **more))
 
 
-def shown(watch: Watch) -> str:
-    console = Console(file=io.StringIO(), width=140, force_terminal=True, color_system=None)
-    console.print(picture(watch, NAMES))
+def printed(what: object, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(what)
     return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def shown(watch: Watch, width: int = 100) -> str:
+    return printed(picture(watch, NAMES), width)
+
+
+def rows(*rewards: float) -> list[StepRow]:
+    return [
+        StepRow(
+            step=step,
+            policy=f"1-{step}",
+            cut_time=0.0,
+            announced_time=0.0,
+            trained_on="exact",
+            reward=reward,
+            parts={},
+            num_rollouts=8,
+            judged={},
+            num_without_signal=0,
+            num_dropped=0,
+            num_leases=0,
+            staleness_mean=0.8,
+            staleness_max=1,
+            staleness_rows=(1, 4),
+            rows_by_actor={},
+            trainer=StepMetrics(),
+        )
+        for step, reward in enumerate(rewards, 1)
+    ]
 
 
 @pytest.fixture
@@ -88,7 +121,8 @@ async def test_silence_is_shown():
 
 
 async def test_hostile_words_of_an_actor_are_shown_and_do_nothing(watch):
-    hear(watch, "alice", State.QUEUE_FULL, HOSTILE)
+    hear(watch, "alice", State.QUEUE_FULL, "\x1b]8;;\x07[link=a]\u202e")
+    hear(watch, "bob", State.QUEUE_FULL, "\nstep 99 reward 1.00")
     text = shown(watch)
     assert "\x1b]" not in text
     assert "\u202e" not in text
@@ -98,8 +132,56 @@ async def test_hostile_words_of_an_actor_are_shown_and_do_nothing(watch):
 
 async def test_a_long_reason_to_wait_keeps_the_height_of_the_table(watch):
     height = len(shown(watch).splitlines())
-    hear(watch, "alice", State.WAITING_FOR_LEASE, "room in the run: " + "enough groups " * 12)
+    hear(watch, "alice", State.WAITING_FOR_LEASE, "x" * 200)
     assert len(shown(watch).splitlines()) == height
+
+
+@pytest.mark.parametrize("reason", [each for each in WaitReason if each is not WaitReason.REFUSED])
+async def test_what_an_actor_waits_for_fits_into_a_hundred_columns(watch, reason):
+    watch.refused["alice"] = Counter({"reward-mismatch": 446, "stale": 2})
+    reply = LeaseReply(waiting_for=reason, detail="the detail of it" * 9)
+    hear(watch, "alice", State.WAITING_FOR_LEASE, leases._waiting_for(reply)[:200])
+    (line,) = [line for line in shown(watch).splitlines() if line.startswith("honest-1")]
+    assert "waits for " in line
+    assert line.rstrip().endswith("446 reward-mismatch, 2 stale")
+    assert "…" not in line
+
+
+async def test_one_version_is_one_version():
+    watch = Watch(num_steps=2)
+    watch.take_row(rows(0.5)[0])
+    assert "mean 0.8, at most 1 version\n" in shown(watch).replace(" \n", "\n").replace("  ", "")
+
+
+async def test_the_reward_on_the_screen_is_that_of_the_report():
+    seen = rows(*[0.5] * 10, *[0.75] * 30)
+    assert reward_words(seen[:4]) == "0.50 in the first 4 steps"
+    first, last = edges(seen)
+    assert reward_words(seen) == f"{first:.2f} in the first 10 steps, {last:.2f} in the last 10"
+    assert reward_words([]) == "none yet"
+
+
+async def test_every_phase_is_shown_and_the_text_of_one_is_harmless():
+    phases = Phases()
+    phases.say(Phase.SFT, 1.0, "step 70: loss 0.5, reward 0.46")
+    phases.say(Phase.AUDIT, None, HOSTILE)
+    phases.say(Phase.REPLAY, 0.4, "compared 41 of 101 versions")
+    lines = printed(phase_table(phases)).splitlines()
+    assert [line.split()[0] for line in lines] == ["SFT", "RL", "audit", "replay"]
+    assert "compared 41 of 101 versions" in lines[3]
+    assert "\x1b]" not in lines[2]
+
+
+async def test_in_a_pipe_a_phase_says_each_tenth_once():
+    file = io.StringIO()
+    lines = Lines(NAMES, file)
+    lines.progress(Phase.REPLAY, None, "under way")
+    for n in range(1, 101):
+        lines.progress(Phase.REPLAY, n / 100, f"compared {n} of 100 versions")
+    said = file.getvalue().splitlines()
+    assert len(said) == 11
+    assert said[0] == "replay: under way"
+    assert said[-1] == "replay: compared 100 of 100 versions"
 
 
 async def test_lines_of_a_log_cannot_be_forged():
@@ -136,6 +218,7 @@ async def test_a_flood_of_names_is_bounded():
         (State.WAITING_FOR_BATCH, State.WAITING_FOR_GROUPS, "wait for the actors: 3 of 16 groups"),
         (State.TRAINING, State.WAITING_FOR_GROUPS, "coordinator waits for the actors"),
         (State.TRAINING, State.WAITING_FOR_POLICY, "wait for the trainer"),
+        (State.DRAINING, State.FINISHED, "nobody: the last batch is cut"),
         (State.STORE_AWAY, State.NO_SIGNAL, "trainer: store-away; coordinator: no-signal"),
     ],
 )
