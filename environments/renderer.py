@@ -18,7 +18,7 @@ from schemas.rollout import Finish
 
 _NAME: Final = "tributary-characters"
 _VERSION: Final = "1"
-STOP_IDS: Final = (STOP,)
+STOP_IDS: Final[tuple[int, ...]] = (STOP,)
 
 
 def question(text: str) -> tuple[int, ...]:

@@ -44,7 +44,7 @@ def follow(run: SyntheticRun, terminal: Terminal, quiet_s: float) -> asyncio.Tas
 
 async def step(run: SyntheticRun, *rights: list[bool]) -> None:
     for number, right in enumerate(rights):
-        await run.accept(f"actor{number}", right, version=run.version)
+        await run.accept(f"actor{number}", right)
     await run.cut()
     await run.announce(StepMetrics(step_s=0.25, waited_s=1.5))
 
@@ -60,7 +60,7 @@ async def test_every_step_is_a_line_and_the_last_one_ends_it(run):
     assert terminal.lines[1:] == [
         "step 1 of 2: reward (exact) 0.667, staleness 0.0, rows of 2 actors, "
         "step 0.25 s, waited 1.50 s",
-        "step 2 of 2: reward (exact) 0.500, staleness 0.0, rows of 2 actors, "
+        "step 2 of 2: reward (exact) 0.500, staleness 1.0, rows of 2 actors, "
         "step 0.25 s, waited 1.50 s",
     ]
 
