@@ -6,7 +6,7 @@ import pytest
 
 from broker.interface import Record
 from broker.memory import MemoryDelivery, MemoryServer
-from learner.coordinator.judge import Judgement
+from learner.coordinator.judgement import Judgement
 from learner.coordinator.suspects import Suspects
 from schemas.verdict import Reason
 
