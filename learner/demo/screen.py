@@ -213,7 +213,7 @@ def _state_words(watch: Watch, actor: str) -> str:
     if state is None:
         return "gone" if actor in watch.seen else "starting"
     waiting_for = _ASIDE.split(watch.seen[actor].heartbeat.waiting_for, maxsplit=1)[0].strip()
-    return f"waits for {sanitise(waiting_for)}" if waiting_for else str(state)
+    return f"waits: {sanitise(waiting_for)}" if waiting_for else str(state)
 
 
 def _refused_words(watch: Watch, actor: str) -> str:

@@ -58,7 +58,7 @@ def _facts(story: Story, model: PolicyManifest | None) -> Iterator[tuple[str, st
     if story.rows:
         yield "last policy", f"{story.last_policy}, {utc(story.rows[-1].announced_time)}"
     yield "seed", str(settings.seed)
-    yield "task", f"{task(environment)}; version {environment.version}, {environment.digest}"
+    yield "task", f"{task(environment)}; version {environment.version}, digest {environment.digest}"
     if model:
         dtypes = ", ".join(sorted({tensor.dtype for tensor in model.tensors}))
         num_tensors = f"{len(model.tensors)} tensors ({dtypes})"

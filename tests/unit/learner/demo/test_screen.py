@@ -142,7 +142,7 @@ async def test_what_an_actor_waits_for_fits_into_a_hundred_columns(watch, reason
     reply = LeaseReply(waiting_for=reason, detail="the detail of it" * 9)
     hear(watch, "alice", State.WAITING_FOR_LEASE, leases._waiting_for(reply)[:200])
     (line,) = [line for line in shown(watch).splitlines() if line.startswith("honest-1")]
-    assert "waits for " in line
+    assert "waits: " in line
     assert line.rstrip().endswith("446 reward-mismatch, 2 stale")
     assert "…" not in line
 
