@@ -20,6 +20,8 @@ from typing import NamedTuple
 _PR_SET_PDEATHSIG = 1
 _LOOPBACK = "127.0.0.1"
 _CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_KILLED_S = 10.0
+"""A killed process ends at once, unless it hangs in the kernel."""
 _LOWEST_PORT, _HIGHEST_PORT, _SMALLEST_POOL = 10_000, 60_000, 1000
 
 
@@ -82,7 +84,12 @@ def is_running(process: ProcessId) -> bool:
 
 
 def stop(process: ProcessId, *, grace_s: float) -> None:
-    """SIGTERM, and SIGKILL after `grace_s`; does nothing when it is not this very process."""
+    """SIGTERM, and SIGKILL after `grace_s`; does nothing when it is not this very process.
+
+    Raises:
+        PermissionError: it is another user's.
+        TimeoutError: it is still there long after SIGKILL.
+    """
     try:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -91,10 +98,11 @@ def stop(process: ProcessId, *, grace_s: float) -> None:
         # The descriptor names what runs under the id at this moment; is it ours?
         if not is_running(process):
             return
-        for word, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
+        for word, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _KILLED_S)):
             signal.pidfd_send_signal(descriptor, word)
             if select.select([descriptor], [], [], wait_s)[0]:
-                break
+                return
+        raise TimeoutError(f"process {process.pid} does not end, not even by SIGKILL")
     finally:
         os.close(descriptor)
         _reap(process.pid)

@@ -1,7 +1,7 @@
 """Both servers of a run in one directory: up, down, and one of them again after a kill."""
 
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -51,18 +51,30 @@ class Stopped(Struct, frozen=True, kw_only=True):
 def up(
     directory: Path, nats_port: int | None = None, s3_port: int | None = None, *, detached: bool
 ) -> Servers:
-    """Start both servers on the given or on free loopback ports, and wait until they answer.
+    """Start both servers on loopback ports, and wait until they answer.
 
-    Streams, objects and credentials of an earlier start in the directory are there again. Servers
-    that are not detached die with the thread that calls this.
+    The ports are the given ones, or those of the last start in the directory, so that who knows
+    them comes back; else free ones. Streams, objects and credentials of the last start are there
+    again. Where one of the two still runs, the other is started. Servers that are not detached die
+    with the thread that calls this.
 
     Raises:
         ServerMissing: a program is not installed, a port is in use, or a server ends at its start.
         UserError: the servers of this directory run already, or it cannot be written.
     """
     directory = _make(directory)
-    free_nats, free_s3 = free_ports(2)
-    nats_port, s3_port = nats_port or free_nats, s3_port or free_s3
+    last = read(directory) if (directory / _FILE).exists() else None
+    if last:
+        nats_runs, s3_runs = is_running(last.nats_process), is_running(last.s3_process)
+        if nats_runs and s3_runs:
+            raise UserError(f"the servers of {directory} run already")
+        if s3_runs:
+            return start_nats(directory, detached=detached)
+        if nats_runs:
+            started = start_s3(directory, detached=detached)
+            wait_s3(directory)
+            return started
+    nats_port, s3_port = _ports(last, nats_port, s3_port)
     check_port_free("nats-server", nats_port)
     check_port_free("SeaweedFS", s3_port)
     nats_server.write_config(directory, nats_port)
@@ -136,14 +148,19 @@ def down(directory: Path) -> Stopped:
     """Stop both servers within seconds; what they have stored stays.
 
     Raises:
-        UserError: nothing was ever started in the directory.
+        UserError: nothing was ever started in the directory, or a server is another user's or does
+            not end.
     """
     servers = read(directory)
     both = {"nats-server": servers.nats_process, "SeaweedFS": servers.s3_process}
     running = tuple(name for name, process in both.items() if is_running(process))
     with ThreadPoolExecutor() as threads:
-        threads.submit(stop, servers.nats_process, grace_s=_NATS_GRACE_S)
-        threads.submit(stop, servers.s3_process, grace_s=_S3_GRACE_S)
+        stopping = [
+            threads.submit(stop, servers.nats_process, grace_s=_NATS_GRACE_S),
+            threads.submit(stop, servers.s3_process, grace_s=_S3_GRACE_S),
+        ]
+    for each in stopping:
+        _check_stopped(each)
     return Stopped(directory=str(directory), stopped=running)
 
 
@@ -162,16 +179,28 @@ def read(directory: Path) -> Servers:
         raise UserError(f"{path} does not say what runs here: {error}") from None
 
 
+def _check_stopped(stopping: Future[None]) -> None:
+    try:
+        stopping.result()
+    except PermissionError:
+        raise UserError("the servers were started by another user, who alone stops them") from None
+    except TimeoutError as error:
+        raise UserError(str(error)) from None
+
+
 def _make(directory: Path) -> Path:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make {directory}: {error.strerror}") from None
-    if (directory / _FILE).exists():
-        servers = read(directory)
-        if is_running(servers.nats_process) or is_running(servers.s3_process):
-            raise UserError(f"the servers of {directory} run already")
     return directory.resolve()
+
+
+def _ports(last: Servers | None, nats_port: int | None, s3_port: int | None) -> tuple[int, int]:
+    free_nats, free_s3 = free_ports(2)
+    if last:
+        free_nats, free_s3 = last.nats_port, last.s3_port
+    return nats_port or free_nats, s3_port or free_s3
 
 
 def _write(directory: Path, servers: Servers) -> None:

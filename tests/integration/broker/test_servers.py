@@ -69,14 +69,32 @@ async def test_up_kill_again_down(tmp_path):
     assert not is_running(running.nats_process)
     assert not is_running(running.s3_process)
 
-    # What was stored is there again, under the same credentials.
-    up = servers.up(folder, detached=True)
+    # What was stored is there again, under the same credentials and addresses.
+    first, up = up, servers.up(folder, detached=True)
     try:
+        assert up.connection() == first.connection()
         store = S3Store.open(up.connection())
         assert await store.get("key") == b"kept too"
         await store.close()
     finally:
         servers.down(folder)
+
+
+@pytest.mark.parametrize("dead", ["nats_process", "s3_process"])
+def test_up_starts_the_one_that_is_dead(tmp_path, dead):
+    up = servers.up(tmp_path, detached=True)
+    try:
+        os.kill(getattr(up, dead).pid, signal.SIGKILL)
+        again = servers.up(tmp_path, detached=True)
+        assert again.connection() == up.connection()
+        changed = {
+            name for name in up.__struct_fields__ if getattr(up, name) != getattr(again, name)
+        }
+        assert changed == {dead}
+        assert is_running(again.nats_process)
+        assert is_running(again.s3_process)
+    finally:
+        servers.down(tmp_path)
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path):
