@@ -69,11 +69,10 @@ class Archive:
             )
         return data
 
-    async def collect(self, named: Collection[str], *, modified_before: float) -> list[str]:
+    async def collect(self, named: Collection[str]) -> list[str]:
         """Remove segments that no entry names, and return their digests.
 
-        `named` holds the digests of all segments that the ledger names. `modified_before` (Unix
-        seconds on the storage's clock) spares what was written since.
+        `named` holds the digests of all segments that the ledger names.
 
         Raises:
             StoreUnavailable
@@ -81,7 +80,7 @@ class Archive:
         removed = []
         for segment in await self._store.list(names.archive_prefix(self._run)):
             digest = segment.key.rpartition("/")[2]
-            if digest not in named and segment.modified < modified_before:
+            if digest not in named:
                 await self._store.delete(segment.key)
                 removed.append(digest)
         return removed

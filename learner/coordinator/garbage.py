@@ -5,10 +5,9 @@ them, after its first write to the log and before its first round: from then on 
 a segment, and it has not written one.
 """
 
-import math
-
 import structlog
 
+from broker import retry
 from broker.archive import Archive
 from broker.interface import Broker
 from schemas import ledger, names
@@ -18,7 +17,7 @@ logger = structlog.get_logger()
 
 
 async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[str]:
-    """Returns the removed segments."""
+    """Returns the removed segments; waits for object storage, however long it is away."""
     named: set[str] = set()
     async for record in broker.read(names.log_stream(run)):
         if record.subject == names.ledger_subject(run):
@@ -26,7 +25,10 @@ async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[st
             named.update(
                 event.segment for event in entry.events if isinstance(event, ledger.GroupAccepted)
             )
-    removed = await archive.collect(named, modified_before=math.inf)
-    if removed:
-        logger.info("garbage", num_segments=len(removed))
-    return removed
+    async for attempt in retry.until_available():
+        with attempt:
+            removed = await archive.collect(named)
+            if removed:
+                logger.info("garbage", num_segments=len(removed))
+            return removed
+    raise AssertionError("the retry has no limit")

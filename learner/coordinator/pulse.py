@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 from broker.interface import Broker
 from learner.coordinator import cut
@@ -9,6 +10,7 @@ from learner.coordinator.desk import closed_for_all
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
 from learner.coordinator.probation import lacks_signal
+from learner.coordinator.round_writer import RoundWriter
 from learner.coordinator.state import RunState
 from schemas.errors import BrokerUnavailable
 from schemas.heartbeat import Heartbeat, State
@@ -28,10 +30,13 @@ _CLOSED = {
 class Pulse:
     """Publishes a heartbeat every second."""
 
-    def __init__(self, broker: Broker, log: LogWriter, known: KnownPolicies) -> None:
+    def __init__(
+        self, broker: Broker, log: LogWriter, known: KnownPolicies, writers: Sequence[RoundWriter]
+    ) -> None:
         self._broker = broker
         self._log = log
         self._known = known
+        self._writers = writers
 
     async def run(self) -> None:
         while True:
@@ -50,6 +55,8 @@ class Pulse:
         closed = closed_for_all(log, policy)
         if closed:
             state, waiting_for = _CLOSED[closed], closed.value
+        elif any(writer.store_is_away for writer in self._writers):
+            state, waiting_for = State.STORE_AWAY, "object storage"
         elif lacks_signal(log, settings):
             state = State.NO_SIGNAL
             waiting_for = f"signal: the last {log.without_signal.total()} groups had none"

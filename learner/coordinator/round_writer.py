@@ -8,8 +8,10 @@ after it that they come again and are only acked. While object storage or the lo
 is acked.
 """
 
-from collections.abc import Mapping, Sequence, Set
-from typing import NamedTuple
+import contextlib
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from typing import NamedTuple, TypeVar
 
 import structlog
 
@@ -22,10 +24,13 @@ from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
 from learner.coordinator.rounds import Judged, decide, to_archive, word
 from schemas import names
+from schemas.errors import BrokerUnavailable, StoreUnavailable
 from schemas.verdict import Outcome, Verdict
 from schemas.wire import encode
 
 logger = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 class Archived(NamedTuple):
@@ -60,6 +65,8 @@ class RoundWriter:
         self._hand = hand
         self._bell = bell
         """Rung after each round: there may be capacity, or a batch to cut."""
+        self.store_is_away = False
+        """A round is waiting for object storage."""
 
     async def write(self, judged: Sequence[Judged]) -> None:
         """Write one round by itself."""
@@ -90,12 +97,10 @@ class RoundWriter:
         """Archive the groups; returns the segment and each one's offset by sequence."""
         if not groups:
             return "", {}
-        async for attempt in retry.until_available():
-            with attempt:
-                segment = await self._archive.write([one.delivery.record.data for one in groups])
-                places = zip(groups, segment.slices, strict=True)
-                return segment.sha256, {one.sequence: offset for one, (offset, _) in places}
-        raise AssertionError("the retry has no limit")
+        messages = [one.delivery.record.data for one in groups]
+        segment = await self._stored(lambda: self._archive.write(messages))
+        places = zip(groups, segment.slices, strict=True)
+        return segment.sha256, {one.sequence: offset for one, (offset, _) in places}
 
     async def _keep_samples(self, judged: Sequence[Judged]) -> set[int]:
         """Keep the bytes of the first few refused messages per actor and reason; which ones."""
@@ -110,12 +115,26 @@ class RoundWriter:
             if kept[key] < limit:
                 kept[key] += 1
                 sequences.add(one.sequence)
-                async for attempt in retry.until_available():
-                    with attempt:
-                        await self._archive.keep_refused(one.delivery.record.data)
+                data = one.delivery.record.data
+                await self._stored(functools.partial(self._archive.keep_refused, data))
         return sequences
+
+    async def _stored(self, write: Callable[[], Awaitable[T]]) -> T:
+        """What the write returns, once object storage takes it."""
+        try:
+            async for attempt in retry.until_available():
+                with attempt:
+                    try:
+                        return await write()
+                    except StoreUnavailable:
+                        self.store_is_away = True
+                        raise
+        finally:
+            self.store_is_away = False
+        raise AssertionError("the retry has no limit")
 
     async def _tell(self, verdict: Verdict) -> None:
         logger.debug("verdict", actor=verdict.actor, outcome=verdict.outcome, reason=verdict.reason)
         subject = names.verdict_subject(self._settings.name, verdict.actor)
-        await self._broker.notify(subject, encode(verdict))
+        with contextlib.suppress(BrokerUnavailable):  # `broker why` has it too.
+            await self._broker.notify(subject, encode(verdict))

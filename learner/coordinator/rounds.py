@@ -73,7 +73,7 @@ def decide(
             answered.add(event.lease_id)
         else:
             event = verdicts.refused_event(
-                record, one.sha256, one.actor, one.judgement, why, one.sequence in samples
+                state, record, one.sha256, one.actor, one.judgement, why, one.sequence in samples
             )
             if event.closes_lease and event.lease_id is not None:
                 answered.add(event.lease_id)

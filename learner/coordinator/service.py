@@ -45,6 +45,9 @@ from schemas.settings import LearnerSettings
 
 logger = structlog.get_logger()
 
+_CONNECT_TIMEOUT_S = 30.0
+"""A server that was killed with us may take as long to be there again."""
+
 
 class Coordinator:
     """One run's coordinator over any broker and store."""
@@ -84,17 +87,21 @@ class Coordinator:
         await self._broker.serve(names.leases_filter(self._run), front.answer)
         grants = Grants(self._store, self._run)
         await self._broker.serve(names.grants_filter(self._run), grants.answer)
+        intakes = [
+            Intake(self._broker, archive, self.log, known, workers, shard, self._bell)
+            for shard in intake.shards
+        ]
+        for one in intakes:
+            await one.hand.take_back()
+        writers = [one.writer for one in intakes]
         loops = [
             known.follow(),
             front.run(),
             endings.run(),
             Cutter(self.log, known, self._bell).run(),
-            Pulse(self._broker, self.log, known).run(),
+            Pulse(self._broker, self.log, known, writers).run(),
+            *(loop for one in intakes for loop in one.loops()),
         ]
-        for shard in intake.shards:
-            one = Intake(self._broker, archive, self.log, known, workers, shard, self._bell)
-            await one.hand.take_back()
-            loops += one.loops()
         self.ready.set()
         logger.info("coordinating", run=self._run, instance=self.log.instance)
         try:
@@ -123,7 +130,9 @@ async def serve(settings: LearnerSettings, opening: ledger.RunOpened, *, take_ov
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    broker = await NatsBroker.connect(settings.connection.nats, name="coordinator")
+    broker = await NatsBroker.connect(
+        settings.connection.nats, name="coordinator", connect_timeout_s=_CONNECT_TIMEOUT_S
+    )
     store = S3Store.open(settings.connection)
     try:
         await Coordinator(broker, store, opening).run(stop, take_over=take_over)

@@ -90,6 +90,7 @@ def _lease_refusal(state: RunState, claim: Claim, actor: str) -> Refusal:
 
 
 def refused_event(
+    state: RunState,
     record: Record,
     sha256: str,
     actor: str,
@@ -100,13 +101,21 @@ def refused_event(
     """The ledger's word on a refused message."""
     outcome, reason, detail = why
     claim = judgement.claim if judgement else None
+    # The lease may have ended since it was judged: by another answer, its deadline or its holder.
+    closes_lease = (
+        outcome is Outcome.REJECTED
+        and judgement is not None
+        and judgement.lease_is_open
+        and claim is not None
+        and claim.lease_id in state.open_leases
+    )
     return ledger.GroupRefused(
         stream=record.stream,
         sequence=record.sequence,
         sha256=sha256,
         actor=actor,
         lease_id=claim.lease_id if claim else None,
-        closes_lease=bool(judgement and judgement.lease_is_open and outcome is Outcome.REJECTED),
+        closes_lease=closes_lease,
         outcome=outcome,
         reason=reason,
         detail=detail[:500],

@@ -12,7 +12,7 @@ GROUPS = [b"first group", b"x", b"the third group"]
 
 @pytest.fixture
 def store():
-    return MemoryStore(now=lambda: 100.0)
+    return MemoryStore()
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def test_only_unnamed_segments_of_this_run_are_collected(store, archive):
     named = await archive.write([b"named"])
     garbage = await archive.write([b"garbage"])
     foreign = await Archive(store, "run2").write([b"garbage of another run"])
-    assert await archive.collect({named.sha256}, modified_before=100.5) == [garbage.sha256]
+    assert await archive.collect({named.sha256}) == [garbage.sha256]
     kept = [each.key for each in await store.list("archive/")]
     assert kept == [
         names.segment_key("run", named.sha256),
@@ -62,14 +62,9 @@ async def test_only_unnamed_segments_of_this_run_are_collected(store, archive):
     ]
 
 
-async def test_what_was_just_written_is_spared(archive):
-    await archive.write([b"not named yet"])
-    assert await archive.collect(set(), modified_before=100.0) == []
-
-
 async def test_refused_bytes_are_kept_apart_and_never_collected(store, archive):
     digest = await archive.keep_refused(b"junk")
-    assert await archive.collect(set(), modified_before=1e9) == []
+    assert await archive.collect(set()) == []
     assert await store.get(names.refused_key("run", digest)) == b"junk"
 
 

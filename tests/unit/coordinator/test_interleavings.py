@@ -6,6 +6,7 @@ A failure prints the seed and the shortest sequence of steps that leads to it.
 
 import asyncio
 import contextlib
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from broker.audit import AuditReport, audit_run
 from broker.memory import MemoryBroker
+from learner.coordinator.rounds import Judged
 from schemas import ledger, names
 from schemas.batch import Batch
 from schemas.errors import Fenced, QueueFull
@@ -41,6 +43,8 @@ class Interleavings(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.published: list[tuple[str, bytes]] = []
         self.replaced: DrivenCoordinator | None = None
+        self.in_flight: deque[list[Judged]] = deque()
+        """Rounds that are judged and not yet written."""
 
     def run(self, awaitable: Any) -> Any:
         return self.loop.run_until_complete(awaitable)
@@ -60,12 +64,16 @@ class Interleavings(RuleBasedStateMachine):
     def restart(self) -> None:
         """SIGKILL at a point between two awaits, and a start."""
         old = getattr(self, "coordinator", None)
-        self.num_coordinators += 1
-        self.coordinator = DrivenCoordinator(self.world, f"c{self.num_coordinators}")
-        self.run(self.coordinator.start())
+        self.start_another()
         if old is not None:
             self.replaced = old
             assert _essence(self.coordinator) == _essence(old)
+
+    def start_another(self) -> None:
+        self.num_coordinators += 1
+        self.coordinator = DrivenCoordinator(self.world, f"c{self.num_coordinators}")
+        self.run(self.coordinator.start())
+        self.in_flight.clear()
         # What the old one had in hand comes again after the ack wait.
         self.now += 31.0
 
@@ -83,11 +91,29 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(max_messages=st.integers(1, 4))
     def judge(self, max_messages: int) -> None:
-        self.run(self.coordinator.round(max_messages))
+        """One round, while those before it may still have to be written."""
+        intake = self.coordinator.intake
+        deliveries = self.run(intake.hand.pull(max_messages=max_messages, timeout_s=0.0))
+        self.in_flight.append(self.run(intake.judging.judge(deliveries)))
+
+    @rule()
+    def write(self) -> None:
+        if self.in_flight:
+            self.run(self.coordinator.intake.writer.write(self.in_flight.popleft()))
+
+    @rule(max_messages=st.integers(1, 8))
+    def judge_and_write(self, max_messages: int) -> None:
+        self.judge(max_messages)
+        self.write_all()
+
+    def write_all(self) -> None:
+        while self.in_flight:
+            self.write()
 
     @rule(where=st.integers(1, 3))
     def crash_in_round(self, where: int) -> None:
         """A round whose n-th write or ack never gets an answer, and then a new coordinator."""
+        self.write_all()
         broker = self.coordinator.broker
         calls = 0
 
@@ -111,14 +137,12 @@ class Interleavings(RuleBasedStateMachine):
             self.coordinator.intake.hand.release = dies  # type: ignore[method-assign]
         with contextlib.suppress(asyncio.CancelledError):
             self.run(self.coordinator.round(4))
-        self.num_coordinators += 1
-        self.coordinator = DrivenCoordinator(self.world, f"c{self.num_coordinators}")
-        self.run(self.coordinator.start())
-        self.now += 31.0
+        self.start_another()
 
     @rule()
     def drain(self) -> None:
         """With nobody publishing, everything gets a verdict and leaves the queue."""
+        self.write_all()
         self.now += 31.0
         while self.run(self.coordinator.round(8)):
             pass
@@ -134,7 +158,7 @@ class Interleavings(RuleBasedStateMachine):
                 request = make_request(actor, f"r{self.num_requests}", wanted=1)
                 for lease in self.run(self.coordinator.lease(request)).leases:
                     self.answer(lease, policy, (True, False))
-            self.judge(8)
+            self.judge_and_write(8)
             self.cut()
             self.train()
 

@@ -6,10 +6,13 @@ import msgspec
 import pytest
 
 from learner.coordinator.pulse import Pulse
+from schemas import names
 from schemas.heartbeat import Heartbeat, State
 from schemas.policy import PolicyId
 from schemas.settings import BatchSettings, TrainerSettings
-from tests.support.coordinators import SETTINGS, DrivenCoordinator, World
+from schemas.wire import encode
+from tests.support.coordinators import SETTINGS, DrivenCoordinator, World, make_request, manifest_of
+from tests.support.groups import make_group
 from tests.support.states import Folded
 
 CAPPED = msgspec.structs.replace(
@@ -30,7 +33,12 @@ async def heartbeat(world: World, folded: Folded) -> Heartbeat:
     coordinator = DrivenCoordinator(world)
     await coordinator.start()
     coordinator.log.state = folded.state
-    return Pulse(coordinator.broker, coordinator.log, coordinator.known).heartbeat()
+    return pulse_of(coordinator).heartbeat()
+
+
+def pulse_of(coordinator: DrivenCoordinator) -> Pulse:
+    writers = [coordinator.intake.writer]
+    return Pulse(coordinator.broker, coordinator.log, coordinator.known, writers)
 
 
 async def test_it_waits_for_the_first_policy(world):
@@ -78,10 +86,28 @@ async def test_a_run_whose_last_batch_is_cut_is_finished(world):
 async def test_a_server_that_is_away_ends_nothing(world):
     coordinator = DrivenCoordinator(world)
     await coordinator.start()
-    beating = asyncio.create_task(
-        Pulse(coordinator.broker, coordinator.log, coordinator.known).run()
-    )
+    beating = asyncio.create_task(pulse_of(coordinator).run())
     world.server.stop()
     await asyncio.sleep(0.01)
     assert not beating.done()
     beating.cancel()
+
+
+async def test_a_round_that_waits_for_object_storage_is_seen(world):
+    await world.announce(PolicyId(1, 0))
+    coordinator = DrivenCoordinator(world)
+    await coordinator.start()
+    (lease,) = (await coordinator.lease(make_request("ALICE", "r1"))).leases
+    group = await make_group(
+        world.environment, lease, PolicyId(1, 0), manifest_of(PolicyId(1, 0)), right=(True, False)
+    )
+    subject = names.rollouts_subject("test", "s0", PolicyId(1, 0), "ALICE")
+    await world.broker.publish(subject, encode(group))
+    world.store.away = True
+    judging = asyncio.create_task(coordinator.round())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert pulse_of(coordinator).heartbeat().state is State.STORE_AWAY
+    world.store.away = False
+    await judging
+    assert pulse_of(coordinator).heartbeat().state is State.WAITING_FOR_GROUPS

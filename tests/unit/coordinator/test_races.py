@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from broker.audit import audit_run
 from learner.coordinator import rounds
 from schemas import ledger, names
 from schemas.lease import LeaseReply, WaitReason
@@ -132,3 +133,22 @@ async def test_requests_of_one_actor_at_once_are_bounded_and_others_are_served()
     await coordinator.front.serve()
     await asyncio.gather(*flood)
     assert (await coordinator.lease(make_request("MALLORY", "last"))).waiting_for == ""
+
+
+async def test_an_answer_judged_before_another_one_closed_its_lease_closes_nothing():
+    """Two rounds in flight: the second is judged while the lease is open, and written after."""
+    world, coordinator = await start()
+    (lease,) = (await coordinator.lease(make_request("ALICE", "r1"))).leases
+    right = await make_group(
+        world.environment, lease, POLICY, manifest_of(POLICY), right=(True, False)
+    )
+    wrong = msgspec.structs.replace(right.rollouts[1], claimed_reward=1.0)
+    rounds_in_flight = []
+    for group in (right, msgspec.structs.replace(right, rollouts=(right.rollouts[0], wrong))):
+        await send(world, group)
+        deliveries = await coordinator.intake.hand.pull(timeout_s=0.0)
+        rounds_in_flight.append(await coordinator.intake.judging.judge(deliveries))
+    for judged in rounds_in_flight:
+        await coordinator.intake.writer.write(judged)
+    assert coordinator.log.state.num_judged == {Outcome.ACCEPTED: 1, Reason.REWARD_MISMATCH: 1}
+    assert (await audit_run(world.broker, "test", store=world.store)).holds
