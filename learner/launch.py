@@ -21,9 +21,11 @@ from msgspec import Struct
 from broker.jetstream import NatsBroker
 from learner import child_process
 from learner.progress import Progress
+from learner.role import check_free
 from learner.run_folder import RunFolder
 from learner.same_run import keep_settings
 from schemas.errors import BrokerError
+from schemas.names import COORDINATOR, TRAINER
 from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
 
@@ -49,6 +51,9 @@ async def launch(settings: LearnerSettings, *, take_over: bool, say: Say) -> Out
     """Open the run unless it is open, and keep it running to its end, or until SIGTERM.
 
     `say` takes lines about what happens meanwhile.
+
+    Raises:
+        RoleTaken: the run has a coordinator or a trainer.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -58,6 +63,7 @@ async def launch(settings: LearnerSettings, *, take_over: bool, say: Say) -> Out
     if status or stop.is_set():
         return Outcome(exit_status=_exit_status(status), sentence="")
     folder = RunFolder(settings)
+    await _check_roles(settings, take_over=take_over)
     keep_settings(settings)
     folder.logs.mkdir(exist_ok=True)
     options = ("--take-over",) if take_over else ()
@@ -82,6 +88,16 @@ async def _open(settings: LearnerSettings, stop: asyncio.Event) -> int:
         path.write_text(to_toml(settings), encoding="utf-8")
         process = await child_process.start(_command("open", path), None)
         return await _until(process, stop)
+
+
+async def _check_roles(settings: LearnerSettings, *, take_over: bool) -> None:
+    """The children ask again; but a start that cannot succeed leaves no words in their logs."""
+    broker = await NatsBroker.connect(settings.connection.nats, name="learner run")
+    try:
+        for role in (COORDINATOR, TRAINER):
+            await check_free(broker, settings.name, role, take_over=take_over)
+    finally:
+        await broker.close()
 
 
 async def _show_progress(settings: LearnerSettings, say: Say) -> None:

@@ -53,7 +53,7 @@ class Progress:
 
         asides = [
             asyncio.create_task(self._listen(broker)),
-            asyncio.create_task(self._say_what_is_awaited(quiet_s)),
+            asyncio.create_task(self._say_what_is_awaited(broker, quiet_s)),
         ]
         try:
             await follow_rows(broker, self._run, on_row=on_row, on_item=self._look)
@@ -73,19 +73,21 @@ class Progress:
             with contextlib.suppress(Rejected):
                 self._heartbeat = wire.decode(data, Heartbeat)
 
-    async def _say_what_is_awaited(self, quiet_s: float) -> None:
+    async def _say_what_is_awaited(self, broker: Broker, quiet_s: float) -> None:
         while True:
             self._moved.clear()
             try:
                 async with asyncio.timeout(quiet_s):
                     await self._moved.wait()
             except TimeoutError:
-                state, words = self._awaited()
+                state, words = self._awaited(broker)
                 if state != self._said:
                     self._said = state
                     self._say(words)
 
-    def _awaited(self) -> tuple[str, str]:
+    def _awaited(self, broker: Broker) -> tuple[str, str]:
+        if not broker.connected:
+            return "away", "the NATS server is away; everybody waits for it"
         if not self._any_lease:
             return "no actor", f"no actor has asked for work yet: actor start {self._card}"
         if self._heartbeat is None:

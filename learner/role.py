@@ -16,12 +16,25 @@ async def claim(broker: Broker, run: str, role: str, holder: str, *, take_over: 
     """Take the role of a run, and answer for it until the connection closes.
 
     Raises:
+        RoleTaken, BrokerUnavailable: as `check_free`.
+    """
+    await check_free(broker, run, role, take_over=take_over)
+
+    async def answer(_subject: str, _request: bytes) -> bytes:
+        return holder.encode()
+
+    await broker.serve(who_subject(run, role), answer)
+
+
+async def check_free(broker: Broker, run: str, role: str, *, take_over: bool) -> None:
+    """Ask who holds the role of a run.
+
+    Raises:
         RoleTaken: somebody answers, or is there and does not answer and `take_over` is False.
         BrokerUnavailable: the server is away, so that nobody can be asked.
     """
-    subject = who_subject(run, role)
     try:
-        reply = await broker.request(subject, b"", timeout_s=_ASK_TIMEOUT_S)
+        reply = await broker.request(who_subject(run, role), b"", timeout_s=_ASK_TIMEOUT_S)
         raise RoleTaken(role, reply.decode(errors="replace")[:200], "stop it first")
     except NoResponders:
         pass
@@ -34,8 +47,3 @@ async def claim(broker: Broker, run: str, role: str, holder: str, *, take_over: 
                 "held by a process that does not answer",
                 "if you are sure that it is frozen, start with --take-over",
             ) from None
-
-    async def answer(_subject: str, _request: bytes) -> bytes:
-        return holder.encode()
-
-    await broker.serve(subject, answer)

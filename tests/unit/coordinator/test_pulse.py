@@ -110,4 +110,4 @@ async def test_a_round_that_waits_for_object_storage_is_seen(world):
     assert pulse_of(coordinator).heartbeat().state is State.STORE_AWAY
     world.store.away = False
     await judging
-    assert pulse_of(coordinator).heartbeat().state is State.WAITING_FOR_GROUPS
+    assert pulse_of(coordinator).heartbeat().state is State.TOO_FEW_ACTORS
