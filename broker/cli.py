@@ -40,8 +40,12 @@ app = application(
 def up(
     context: typer.Context,
     servers: Directory = SERVERS_DIRECTORY,
-    nats_port: Annotated[int | None, typer.Option(help="Default: a free one.")] = None,
-    s3_port: Annotated[int | None, typer.Option(help="Default: a free one.")] = None,
+    nats_port: Annotated[
+        int | None, typer.Option(help="Default: the last one, or a free one.")
+    ] = None,
+    s3_port: Annotated[
+        int | None, typer.Option(help="Default: the last one, or a free one.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Start nats-server and SeaweedFS on loopback ports, and wait until they answer."""
