@@ -38,6 +38,8 @@ class Findings(Struct, frozen=True, kw_only=True):
     """Of a tiny model of our own, 32 sequences at once; 0: no engine."""
     run: str
     """The run that was tried; empty: none was asked for."""
+    run_reached: bool
+    """Its broker, its coordinator and its weights."""
     problems: tuple[str, ...]
     can_contribute: bool
     verdict: str
@@ -55,8 +57,8 @@ async def check_machine(settings: ActorSettings, card: RunCard | None) -> Findin
     memory_mib, disk_mib = _available_memory_mib(), shutil.disk_usage(home).free >> 20
     problems = list(_problems(engine, memory_mib, disk_mib))
     tokens_per_s = await measure_speed(settings) if engine else 0.0
-    if card:
-        problems += await reach(card, actor)
+    in_the_way = await reach(card, actor) if card else []
+    problems += in_the_way
     return Findings(
         actor=actor,
         python=platform.python_version(),
@@ -68,6 +70,7 @@ async def check_machine(settings: ActorSettings, card: RunCard | None) -> Findin
         disk_mib=disk_mib,
         tokens_per_s=round(tokens_per_s, 1),
         run=card.run if card else "",
+        run_reached=card is not None and not in_the_way,
         problems=tuple(problems),
         can_contribute=not problems,
         verdict="It cannot contribute yet." if problems else "It can contribute.",
@@ -84,6 +87,8 @@ def lines(findings: Findings) -> Iterator[str]:
     yield f"memory   {memory}"
     yield f"disk     {findings.disk_mib:,} MiB free in {findings.home}"
     yield f"speed    {findings.tokens_per_s:,.0f} tokens/s with a tiny model"
+    if findings.run_reached:
+        yield f"run      {findings.run} is reached, and its weights"
     yield from (f"problem  {problem}" for problem in findings.problems)
     yield findings.verdict
 

@@ -8,7 +8,7 @@ is repeated while it waits, because a coordinator that is killed takes it along 
 import asyncio
 import itertools
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from actors.status import Status
@@ -18,11 +18,11 @@ from broker.interface import Broker
 from schemas import wire
 from schemas.errors import BrokerError, BrokerUnavailable, NoResponders, Rejected
 from schemas.heartbeat import State
-from schemas.lease import EngineProfile, LeaseReply, LeaseRequest
+from schemas.lease import MAX_NAMED_LEASES, EngineProfile, LeaseReply, LeaseRequest, WaitReason
 from schemas.names import lease_subject
 from schemas.policy import PolicyId
 
-_FAREWELL_TIMEOUT_S: Final = 2.0
+_TELL_TIMEOUT_S: Final = 2.0
 _REPEAT_S: Final = 2.0
 _MOST_ASKED: Final = 3
 """At most so many are under way: the coordinator has room for one more than that."""
@@ -39,11 +39,12 @@ class LeaseClient:
         actor: str,
         instance: str,
         profile: EngineProfile,
-        spooled: Iterable[int],
+        spooled: Callable[[], Sequence[int]],
         status: Status,
         answer_timeout_s: float = 8.0,
     ) -> None:
-        """`spooled` are leases of an earlier instance whose groups will still be published.
+        """`spooled()` are leases of earlier instances whose groups will still be published, the
+        latest last: what is not named is ended.
 
         A coordinator that holds a request longer than `answer_timeout_s` counts as away.
         """
@@ -52,10 +53,12 @@ class LeaseClient:
         self._actor = actor
         self._instance = instance
         self._profile = profile
-        self._spooled = tuple(spooled)
+        self._spooled = spooled
         self._abandoned: set[int] = set()
         self._status = status
         self._answer_timeout_s = answer_timeout_s
+        self._finished = False
+        """The coordinator has said that there is no more work."""
 
     @property
     def owes_word(self) -> bool:
@@ -77,12 +80,21 @@ class LeaseClient:
         """
         request = self._request(wanted, held)
         state = State.WAITING_FOR_LEASE if wanted else State.STARTING
-        reply = await self._answer(wire.encode(request), state, why)
+        telling = asyncio.create_task(self._tell_if_more_is_given_back(request.abandoned))
+        try:
+            reply = await self._answer(wire.encode(request), state, why)
+        finally:
+            telling.cancel()
         self._abandoned.difference_update(request.abandoned)
-        self._spooled = ()
+        self._finished = reply.waiting_for is WaitReason.FINISHED
         return reply
 
-    async def farewell(self) -> bool:
+    async def _tell_if_more_is_given_back(self, told: Sequence[int]) -> None:
+        """What is given back may be all that a question under way waits for."""
+        await self._status.changes.until(lambda: not self._abandoned <= set(told))
+        await self.tell()
+
+    async def tell(self) -> bool:
         """Tell the coordinator once which leases are given back; True when it has heard.
 
         A question that it still holds is answered by this at once: one waits at a time.
@@ -92,7 +104,7 @@ class LeaseClient:
             await self._broker.request(
                 lease_subject(self._run, self._actor),
                 wire.encode(request),
-                timeout_s=_FAREWELL_TIMEOUT_S,
+                timeout_s=_TELL_TIMEOUT_S,
             )
         except BrokerError:
             return False
@@ -108,8 +120,8 @@ class LeaseClient:
             wanted=wanted,
             held=held,
             profile=self._profile,
-            spooled=self._spooled,
-            abandoned=tuple(sorted(self._abandoned)),
+            spooled=tuple(self._spooled())[-MAX_NAMED_LEASES:],
+            abandoned=tuple(sorted(self._abandoned))[-MAX_NAMED_LEASES:],
         )
 
     async def _answer(self, data: bytes, state: State, why: str) -> LeaseReply:
@@ -128,6 +140,8 @@ class LeaseClient:
                 return wire.decode(answer, LeaseReply)
             except NoResponders:
                 state, why = State.WAITING_FOR_LEASE, "the coordinator: nobody answers requests"
+                if self._finished:
+                    state, why = State.FINISHED, "nothing: the run is finished"
             except BrokerUnavailable:
                 state, why = State.WAITING_FOR_LEASE, "the coordinator: no answer in time"
             except Rejected as error:

@@ -112,10 +112,10 @@ class Leases:
     async def farewell(self, asking: "asyncio.Task[None]") -> None:
         """Give back what is left, if the coordinator listens, and end the task of `keep`."""
         if self._client.owes_word or not asking.done():
-            heard = await self._client.farewell()
+            heard = await self._client.tell()
             await asyncio.wait([asking], timeout=_LAST_ANSWER_S if heard else 0)
         if self._client.owes_word:
-            await self._client.farewell()
+            await self._client.tell()
         asking.cancel()
 
     def _wanted(self) -> int:
@@ -170,5 +170,10 @@ def _waiting_for(reply: LeaseReply) -> str:
 
 
 def _state(reply: LeaseReply) -> State:
-    no_policy = reply.waiting_for is WaitReason.NO_POLICY
-    return State.WAITING_FOR_POLICY if no_policy else State.WAITING_FOR_LEASE
+    match reply.waiting_for:
+        case WaitReason.NO_POLICY:
+            return State.WAITING_FOR_POLICY
+        case WaitReason.FINISHED:
+            return State.FINISHED
+        case _:
+            return State.WAITING_FOR_LEASE

@@ -80,10 +80,10 @@ class JsonLines:
 
 
 class Terminal:
-    """A table that stays in its place; log lines scroll above it."""
+    """A table that stays in its place, also when all is over; log lines scroll above it."""
 
     def __init__(self) -> None:
-        self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+        self._live = Live(console=Console(stderr=True), auto_refresh=False)
 
     def __enter__(self) -> Self:
         self._live.start()

@@ -37,10 +37,15 @@ class Spool:
         self._changes = changes
         self._folder.mkdir(parents=True, exist_ok=True)
         self._groups = {spooled.lease_id: spooled for spooled in _read(folder)}
+        self._inherited = frozenset(self._groups)
 
     def groups(self) -> tuple[Spooled, ...]:
         """All that is kept, in the order of the leases."""
         return tuple(self._groups[lease_id] for lease_id in sorted(self._groups))
+
+    def inherited(self) -> tuple[int, ...]:
+        """Leases of earlier processes whose groups are still kept, the latest last."""
+        return tuple(sorted(self._inherited & self._groups.keys()))
 
     @property
     def full(self) -> bool:

@@ -29,6 +29,7 @@ _MOST_TELLING_FIRST: Final = (
     State.FETCHING,
     State.FEED_FROZEN,
     State.STORE_AWAY,
+    State.FINISHED,
     State.WAITING_FOR_POLICY,
     State.WAITING_FOR_LEASE,
     State.STARTING,

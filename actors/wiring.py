@@ -63,7 +63,7 @@ def wire_daemon(
         actor=actor,
         instance=instance,
         profile=engine.profile,
-        spooled=[spooled.lease_id for spooled in spool.groups()],
+        spooled=spool.inherited,
         status=status,
     )
     verdicts = Verdicts(broker, run, actor, client.give_back, status.changes)

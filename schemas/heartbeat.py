@@ -38,7 +38,7 @@ class State(StrEnum):
     TOO_FEW_ACTORS = "too-few-actors"
     """All actors together cannot fill a batch, since each may have only its hard share of it."""
     FINISHED = "finished"
-    """The last batch is cut."""
+    """The last batch is cut: no more work is given."""
     DRAINING = "draining"
     """Finishing what it has before it stops."""
     STOPPED = "stopped"

@@ -10,6 +10,7 @@ from schemas.types import Count, Index, Sha256, Token
 
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_./-]{1,256}\Z")]
 MAX_LEASES_PER_REPLY = 64
+MAX_NAMED_LEASES = 1024
 MAX_KEYS_PER_GRANT = 64
 MAX_GROUP_SIZE = 256
 MAX_NEW_TOKENS = 1 << 17
@@ -84,9 +85,10 @@ class LeaseRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     held: PolicyId | None
     """The policy that it has loaded."""
     profile: EngineProfile
-    spooled: Annotated[tuple[Count, ...], Meta(max_length=1024)] = ()
-    """Leases of an earlier instance whose groups are on its disk and will be published."""
-    abandoned: Annotated[tuple[Count, ...], Meta(max_length=1024)] = ()
+    spooled: Annotated[tuple[Count, ...], Meta(max_length=MAX_NAMED_LEASES)] = ()
+    """Leases of an earlier instance whose groups are on its disk and will be published: the others
+    of that instance end."""
+    abandoned: Annotated[tuple[Count, ...], Meta(max_length=MAX_NAMED_LEASES)] = ()
     """Leases that it gives back, for instance when it drains."""
 
 

@@ -180,7 +180,8 @@ class FrontDesk:
                 await self._log.append(events)
         now = time.monotonic()
         for one, leases, reason in zip(waiting, result.leases, result.reasons, strict=True):
-            if not leases and one.until > now:
+            # There may be capacity before its time is up, but a finished run has nothing to give.
+            if not leases and one.until > now and reason is not WaitReason.FINISHED:
                 continue
             reply = LeaseReply(
                 leases=tuple(leases),

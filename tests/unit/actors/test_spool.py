@@ -29,6 +29,18 @@ async def test_groups_outlive_the_process(tmp_path):
     assert open_spool(tmp_path).groups() == (group(9, b"\x09"), group(10, b"\x0a"))
 
 
+async def test_what_earlier_processes_left_is_told_apart_until_it_is_published(tmp_path):
+    earlier = open_spool(tmp_path)
+    for lease_id in (5, 7):
+        await earlier.put(group(lease_id))
+    assert earlier.inherited() == ()
+    spool = open_spool(tmp_path)
+    await spool.put(group(9))
+    assert spool.inherited() == (5, 7)
+    spool.remove(group(5))
+    assert spool.inherited() == (7,)
+
+
 async def test_half_a_file_is_no_group(tmp_path):
     await open_spool(tmp_path).put(group(1))
     (tmp_path / ".half").write_bytes(b"da")
