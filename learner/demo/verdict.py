@@ -98,12 +98,12 @@ def _kills(evidence: Evidence) -> Finding:
 def _liar(evidence: Evidence) -> Finding:
     sent = evidence.liar_accepted + evidence.liar_refused
     fate = (
-        f"{evidence.liar_refused} refused, {evidence.liar_accepted} with all answers right and so "
-        "without signal"
+        f"{evidence.liar_refused:,} refused, {evidence.liar_accepted:,} with all answers right "
+        "and so without signal"
     )
     return Finding(
         holds=evidence.liar_rows == 0 and evidence.liar_refused > 0,
-        text=f"Liar: sent {sent} groups, {fate}; {evidence.liar_rows} in a batch",
+        text=f"Liar: sent {sent:,} groups, {fate}; {evidence.liar_rows} in a batch",
     )
 
 

@@ -10,7 +10,7 @@ from learner.report.markup import label, picture, tag
 from learner.report.story import Story
 from schemas.verdict import Outcome
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _HEIGHT = 200, 40, 8, 26, 90
+_WIDTH, _LEFT, _RIGHT, _TOP, _HEIGHT = 200, 40, 14, 26, 90
 _TICKS = 3
 
 _FIGURES: tuple[tuple[str, Callable[[StepRow], float]], ...] = (
