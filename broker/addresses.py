@@ -26,7 +26,8 @@ def find_connection(
         UserError: nothing says where the servers are.
     """
     if says(arguments, "connection"):
-        connection = resolve(LearnerSettings, arguments).connection
+        # A file that only says where the servers are names no run.
+        connection = resolve(LearnerSettings, ["--name", "any", *arguments]).connection
     else:
         connection = _started(directory, needed=not nats)
     return replace(connection, nats=nats) if nats else connection

@@ -44,7 +44,7 @@ class SettingsCommand(TyperCommand):
         """Show the options, and then the settings."""
         super().format_help(ctx, formatter)
         rows = [
-            (f"--{setting.path}", f"{meaning_of(setting)} [default: {_shown(setting.default)}]")
+            (f"--{setting.path}", f"{meaning_of(setting)} {_shown(setting.default)}")
             for setting in described(ctx.obj).values()
         ]
         with formatter.section("Settings"):
@@ -58,7 +58,11 @@ def takes(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _shown(default: object) -> str:
-    return msgspec.json.encode(default).decode()
+    return (
+        "[must be said]"
+        if default is None
+        else f"[default: {msgspec.json.encode(default).decode()}]"
+    )
 
 
 class OneSentence(TyperGroup):

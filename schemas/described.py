@@ -22,6 +22,7 @@ class Setting(NamedTuple):
     path: str
     """Dotted, as on the command line."""
     default: object
+    """None: there is none, it must be said."""
     meaning: str
     """Empty where nothing describes it."""
     allowed: str
@@ -46,7 +47,8 @@ def meaning_of(setting: Setting) -> str:
 def _settings(struct: inspect.StructType, prefix: str) -> Iterator[Setting]:
     for field in struct.fields:
         kind, meaning = _without_metadata(field.type)
-        path, default = f"{prefix}{field.name}", msgspec.to_builtins(field.default)
+        path = f"{prefix}{field.name}"
+        default = None if field.required else msgspec.to_builtins(field.default)
         options = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
         sections = [option for option in options if isinstance(option, inspect.StructType)]
         if not sections:
@@ -55,6 +57,7 @@ def _settings(struct: inspect.StructType, prefix: str) -> Iterator[Setting]:
             continue
         tags = tuple(str(section.tag) for section in sections)
         if tag_field := sections[0].tag_field:
+            assert default is not None, "a section has a default"
             tag = default[tag_field]
             yield Setting(f"{path}.{tag_field}", tag, meaning, _listed(tags), tags)
         for section in sections:

@@ -1,8 +1,8 @@
 """Turns TOML files and dotted overrides into a settings Struct, or into one clear sentence.
 
 >>> from schemas.settings import LearnerSettings
->>> resolve(LearnerSettings, ["--trainer.learning_rate", "1e-4"]).trainer.learning_rate
-0.0001
+>>> resolve(LearnerSettings, ["--name", "a", "--trainer.learning_rate", "1e-4"]).name
+'a'
 >>> resolve(LearnerSettings, ["--trainer.lerning_rate", "1e-4"])
 Traceback (most recent call last):
 schemas.errors.SettingsError: unknown setting trainer.lerning_rate; the nearest is \
@@ -169,7 +169,7 @@ def _wrong_value(kind: type[msgspec.Struct], tree: dict[str, Any], message: str)
     if extra := _EXTRA.search(what):
         return f"{path}.{extra[1]} belongs to another kind of {path}"
     if missing := _MISSING.search(what):
-        path = f"{path}.{missing[1]}"
+        path = f"{path}.{missing[1]}".lstrip(".")
         return f"{path} must be said: {known[path].allowed}"
     given = next(value for name, value in _leaves(tree) if name == path)
     return f"{path} is {str(given)[:_MAX_SHOWN]!r} and must be {known[path].allowed}"

@@ -231,7 +231,7 @@ class TrainerSettings(_Settings, frozen=True):
 class RunSettings(_Settings, frozen=True):
     """All that decides what the model learns; written into the log when the run is opened."""
 
-    name: Annotated[Token, Meta(description="names the run's folder, streams and objects")] = "demo"
+    name: Annotated[Token, Meta(description="names the run's folder, streams and objects")]
     seed: Annotated[
         int,
         Meta(ge=0, le=2**63 - 1, description="what weights, tasks and samples are drawn from"),

@@ -38,10 +38,11 @@ def is_one_sentence(ended: subprocess.CompletedProcess[str], *words: str) -> Non
     ("program", "arguments", "words"),
     [
         ("learner", ("run", "--trainer.num_stepz", "3"), ("trainer.num_steps",)),
-        ("learner", ("run", "--trainer.num_steps", "0"), ("trainer.num_steps", ">= 1")),
+        ("learner", ("run", "--trainer.num_steps", "0"), ("trainer.num_steps", "from 1 to")),
+        ("learner", ("run", "--trainer.num_steps", "9"), ("name must be said",)),
         ("learner", ("run", "@", "missing.toml"), ("missing.toml",)),
-        ("learner", ("coordinator",), ("opening.json", "learner open")),
-        ("learner", ("open", *NOWHERE), ("127.0.0.1:1",)),
+        ("learner", ("coordinator", "--name", "demo"), ("opening.json", "learner open")),
+        ("learner", ("open", "--name", "demo", *NOWHERE), ("127.0.0.1:1",)),
         ("learner", ("replay", "demo", "--verify", *NOWHERE), ("127.0.0.1:1",)),
         ("actor", ("start", "missing.json"), ("missing.json",)),
         ("actor", ("id", "--max_leases", "0"), ("max_leases",)),
@@ -77,7 +78,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     try:
         filling = ["dd", "if=/dev/zero", f"of={disk / 'filler'}", "bs=4k"]
         assert b"No space left" in subprocess.run(filling, capture_output=True, check=False).stderr
-        is_one_sentence(run(disk, "broker", "up"), "No space left")
+        is_one_sentence(run(disk, "broker", "up"), "is full", "free some space")
         is_one_sentence(run(disk, "actor", "id", "--home", str(disk / "home")), "No space left")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)

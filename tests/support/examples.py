@@ -122,7 +122,7 @@ NUMERICS = trainer_events.Numerics(
 )
 OPENED = ledger.RunOpened(
     # Values of its own: a default may change, golden bytes may not.
-    settings=RunSettings(intake=IntakeSettings(num_workers=1, fetch_groups=64)),
+    settings=RunSettings(name="demo", intake=IntakeSettings(num_workers=1, fetch_groups=64)),
     environment=ENVIRONMENT,
     renderer=SHA,
     vocabulary_size=64,

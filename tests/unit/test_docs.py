@@ -56,7 +56,9 @@ def check(program: str, verb: str, *words: str) -> None:
     _, left, _ = command.make_parser(context).parse_args(list(words))
     for file in (word for word in left if word.endswith(".toml")):
         assert file in ("run.toml", "file.toml") or file.startswith("/") or (ROOT / file).exists()
-    resolve(SETTINGS[program], [word for word in without_files(left) if word != "..."])
+    # The name of the run is often in a file, which is not read here.
+    run = ["--name", "any"] if SETTINGS[program] is LearnerSettings else []
+    resolve(SETTINGS[program], [*run, *(word for word in without_files(left) if word != "...")])
 
 
 def without_files(words: list[str]) -> list[str]:

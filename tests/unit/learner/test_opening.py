@@ -139,10 +139,10 @@ def test_where_a_run_trains_may_differ(tmp_path) -> None:
 
 
 def test_what_a_run_learns_may_not_differ(tmp_path) -> None:
-    opened = run_settings(LearnerSettings())
+    opened = run_settings(LearnerSettings(name="test"))
     trainer = msgspec.structs.replace(opened.trainer, learning_rate=1e-5, num_ranks=2)
     with pytest.raises(SettingsError, match=r"trainer\.learning_rate is 0\.00001, .* 0\.0002"):
-        check_same_run(opened, LearnerSettings(trainer=trainer))
+        check_same_run(opened, LearnerSettings(name="test", trainer=trainer))
 
 
 def test_the_digest_of_the_code_changes_with_each_source(tmp_path) -> None:

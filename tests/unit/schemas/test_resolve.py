@@ -20,18 +20,18 @@ def test_defaults_then_files_then_overrides(tmp_path):
     )
     assert (found.seed, found.trainer.num_steps, found.trainer.learning_rate) == (1, 6, 1e-4)
     assert found.name == "mine"
-    assert found.trainer.beta1 == LearnerSettings().trainer.beta1
+    assert found.trainer.beta1 == LearnerSettings(name="test").trainer.beta1
 
 
 def test_a_choice_of_loss_brings_its_own_settings():
-    found = resolve(
-        LearnerSettings, ["--trainer.loss.kind", "ppo", "--trainer.loss.clip_high", "0.3"]
-    )
+    loss = ["--trainer.loss.kind", "ppo", "--trainer.loss.clip_high", "0.3"]
+    found = resolve(LearnerSettings, ["--name", "test", *loss])
     assert found.trainer.loss == PpoSettings(clip_high=0.3)
 
 
 def test_resolved_settings_resolve_to_themselves(tmp_path):
-    settings = resolve(LearnerSettings, ["--seed", "7", "--trainer.loss.kind", "ppo"])
+    said = ["--name", "test", "--seed", "7", "--trainer.loss.kind", "ppo"]
+    settings = resolve(LearnerSettings, said)
     file = tmp_path / "resolved.toml"
     file.write_text(to_toml(settings))
     assert tomllib.loads(file.read_text())["seed"] == 7
@@ -46,10 +46,10 @@ def test_every_setting_has_a_meaning(kind):
 
 
 def test_every_resolved_setting_is_described():
-    lines = to_toml(LearnerSettings()).splitlines()
+    lines = to_toml(LearnerSettings(name="test")).splitlines()
     known = described(LearnerSettings)
     assert {line.partition(" = ")[0] for line in lines} <= known.keys()
-    assert known["trainer.num_steps"].default == LearnerSettings().trainer.num_steps
+    assert known["trainer.num_steps"].default == LearnerSettings(name="test").trainer.num_steps
     assert known["trainer.loss.clip_high"].default == PpoSettings().clip_high
 
 

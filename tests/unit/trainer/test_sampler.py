@@ -15,6 +15,7 @@ from schemas.settings import EnvironmentSettings, RunSettings, SamplingSettings,
 from tests.support.training import SMALL_MODEL
 
 SETTINGS = RunSettings(
+    name="test",
     model=SMALL_MODEL,
     sampling=SamplingSettings(max_new_tokens=6),
     sft=SftSettings(max_steps=12, evaluate_every=6, num_evaluation_tasks=8, batch_size=16),

@@ -31,7 +31,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["down"], ["status"], ["init"], ["ls"], ["peek"], ["why", "7"], ["audit"]]
+    "words",
+    [["down"], ["status"], ["init", "--name", "demo"], ["ls"], ["peek"], ["why", "7"], ["audit"]],
 )
 def test_without_servers_there_is_one_sentence(tmp_path, words: list[str]) -> None:
     result = broker(*words, "--servers", str(tmp_path / "none"))
