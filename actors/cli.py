@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from broker.command import application, settings_from, show_settings, takes, writes_below
+from broker.program.command import application, settings_from, show_settings, takes, writes_below
 from schemas.run_card import RunCard, read_run_card
 from schemas.settings import ActorSettings
 
@@ -54,7 +54,7 @@ def check(
     import asyncio
 
     from actors.check import check_machine, lines
-    from broker import screen
+    from broker.program import screen
 
     settings = settings_from(context, ActorSettings)
     card: RunCard | None = read_run_card(run_card) if run_card else None

@@ -16,7 +16,7 @@ _MOST_ASKED: Final = 2
 
 
 class GrantClient:
-    """Object keys to presigned URLs, for `broker.fetch.PolicyFetcher`."""
+    """Object keys to presigned URLs, for `broker.policies.fetch.PolicyFetcher`."""
 
     def __init__(self, broker: Broker, run: str, actor: str) -> None:
         self._broker = broker

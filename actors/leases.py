@@ -21,7 +21,7 @@ from actors.status import Status
 from actors.terms import LeaseRefused, Terms
 from actors.verdicts import Verdicts
 from broker import retry
-from broker.sanitise import sanitise
+from broker.program.sanitise import sanitise
 from environments.interface import Environment
 from schemas.heartbeat import State
 from schemas.lease import MAX_LEASES_PER_REPLY, Lease, LeaseReply, WaitReason

@@ -22,7 +22,7 @@ from actors.engine import Engine
 from actors.status import Status
 from broker import retry
 from broker.interface import Broker
-from broker.signing import verify_announcement
+from broker.policies.signing import verify_announcement
 from schemas import wire
 from schemas.errors import (
     BrokerError,

@@ -23,8 +23,8 @@ from actors.probe import THRESHOLDS, check_probe
 from actors.screens import Screen
 from actors.status import Status
 from actors.wiring import Outside, wire_daemon
-from broker.fetch import PolicyFetcher
 from broker.jetstream import NatsBroker
+from broker.policies.fetch import PolicyFetcher
 from schemas.errors import PermissionDenied, UserError
 from schemas.run_card import RunCard
 from schemas.settings import ActorSettings

@@ -11,7 +11,7 @@ from typing import Final
 
 from actors.changes import Changes
 from actors.rate import Rate
-from broker.sanitise import sanitise
+from broker.program.sanitise import sanitise
 from schemas.heartbeat import State
 from schemas.policy import PolicyId
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from actors.changes import Changes
 from broker.interface import Broker
-from broker.sanitise import sanitise
+from broker.program.sanitise import sanitise
 from schemas import wire
 from schemas.errors import Rejected
 from schemas.names import verdict_subject

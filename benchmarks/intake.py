@@ -28,7 +28,7 @@ from benchmarks.stand import running_servers
 from benchmarks.table import Figure, of_rounds
 from broker.interface import Broker
 from broker.jetstream import NatsBroker
-from broker.s3 import S3Store
+from broker.objects.s3 import S3Store
 from broker.store import Store
 from learner.coordinator.service import Coordinator
 from schemas import names

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from broker.interface import Broker
-from broker.signing import RunKey, sign_announcement
+from broker.policies.signing import RunKey, sign_announcement
 from broker.streams import run_streams
 from environments.catalogue import open_environment
 from learner.coordinator.draw import draw_lease

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker import servers
+from broker.embedded import servers
 
 _FOLDER = Path("runs")
 """Where runs are kept, hence on a disk: the usual temporary directory may be memory, where a sync

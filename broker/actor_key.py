@@ -6,7 +6,7 @@ from typing import Self
 
 import nkeys
 
-from broker.private_file import read_private, write_private
+from broker.program.private_file import read_private, write_private
 from schemas.errors import UserError
 
 

@@ -34,7 +34,7 @@ def find_connection(
 
 
 def _started(directory: Path, *, needed: bool) -> Connection:
-    from broker import servers
+    from broker.embedded import servers
 
     try:
         return servers.read(directory).connection()

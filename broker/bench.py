@@ -11,10 +11,10 @@ from statistics import quantiles
 
 from msgspec import Struct
 
-from broker import nats_server
+from broker.embedded import nats_server
 from broker.interface import Broker, StreamKind, StreamSpec
 from broker.jetstream import NatsBroker
-from broker.process import free_port, stop
+from broker.program.process import free_port, stop
 
 _DATA = b"\xa5" * 1000
 """About what a small ledger entry takes."""

@@ -12,8 +12,8 @@ from typing import Annotated, TypeVar
 import typer
 
 from broker.addresses import SERVERS_DIRECTORY, find_connection
-from broker.command import application, settings_from, takes, writes_below
 from broker.interface import Broker
+from broker.program.command import application, settings_from, takes, writes_below
 from schemas.errors import BrokerError, StoreError, UserError
 from schemas.settings import Connection, LearnerSettings
 
@@ -49,8 +49,8 @@ def up(
     json: Json = False,
 ) -> None:
     """Start nats-server and SeaweedFS on loopback ports, and wait until they answer."""
-    from broker import screen
-    from broker import servers as both
+    from broker.embedded import servers as both
+    from broker.program import screen
 
     writes_below(context, servers)
     started = both.up(servers, nats_port, s3_port, detached=True)
@@ -65,8 +65,8 @@ def up(
 @app.command()
 def down(servers: Directory = SERVERS_DIRECTORY, json: Json = False) -> None:
     """Stop both servers within seconds; what they have stored stays."""
-    from broker import screen
-    from broker import servers as both
+    from broker.embedded import servers as both
+    from broker.program import screen
 
     found = both.down(servers)
     if json:
@@ -90,7 +90,8 @@ def status(
     """
     import asyncio
 
-    from broker import health, screen, views
+    from broker.look import health, views
+    from broker.program import screen
 
     if nats and not settings:
         asked = health.check_nats_alone(nats)
@@ -109,7 +110,7 @@ def init(
     json: Json = False,
 ) -> None:
     """Create the streams of a run, or check those that are there: `broker init @ file.toml`."""
-    from broker import screen
+    from broker.program import screen
     from broker.streams import run_streams
     from schemas.settings import run_settings
 
@@ -137,7 +138,8 @@ def ls(
     json: Json = False,
 ) -> None:
     """List runs and streams, with what their numbers mean."""
-    from broker import listing, screen, views
+    from broker.look import listing, views
+    from broker.program import screen
 
     connection = find_connection(_file(settings), nats=nats, directory=servers)
     found = _ask(connection, lambda broker: listing.list_server(broker, run))
@@ -160,8 +162,9 @@ def peek(
     json: Json = False,
 ) -> None:
     """Show stored messages, decoded, and leave them where they are."""
-    from broker import peek, screen, views
     from broker.catalogue import the_run
+    from broker.look import peek, views
+    from broker.program import screen
 
     async def look(broker: Broker) -> list[peek.Sight]:
         name = await the_run(broker, run)
@@ -184,8 +187,9 @@ def why(
     json: Json = False,
 ) -> None:
     """Tell the life of a group, from its lease to the policy that it helped to make."""
-    from broker import life, screen, views
     from broker.catalogue import the_run
+    from broker.look import life, views
+    from broker.program import screen
 
     async def tell(broker: Broker) -> life.Life:
         return await life.life_in_run(broker, await the_run(broker, run), id)
@@ -207,10 +211,11 @@ def audit(
     json: Json = False,
 ) -> None:
     """Check that nothing was lost, used twice or used too late; exit status 1 if something was."""
-    from broker import screen, views
     from broker.audit import AuditReport, audit_run
     from broker.catalogue import the_run
-    from broker.s3 import S3Store
+    from broker.look import views
+    from broker.objects.s3 import S3Store
+    from broker.program import screen
 
     connection = find_connection(_file(settings), nats=nats, directory=servers)
 
@@ -241,8 +246,8 @@ def bench(
     """Measure durable writes to a disk, on a nats-server started for it and stopped again."""
     import asyncio
 
-    from broker import screen
     from broker.bench import bench as measure
+    from broker.program import screen
 
     writes_below(context, directory)
     found = asyncio.run(measure(directory, writes))

@@ -1,6 +1,6 @@
 """The seam to object storage.
 
-Two implementations pass the same contract tests: `broker.s3` and `broker.memory_store`.
+Two implementations pass the same contract tests: `broker.objects.s3` and `broker.memory.store`.
 """
 
 from typing import Protocol

@@ -15,7 +15,7 @@ from actors.groups import Groups
 from actors.policies import Served
 from actors.screens import Lines
 from actors.start import run_actor
-from broker.logs import log_to_stderr
+from broker.program.logs import log_to_stderr
 from environments.interface import Environment
 from schemas.errors import TributaryError
 from schemas.lease import Lease

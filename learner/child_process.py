@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from broker.process import bound
+from broker.program.process import bound
 
 _TAIL_BYTES: Final = 4096
 

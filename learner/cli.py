@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from broker.command import application, settings_from, show_settings, takes, writes_below
+from broker.program.command import application, settings_from, show_settings, takes, writes_below
 from schemas.errors import UserError
 from schemas.settings import LearnerSettings
 
@@ -68,7 +68,7 @@ def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = Fal
     """Open a run: key, streams, initial policy, and the card that actors need. Can be repeated."""
     import asyncio
 
-    from broker.health import require_health
+    from broker.look.health import require_health
     from learner.initial_policy import make_initial_policy
     from learner.open_run import open_over_network
     from learner.run_folder import RunFolder
@@ -138,7 +138,7 @@ def replay(
     """Train a run again from its logs, and compare; exit status 1 names the first difference."""
     import asyncio
 
-    from broker import screen
+    from broker.program import screen
     from learner import replaying
 
     settings = _settings(context, dry_run, name=name)

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from broker.logbook import LogItem, PolicyItem
-from broker.signing import verify_announcement
+from broker.policies.signing import verify_announcement
 from broker.tally import Judged, verdict_name
 from learner.coordinator.advantages import has_signal
 from schemas import ledger

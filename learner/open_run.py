@@ -9,11 +9,11 @@ from pathlib import Path
 from broker.interface import Broker
 from broker.jetstream import NatsBroker
 from broker.logbook import first_event
-from broker.s3 import S3Store
-from broker.signing import RunKey
+from broker.objects.s3 import S3Store
+from broker.objects.write_once import check_write_once
+from broker.policies.signing import RunKey
 from broker.store import Store
 from broker.streams import run_streams
-from broker.write_once import check_write_once
 from environments.catalogue import open_environment
 from environments.fit import check_fit
 from learner.code_digest import code_sha256

@@ -12,7 +12,7 @@ from typing import Final
 
 from broker.interface import Broker
 from broker.logbook import LogItem, PolicyItem
-from broker.sanitise import sanitise
+from broker.program.sanitise import sanitise
 from learner.metrics import StepRow
 from learner.metrics_file import follow_rows, read_rows
 from schemas import ledger, wire

@@ -21,7 +21,7 @@ from msgspec import Struct
 from broker.catalogue import the_run
 from broker.jetstream import NatsBroker
 from broker.logbook import first_event
-from broker.process import bound
+from broker.program.process import bound
 from learner.code_digest import warn_of_other_code
 from learner.run_folder import RunFolder
 from learner.trainer.history import History, read_history

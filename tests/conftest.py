@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker import nats_server, s3_server
+from broker.embedded import nats_server, s3_server
+from broker.embedded.launch import find_program
 from broker.interface import Broker
-from broker.launch import find_program
 from broker.memory import MemoryBroker, MemoryServer
-from broker.process import free_port, stop
-from broker.s3 import S3Store
+from broker.objects.s3 import S3Store
+from broker.program.process import free_port, stop
 from schemas.errors import ServerMissing
 from schemas.settings import Connection
 

@@ -1,7 +1,7 @@
 """Reads every row's bytes from the archive and hashes them."""
 
-from broker.archive import Archive
 from broker.audit.report import Check, Violation
+from broker.objects.archive import Archive
 from broker.store import Store
 from broker.tally import Tally
 from schemas.errors import DigestMismatch, ObjectMissing

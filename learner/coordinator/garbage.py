@@ -8,8 +8,8 @@ a segment, and it has not written one.
 import structlog
 
 from broker import retry
-from broker.archive import Archive
 from broker.interface import Broker
+from broker.objects.archive import Archive
 from schemas import ledger, names
 from schemas.wire import decode_own
 

@@ -20,8 +20,8 @@ Nothing leaves the queue without a verdict in the ledger.
 import asyncio
 from collections.abc import Coroutine, Sequence
 
-from broker.archive import Archive
 from broker.interface import Broker, Delivery
+from broker.objects.archive import Archive
 from learner.coordinator.bell import Bell
 from learner.coordinator.hand import Hand
 from learner.coordinator.judging import Judges, Judging

@@ -7,7 +7,7 @@ the log keeps it for ever, so it is passed over with a warning.
 import structlog
 
 from broker.interface import Broker
-from broker.signing import verify_announcement
+from broker.policies.signing import verify_announcement
 from learner.coordinator.bell import Bell
 from schemas.errors import Rejected, SignatureInvalid
 from schemas.names import policies_stream, policy_subject

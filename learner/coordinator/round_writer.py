@@ -16,8 +16,8 @@ from typing import NamedTuple, TypeVar
 import structlog
 
 from broker import retry
-from broker.archive import Archive
 from broker.interface import Broker
+from broker.objects.archive import Archive
 from learner.coordinator.bell import Bell
 from learner.coordinator.hand import Hand
 from learner.coordinator.known import KnownPolicies

@@ -21,10 +21,10 @@ import uuid
 
 import structlog
 
-from broker.archive import Archive
 from broker.interface import Broker
 from broker.jetstream import NatsBroker
-from broker.s3 import S3Store
+from broker.objects.archive import Archive
+from broker.objects.s3 import S3Store
 from broker.store import Store
 from environments.catalogue import open_pinned
 from learner.coordinator.bell import Bell

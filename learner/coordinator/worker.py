@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from broker.process import die_with_parent
+from broker.program.process import die_with_parent
 from environments.catalogue import open_pinned
 from environments.interface import Environment
 from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup, frame

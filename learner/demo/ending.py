@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from broker.jetstream import NatsBroker
-from broker.s3 import S3Store
+from broker.objects.s3 import S3Store
 from broker.tally import verdict_name
 from learner.child_process import last_line
 from learner.demo import cast

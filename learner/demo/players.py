@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from broker import servers
-from broker.process import bound
+from broker.embedded import servers
+from broker.program.process import bound
 from learner.child_process import end, last_line, start
 from learner.deeds import NATS, S3
 from learner.events import Died, EventLog, Killed, Started

@@ -14,8 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from broker.sanitise import sanitise
-from broker.words import counted
+from broker.program.sanitise import sanitise
+from broker.program.words import counted
 from learner.demo.phases import Phase, Phases
 from learner.demo.watch import Watch, who_waits
 from learner.metrics import EDGE_STEPS, StepRow, edges

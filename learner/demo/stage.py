@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import structs
 
-from broker import servers
+from broker.embedded import servers
 from learner.child_process import last_line
 from learner.demo import cast, plan
 from learner.demo.phases import Phase

@@ -8,8 +8,8 @@ from broker.catalogue import read_catalogue
 from broker.interface import Broker
 from broker.jetstream import NatsBroker
 from broker.logbook import read_log, read_policies
-from broker.publication import read_policy
-from broker.s3 import S3Store
+from broker.objects.s3 import S3Store
+from broker.policies.publication import read_policy
 from broker.store import Store
 from learner.events import RunEvent, read_events
 from learner.report.groups import refused_group, used_group

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from broker.archive import Archive
+from broker.objects.archive import Archive
 from broker.store import Store
 from broker.tally import Tally
 from learner.report.story import Story

@@ -12,7 +12,7 @@ functions take markup and give markup.
 import html
 from collections.abc import Iterable
 
-from broker.sanitise import sanitise
+from broker.program.sanitise import sanitise
 
 _VOID = frozenset({"line", "rect", "circle", "path", "polyline"})
 """Elements of SVG that we use without content."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import structs
 
-from broker.words import counted, utc
+from broker.program.words import counted, utc
 from learner.report.markup import table, tag, words
 from learner.report.story import Story
 from schemas.lease import EnvironmentRef

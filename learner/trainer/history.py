@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from broker.interface import Broker, Record
-from broker.signing import verify_announcement
+from broker.policies.signing import verify_announcement
 from schemas.errors import Rejected, SignatureInvalid
 from schemas.names import policies_stream, policy_subject
 from schemas.policy import PolicyAnnouncement, PolicyId

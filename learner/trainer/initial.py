@@ -3,8 +3,9 @@
 import shutil
 from pathlib import Path
 
-from broker import publication, retry
-from broker.signing import RunKey
+from broker import retry
+from broker.policies import publication
+from broker.policies.signing import RunKey
 from broker.store import Store
 from environments.interface import Environment
 from learner.trainer.digest import weights_digest

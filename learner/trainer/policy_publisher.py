@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from broker import publication, retry
-from broker.signing import RunKey, sign_announcement
+from broker import retry
+from broker.policies import publication
+from broker.policies.signing import RunKey, sign_announcement
 from broker.store import Store
 from learner.trainer.digest import weights_digest
 from learner.trainer.engine import TrainEngine

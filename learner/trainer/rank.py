@@ -13,8 +13,8 @@ import os
 import sys
 from collections.abc import Callable
 
-from broker.logs import log_to_stderr
-from broker.process import die_with_parent
+from broker.program.logs import log_to_stderr
+from broker.program.process import die_with_parent
 from schemas.errors import TributaryError
 from schemas.resolve import resolve
 from schemas.settings import LearnerSettings

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from broker import publication, retry
-from broker.archive import Archive
+from broker import retry
 from broker.interface import Broker
+from broker.objects.archive import Archive
+from broker.policies import publication
 from broker.store import Store
 from learner.trainer import determinism
 from learner.trainer.crew import Crew

@@ -29,7 +29,7 @@ def main() -> None:
 
 def _run(settings: LearnerSettings, part: ReplayPart, folder: Path) -> None:
     from broker.jetstream import NatsBroker
-    from broker.s3 import S3Store
+    from broker.objects.s3 import S3Store
     from learner.trainer.portal import Portal
     from learner.trainer.rerun import Rerun
     from learner.trainer.service import follow

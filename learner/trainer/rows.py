@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from broker import retry
-from broker.archive import Archive
+from broker.objects.archive import Archive
 from broker.parallel import run_all
 from learner.trainer.portal import Portal
 from schemas.batch import Row

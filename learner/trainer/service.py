@@ -6,11 +6,11 @@ import signal
 import socket
 import uuid
 
-from broker.archive import Archive
 from broker.interface import Broker
 from broker.jetstream import NatsBroker
-from broker.s3 import S3Store
-from broker.signing import RunKey
+from broker.objects.archive import Archive
+from broker.objects.s3 import S3Store
+from broker.policies.signing import RunKey
 from broker.store import Store
 from learner.code_digest import warn_of_other_code
 from learner.role import claim

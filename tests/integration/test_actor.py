@@ -15,12 +15,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker import nats_server, retry
+from broker import retry
 from broker.audit import audit_run
+from broker.embedded import nats_server
 from broker.jetstream import NatsBroker
-from broker.process import bound, free_port, stop
-from broker.s3 import S3Store
-from broker.signing import RunKey, sign_announcement
+from broker.objects.s3 import S3Store
+from broker.policies.signing import RunKey, sign_announcement
+from broker.program.process import bound, free_port, stop
 from learner.coordinator.service import Coordinator
 from learner.open_run import open_over_network
 from learner.run_folder import RunFolder

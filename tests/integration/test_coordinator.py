@@ -10,7 +10,7 @@ import zstandard
 
 from broker.audit import audit_run
 from broker.interface import Broker
-from broker.memory_store import MemoryStore
+from broker.memory import MemoryStore
 from broker.streams import run_streams
 from environments.catalogue import open_environment
 from learner.coordinator.service import Coordinator

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from broker.jetstream import NatsBroker
-from broker.s3 import S3Store
+from broker.objects.s3 import S3Store
 from learner.opening_file import read_opening
 from learner.run_folder import RunFolder
 from learner.trainer.history import History, read_history

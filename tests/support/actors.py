@@ -16,7 +16,7 @@ from actors.report import Report
 from actors.status import Status
 from actors.wiring import Outside, wire_daemon
 from broker.memory import MemoryBroker, MemoryServer
-from broker.signing import RunKey, sign_announcement
+from broker.policies.signing import RunKey, sign_announcement
 from broker.streams import run_streams
 from environments.catalogue import open_environment
 from schemas import names, wire

@@ -4,11 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from broker.archive import Archive
 from broker.interface import Broker, StreamSpec
-from broker.memory import MemoryBroker, MemoryServer
-from broker.memory_store import MemoryStore
-from broker.signing import RunKey, sign_announcement
+from broker.memory import MemoryBroker, MemoryServer, MemoryStore
+from broker.objects.archive import Archive
+from broker.policies.signing import RunKey, sign_announcement
 from broker.streams import run_streams
 from environments.catalogue import open_environment
 from learner.coordinator.bell import Bell

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from broker.signing import RunKey, sign_announcement
+from broker.policies.signing import RunKey, sign_announcement
 from learner.trainer.history import History
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.trainer_events import IncarnationStarted, Numerics

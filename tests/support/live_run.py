@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from broker import servers
 from broker.audit import audit_run
+from broker.embedded import servers
 from broker.interface import StreamState
 from broker.jetstream import NatsBroker
-from broker.process import bound
-from broker.s3 import S3Store
+from broker.objects.s3 import S3Store
+from broker.program.process import bound
 from learner.demo import cast
 from learner.demo.players import last_line, run_to_end
 from learner.demo.watch import Watch

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from broker.memory import MemoryBroker, MemoryServer
-from broker.memory_store import MemoryStore
+from broker.memory import MemoryBroker, MemoryServer, MemoryStore
 
 
 class Killed(BaseException):

@@ -2,8 +2,8 @@
 
 import hashlib
 
-from broker.publication import publish_anchor
-from broker.signing import RunKey, sign_announcement
+from broker.policies.publication import publish_anchor
+from broker.policies.signing import RunKey, sign_announcement
 from schemas import arrays
 from schemas.policy import PolicyId, Probe, TensorEntry
 

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from broker.archive import Archive
 from broker.interface import StreamKind, StreamSpec
-from broker.memory import MemoryBroker, MemoryServer
-from broker.memory_store import MemoryStore
-from broker.signing import RunKey, sign_announcement
+from broker.memory import MemoryBroker, MemoryServer, MemoryStore
+from broker.objects.archive import Archive
+from broker.policies.signing import RunKey, sign_announcement
 from environments.catalogue import open_environment
 from learner.coordinator.advantages import group_advantages, has_signal
 from schemas import ledger, names

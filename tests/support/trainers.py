@@ -5,11 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from broker import publication
-from broker.archive import Archive
-from broker.memory import MemoryBroker, MemoryServer
-from broker.memory_store import MemoryStore
-from broker.signing import RunKey, sign_manifest
+from broker.memory import MemoryBroker, MemoryServer, MemoryStore
+from broker.objects.archive import Archive
+from broker.policies import publication
+from broker.policies.signing import RunKey, sign_manifest
 from environments.catalogue import open_environment
 from environments.characters import write_tokenizer_files
 from learner.open_run import open_run

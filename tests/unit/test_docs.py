@@ -10,8 +10,8 @@ import structlog
 import typer
 
 from actors.cli import app as actor
-from broker import nats_server
 from broker.cli import app as broker
+from broker.embedded import nats_server
 from environments import renderer
 from environments.interface import Completion
 from learner.cli import app as learner

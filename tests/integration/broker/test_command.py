@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from broker import servers
-from broker.archive import Archive
+from broker.embedded import servers
 from broker.jetstream import NatsBroker
-from broker.s3 import S3Store
+from broker.objects.archive import Archive
+from broker.objects.s3 import S3Store
 from schemas.settings import Connection
 from tests.support import hand_built
 

@@ -7,11 +7,11 @@ from contextlib import aclosing
 
 import pytest
 
-from broker import nats_server
+from broker.embedded import nats_server
 from broker.interface import Broker, StreamKind, StreamSpec
 from broker.jetstream import NatsBroker
-from broker.nats_connection import NatsConnection
-from broker.process import free_port, stop
+from broker.jetstream.connection import NatsConnection
+from broker.program.process import free_port, stop
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,

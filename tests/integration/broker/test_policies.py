@@ -6,9 +6,9 @@ import random
 import httpx
 import pytest
 
-from broker.fetch import PolicyFetcher
-from broker.publication import download, read_policy
-from broker.s3 import S3Store
+from broker.objects.s3 import S3Store
+from broker.policies.fetch import PolicyFetcher
+from broker.policies.publication import download, read_policy
 from schemas import names, wire
 from schemas.errors import DigestMismatch, PolicyTaken
 from schemas.policy import PolicyId

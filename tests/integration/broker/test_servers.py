@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from broker import launch, servers
+from broker.embedded import launch, servers
 from broker.jetstream import NatsBroker
-from broker.process import is_running
-from broker.s3 import S3Store
+from broker.objects.s3 import S3Store
+from broker.program.process import is_running
 from schemas.errors import ServerMissing, UserError
 from tests.conftest import need
 
@@ -124,8 +124,8 @@ def test_a_missing_program_is_one_sentence():
 LAUNCHER = """
 import sys, time
 from pathlib import Path
-from broker import nats_server
-from broker.process import free_port
+from broker.embedded import nats_server
+from broker.program.process import free_port
 folder = Path(sys.argv[1])
 nats_server.write_config(folder, free_port())
 process = nats_server.launch(folder, detached=False)

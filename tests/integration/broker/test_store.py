@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from broker.credentials import Credentials, write_credentials
-from broker.memory_store import MemoryStore
-from broker.s3 import S3Store
-from broker.write_once import check_write_once
+from broker.memory import MemoryStore
+from broker.objects.credentials import Credentials, write_credentials
+from broker.objects.s3 import S3Store
+from broker.objects.write_once import check_write_once
 from schemas.errors import (
     ObjectExists,
     ObjectMissing,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.memory_store import MemoryStore
+from broker.memory import MemoryStore
 from tests.support.publisher import Publisher
 
 

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from broker.addresses import find_connection
-from broker.process import ProcessId
-from broker.servers import Servers
+from broker.embedded.servers import Servers
+from broker.program.process import ProcessId
 from schemas.errors import UserError
 from schemas.settings import Connection
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.archive import Archive
-from broker.memory_store import MemoryStore
+from broker.memory import MemoryStore
+from broker.objects.archive import Archive
 from schemas import names, wire
 from schemas.errors import DigestMismatch, ObjectMissing, StoreUnavailable
 

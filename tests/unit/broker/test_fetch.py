@@ -7,8 +7,8 @@ import httpx
 import msgspec
 import pytest
 
-from broker import signing
-from broker.fetch import PolicyFetcher
+from broker.policies import signing
+from broker.policies.fetch import PolicyFetcher
 from schemas import names, wire
 from schemas.errors import (
     DigestMismatch,
@@ -61,7 +61,7 @@ def new_fetcher(mirror, http, publisher, tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("broker.download._RETRY_FOR_S", 0.2)
+    monkeypatch.setattr("broker.policies.download._RETRY_FOR_S", 0.2)
 
 
 @pytest.fixture
@@ -223,15 +223,15 @@ async def test_a_server_that_falls_silent_is_left_and_resumed(
     announcement = await publisher.publish(FIRST, FILES)
     mirror.cut_after_bytes = len(WEIGHTS) // 2
     mirror.stalls.add(blob(WEIGHTS))
-    monkeypatch.setattr("broker.download._TIMEOUT", httpx.Timeout(0.1))
+    monkeypatch.setattr("broker.policies.download._TIMEOUT", httpx.Timeout(0.1))
     assert contents((await new_fetcher().fetch(announcement)).folder) == FILES
 
 
 @pytest.fixture
 def hurried(monkeypatch):
     """An object may take half a second, whatever its size."""
-    monkeypatch.setattr("broker.download._GRACE_S", 0.5)
-    monkeypatch.setattr("broker.download._MIN_BYTES_PER_S", 1 << 40)
+    monkeypatch.setattr("broker.policies.download._GRACE_S", 0.5)
+    monkeypatch.setattr("broker.policies.download._MIN_BYTES_PER_S", 1 << 40)
 
 
 async def test_bytes_that_come_again_and_again_hold_a_download_for_its_time_only(
@@ -254,7 +254,7 @@ async def test_what_came_in_too_slowly_is_gone_on_with_by_the_next_call(
     fetcher = new_fetcher()
     with pytest.raises(StoreUnavailable, match="too slowly"):
         await fetcher.fetch(announcement)
-    monkeypatch.setattr("broker.download._GRACE_S", 60.0)
+    monkeypatch.setattr("broker.policies.download._GRACE_S", 60.0)
     assert contents((await fetcher.fetch(announcement)).folder) == FILES
     assert (blob(WEIGHTS), f"bytes={len(WEIGHTS) // 2}-") in mirror.asked
 

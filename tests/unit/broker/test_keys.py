@@ -7,8 +7,8 @@ import nkeys
 import pytest
 
 from broker.actor_key import ActorKey
-from broker.credentials import Credentials, read_credentials, write_credentials
-from broker.signing import RunKey, verify
+from broker.objects.credentials import Credentials, read_credentials, write_credentials
+from broker.policies.signing import RunKey, verify
 from schemas import names
 from schemas.errors import SignatureInvalid, UserError
 

@@ -5,8 +5,8 @@ import hashlib
 import msgspec
 import pytest
 
-from broker import signing
-from broker.policy_check import check_manifests
+from broker.policies import signing
+from broker.policies.policy_check import check_manifests
 from schemas import arrays, wire
 from schemas.errors import DigestMismatch, Rejected, SignatureInvalid
 from schemas.policy import (

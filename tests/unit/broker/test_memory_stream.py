@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from broker.interface import StreamKind, StreamSpec
-from broker.memory_stream import MemoryStream
-from broker.subjects import matches
+from broker.memory.stream import MemoryStream
+from broker.memory.subjects import matches
 from schemas.errors import QueueFull
 from schemas.wire import sha256_hex
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from broker.process import (
+from broker.program.process import (
     ProcessId,
     bound,
     die_with_parent,
@@ -79,7 +79,10 @@ def test_a_bound_command_ends_when_its_launcher_is_gone():
 
 
 def test_die_with_parent_takes_the_right_parent():
-    code = "import os; from broker.process import die_with_parent; die_with_parent(os.getppid())"
+    code = (
+        "import os\nfrom broker.program.process import die_with_parent\n"
+        "die_with_parent(os.getppid())"
+    )
     assert subprocess.run([sys.executable, "-c", code], timeout=20).returncode == 0
     with pytest.raises(SystemExit):
         die_with_parent(parent=1 if os.getppid() != 1 else 2)

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from broker import signing
-from broker.publication import download, read_policy
+from broker.policies import signing
+from broker.policies.publication import download, read_policy
 from schemas import names, wire
 from schemas.errors import (
     DigestMismatch,

@@ -7,7 +7,7 @@ from rich._emoji_codes import EMOJI
 from rich.console import Console
 from rich.text import Text
 
-from broker.sanitise import sanitise
+from broker.program.sanitise import sanitise
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.memory_store import MemoryStore
+from broker.memory import MemoryStore
 from learner.coordinator.grants import Grants
 from schemas import names
 from schemas.lease import GrantReply, GrantRequest

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from broker.signing import sign_announcement
+from broker.policies.signing import sign_announcement
 from schemas import names
 from schemas.policy import PolicyId
 from schemas.wire import encode

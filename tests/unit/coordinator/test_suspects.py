@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from broker.interface import Record
-from broker.memory import MemoryDelivery, MemoryServer
+from broker.memory import MemoryServer
+from broker.memory.memory_broker import MemoryDelivery
 from learner.coordinator.judgement import Judgement
 from learner.coordinator.suspects import Suspects
 from schemas.verdict import Reason

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from broker.logbook import LogItem, PolicyItem, read_log, read_policies
-from broker.signing import RunKey
+from broker.policies.signing import RunKey
 from learner.metrics import MetricsFold, StepRow, edges, mean_reward, read_lines, rows_of, to_line
 from learner.metrics_file import follow_rows, read_rows, write_rows
 from schemas import ledger

@@ -6,8 +6,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from broker.memory import MemoryBroker, MemoryServer
-from broker.memory_store import MemoryStore
+from broker.memory import MemoryBroker, MemoryServer, MemoryStore
 from learner.code_digest import code_sha256, warn_of_other_code
 from learner.open_run import open_run
 from learner.opening_file import read_opening

@@ -5,9 +5,8 @@ import itertools
 import pytest
 import structlog
 
-from broker.archive import Archive
-from broker.memory import MemoryBroker, MemoryServer
-from broker.memory_store import MemoryStore
+from broker.memory import MemoryBroker, MemoryServer, MemoryStore
+from broker.objects.archive import Archive
 from tests.support import hand_built
 
 

@@ -5,7 +5,7 @@ import structlog
 import typer
 from typer.testing import CliRunner
 
-from broker.command import application, settings_from, show_settings, takes, writes_below
+from broker.program.command import application, settings_from, show_settings, takes, writes_below
 from schemas.described import described
 from schemas.errors import BrokerUnavailable, UserError
 from schemas.settings import LearnerSettings

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.identifier import parse_identifier
-from broker.life import life_in_run, life_of
-from broker.moments import What
+from broker.look.identifier import parse_identifier
+from broker.look.life import life_in_run, life_of
+from broker.look.moments import What
 from schemas.errors import UserError
 from schemas.wire import sha256_hex
 from tests.support import hand_built

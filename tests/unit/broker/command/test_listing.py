@@ -1,7 +1,7 @@
 import pytest
 
 from broker.interface import StreamKind, StreamSpec
-from broker.listing import VerdictCount, list_server
+from broker.look.listing import VerdictCount, list_server
 from schemas.errors import UserError
 from schemas.policy import PolicyId
 from tests.support import hand_built

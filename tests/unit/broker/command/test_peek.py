@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from broker.interface import Record
-from broker.peek import Context, Sight, look, peek
+from broker.look.peek import Context, Sight, look, peek
 from schemas.errors import UserError
 from schemas.policy import PolicyId
 from schemas.rollout import RolloutGroup

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker import views
 from broker.audit import audit, audit_run
-from broker.life import Life, life_in_run
-from broker.listing import list_server
-from broker.moments import Moment, What
-from broker.peek import peek
-from broker.screen import Column, ascii_json, show_json, show_line, show_table
+from broker.look import views
+from broker.look.life import Life, life_in_run
+from broker.look.listing import list_server
+from broker.look.moments import Moment, What
+from broker.look.peek import peek
+from broker.program.screen import Column, ascii_json, show_json, show_line, show_table
 
 
 class Terminal(io.StringIO):

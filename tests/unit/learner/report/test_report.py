@@ -5,8 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from broker.memory import MemoryBroker, MemoryServer
-from broker.memory_store import MemoryStore
+from broker.memory import MemoryBroker, MemoryServer, MemoryStore
 from environments.catalogue import BUILDERS
 from learner import events
 from learner.report import (

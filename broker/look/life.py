@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from broker import moments
 from broker.catalogue import read_catalogue
-from broker.identifier import Identifier, parse_identifier
 from broker.interface import Broker, Record
 from broker.logbook import LogItem, PolicyItem, read_log, read_policies
-from broker.moments import Moment
+from broker.look import moments
+from broker.look.identifier import Identifier, parse_identifier
+from broker.look.moments import Moment
 from broker.tally import Judged, Tally, tally
 from schemas import ledger
 from schemas.batch import Batch

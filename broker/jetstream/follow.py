@@ -12,11 +12,11 @@ import msgspec
 from nats.aio.msg import Msg
 from nats.nuid import NUID
 
-from broker import jetstream_api as api
 from broker.interface import Record
-from broker.jetstream_config import nanoseconds
-from broker.jetstream_pull import to_record
-from broker.nats_connection import Asking, Inbox, NatsConnection, status
+from broker.jetstream import api
+from broker.jetstream.config import nanoseconds
+from broker.jetstream.connection import Asking, Inbox, NatsConnection, status
+from broker.jetstream.pull import to_record
 from broker.retry import full_jitter_s
 from schemas.errors import BrokerError, BrokerUnavailable
 

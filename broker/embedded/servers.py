@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from broker import nats_server, s3_server
-from broker.launch import check_port_free
-from broker.process import ProcessId, free_ports, is_running, stop
+from broker.embedded import nats_server, s3_server
+from broker.embedded.launch import check_port_free
+from broker.program.process import ProcessId, free_ports, is_running, stop
 from schemas.atomic_file import write_atomically
 from schemas.errors import UserError
 from schemas.settings import Connection
@@ -27,7 +27,7 @@ class Servers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     nats_port: int
     s3_port: int
     s3_credentials: str
-    """Path of the file for `broker.s3`."""
+    """Path of the file for `broker.objects.s3`."""
     nats_process: ProcessId
     s3_process: ProcessId
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import msgspec
 from nats.aio.msg import Msg
 
-from broker import jetstream_api as api
 from broker.interface import Record
-from broker.jetstream_config import nanoseconds
-from broker.nats_connection import NatsConnection, status
+from broker.jetstream import api
+from broker.jetstream.config import nanoseconds
+from broker.jetstream.connection import NatsConnection, status
 from schemas.errors import BrokerUnavailable, NoResponders
 
 _READY_S = 0.025

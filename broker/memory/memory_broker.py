@@ -11,9 +11,9 @@ import structlog
 
 from broker.fence import WrongLastSequence, append_id, settle
 from broker.interface import Handler, Record, Stored, StreamSpec, StreamState
-from broker.memory_server import Listener, MemoryServer, Servant
-from broker.memory_stream import MemoryStream
-from broker.subjects import matches
+from broker.memory.server import Listener, MemoryServer, Servant
+from broker.memory.stream import MemoryStream
+from broker.memory.subjects import matches
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,

@@ -4,8 +4,8 @@ import json
 import socket
 from pathlib import Path
 
-from broker.launch import find_program, wait_until_up
-from broker.process import ProcessId, spawn
+from broker.embedded.launch import find_program, wait_until_up
+from broker.program.process import ProcessId, spawn
 
 _HOST = "127.0.0.1"
 

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from broker.interface import Record
 from broker.logbook import PolicyItem
+from broker.program.words import figures, size, utc
 from broker.tally import verdict_name
-from broker.words import figures, size, utc
 from schemas import ledger, names
 from schemas.batch import Batch, staleness
 from schemas.policy import PolicyAnnouncement

@@ -5,7 +5,7 @@ import asyncio
 from msgspec import Struct
 
 from broker.jetstream import NatsBroker
-from broker.s3 import S3Store
+from broker.objects.s3 import S3Store
 from schemas.errors import BrokerError, ServerMissing, StoreError
 from schemas.settings import Connection
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from broker.memory_stream import MemoryStream
-from broker.subjects import matches
+from broker.memory.stream import MemoryStream
+from broker.memory.subjects import matches
 from schemas.errors import BrokerError, BrokerUnavailable
 
 

@@ -4,13 +4,13 @@ import re
 import time
 from typing import Final
 
-from broker import words
 from broker.audit import AuditReport
-from broker.health import Health
-from broker.life import Life
-from broker.listing import Listing, StreamView
-from broker.peek import GroupView, Sight
-from broker.screen import Column, show_line, show_table
+from broker.look.health import Health
+from broker.look.life import Life
+from broker.look.listing import Listing, StreamView
+from broker.look.peek import GroupView, Sight
+from broker.program import words
+from broker.program.screen import Column, show_line, show_table
 
 _KEY: Final = re.compile(r"\b[A-Z2-7]{56}\b")
 """An actor's id, where it is the public half of his key."""

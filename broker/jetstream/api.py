@@ -11,8 +11,8 @@ from msgspec import Struct
 from nats.aio.msg import Msg
 
 from broker.fence import WrongLastSequence
-from broker.jetstream_config import ConsumerConfig, StreamConfig
-from broker.nats_connection import NatsConnection
+from broker.jetstream.config import ConsumerConfig, StreamConfig
+from broker.jetstream.connection import NatsConnection
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from broker.sanitise import sanitise
+from broker.program.sanitise import sanitise
 
 MAX_CELL_LENGTH = 200
 

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from broker import retry
-from broker.credentials import Credentials, read_credentials
+from broker.objects.credentials import Credentials, read_credentials
 from broker.store import ObjectInfo
 from schemas.errors import ObjectExists, ObjectMissing, StoreDenied, StoreUnavailable
 from schemas.settings import Connection

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from broker import signing
 from broker.parallel import run_all
-from broker.policy_check import check_manifests
+from broker.policies import signing
+from broker.policies.policy_check import check_manifests
 from broker.store import Store
 from schemas import names, wire
 from schemas.errors import DigestMismatch, ObjectExists, PolicyTaken, SignatureInvalid

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from broker.private_file import read_private, write_private
+from broker.program.private_file import read_private, write_private
 from schemas.errors import UserError
 
 

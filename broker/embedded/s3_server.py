@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from broker.credentials import Credentials, read_credentials, write_credentials
-from broker.launch import find_program, wait_until_up
-from broker.private_file import write_private
-from broker.process import ProcessId, free_ports, spawn
+from broker.embedded.launch import find_program, wait_until_up
+from broker.objects.credentials import Credentials, read_credentials, write_credentials
+from broker.program.private_file import write_private
+from broker.program.process import ProcessId, free_ports, spawn
 
 _HOST = "127.0.0.1"
 _VOLUME_MIB = 1024

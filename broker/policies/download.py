@@ -19,7 +19,7 @@ from typing import Final
 import httpx
 
 from broker import retry
-from broker.part_file import PartFile
+from broker.policies.part_file import PartFile
 from schemas.errors import DigestMismatch, ObjectMissing, StoreDenied, StoreUnavailable
 
 Grant = Callable[[tuple[str, ...]], Awaitable[Sequence[str]]]

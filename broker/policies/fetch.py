@@ -18,11 +18,11 @@ from typing import Final
 import httpx
 from msgspec import Struct
 
-from broker import signing
-from broker.download import Downloader, Grant
 from broker.parallel import run_all
-from broker.policy_check import check_manifests
-from broker.watermark import Watermark
+from broker.policies import signing
+from broker.policies.download import Downloader, Grant
+from broker.policies.policy_check import check_manifests
+from broker.policies.watermark import Watermark
 from schemas import names, wire
 from schemas.errors import DigestMismatch, SignatureInvalid, UserError
 from schemas.policy import FileEntry, PathManifest, PolicyAnnouncement, PolicyId, PolicyManifest

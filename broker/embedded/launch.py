@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from broker.process import ProcessId, is_running, port_in_use, stop
+from broker.program.process import ProcessId, is_running, port_in_use, stop
 from schemas.errors import ServerMissing
 
 _START_S = 60.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from broker.sanitise import sanitise
+from broker.program.sanitise import sanitise
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:

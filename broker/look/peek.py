@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from broker.catalogue import Catalogue, read_catalogue
 from broker.interface import Broker, Record
-from broker.listing import last_policy
 from broker.logbook import Unreadable, log_item, policy_item
+from broker.look.listing import last_policy
 from schemas import names
 from schemas.batch import Batch
 from schemas.errors import Rejected, UserError

@@ -11,7 +11,7 @@ from typing import Final, Self, TypeVar
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
-from broker.private_file import read_private, write_private
+from broker.program.private_file import read_private, write_private
 from schemas import wire
 from schemas.errors import Rejected, SignatureInvalid, UserError
 from schemas.policy import (

@@ -1,7 +1,7 @@
 """The message broker on NATS JetStream.
 
-Every question goes through `broker.nats_connection`, so that each way to fail is an error of our
-tree at once. Logs are read through their leader, which never answers with less than was stored.
+Every question goes through `broker.jetstream.connection`, so that each way to fail is an error of
+our tree at once. Logs are read through their leader, which never answers with less than was stored.
 """
 
 import asyncio
@@ -15,14 +15,13 @@ from msgspec.structs import replace
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from broker import jetstream_api as api
-from broker import jetstream_config as config
 from broker import retry
 from broker.fence import WrongLastSequence, append_id, settle
 from broker.interface import Handler, Record, Stored, StreamSpec, StreamState
-from broker.jetstream_follow import follow
-from broker.jetstream_pull import NatsDelivery, pull
-from broker.nats_connection import NatsConnection
+from broker.jetstream import api, config
+from broker.jetstream.connection import NatsConnection
+from broker.jetstream.follow import follow
+from broker.jetstream.pull import NatsDelivery, pull
 from broker.parallel import run_all
 from schemas.errors import BrokerError, BrokerUnavailable, NoResponders
 from schemas.wire import sha256_hex

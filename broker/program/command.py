@@ -21,15 +21,15 @@ import msgspec
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from broker.os_error import in_words
-from broker.sanitise import sanitise
+from broker.program.os_error import in_words
+from broker.program.sanitise import sanitise
 from schemas.described import described, meaning_of
 from schemas.errors import TributaryError, UserError
 from schemas.resolve import resolve, to_explained_toml
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_FOLDER: Final = "broker.command.folder"
+_FOLDER: Final = "broker.program.command.folder"
 """Key in a typer context's `meta`, which a verb shares with its application."""
 
 
@@ -123,7 +123,7 @@ def application(purpose: str, *, log_level: int = logging.INFO) -> typer.Typer:
     """A typer application for one command's verbs; its log lines go to standard error."""
 
     def set_up_logs() -> None:
-        from broker.logs import log_to_stderr
+        from broker.program.logs import log_to_stderr
 
         log_to_stderr(log_level)
 

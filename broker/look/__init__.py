@@ -1,0 +1,1 @@
+"""What `broker` shows of servers, streams, messages and groups."""

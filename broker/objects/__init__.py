@@ -1,0 +1,1 @@
+"""Object storage over S3, and the archive in it."""

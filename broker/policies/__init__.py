@@ -1,0 +1,1 @@
+"""Policies on their way through object storage: signed, published, fetched and verified."""
