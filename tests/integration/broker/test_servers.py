@@ -85,6 +85,7 @@ def test_up_starts_the_one_that_is_dead(tmp_path, dead):
     up = servers.up(tmp_path, detached=True)
     try:
         os.kill(getattr(up, dead).pid, signal.SIGKILL)
+        os.waitpid(getattr(up, dead).pid, 0)
         again = servers.up(tmp_path, detached=True)
         assert again.connection() == up.connection()
         changed = {
