@@ -8,11 +8,8 @@ again, so a killed child is started again, unless it is killed too often.
 import asyncio
 import contextlib
 import signal
-import sys
 import tempfile
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +17,7 @@ from msgspec import Struct
 
 from broker.jetstream import NatsBroker
 from learner import child_process
+from learner.child import Child, Say, run_until, verb_command
 from learner.progress import Progress
 from learner.role import check_free
 from learner.run_folder import RunFolder
@@ -29,14 +27,7 @@ from schemas.names import COORDINATOR, TRAINER
 from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
 
-Say = Callable[[str], None]
-
-_MAX_KILLS: Final = 5
-_WITHIN_S: Final = 60.0
-"""A child that is killed more often than that has a reason to be killed that is not chance."""
 _LAST_LINES_S: Final = 1.0
-_GRACE_S: Final = 40.0
-"""More than a trainer takes to finish its step and to leave a checkpoint."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -86,8 +77,8 @@ async def _open(settings: LearnerSettings, stop: asyncio.Event) -> int:
     with tempfile.TemporaryDirectory(prefix="tributary-open-") as name:
         path = Path(name) / "settings.toml"
         path.write_text(to_toml(settings), encoding="utf-8")
-        process = await child_process.start(_command("open", path), None)
-        return await _until(process, stop)
+        process = await child_process.start(verb_command("open", path), None)
+        return await run_until(process, stop)
 
 
 async def _check_roles(settings: LearnerSettings, *, take_over: bool) -> None:
@@ -112,7 +103,7 @@ async def _show_progress(settings: LearnerSettings, say: Say) -> None:
             await broker.close()
 
 
-async def _run_all(children: "Sequence[Child]", stop: asyncio.Event) -> Outcome:
+async def _run_all(children: Sequence[Child], stop: asyncio.Event) -> Outcome:
     """Until one child ends, or `stop`; then the others are told to end too."""
     running = {asyncio.create_task(child.keep_running(stop)): child for child in children}
     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -129,56 +120,6 @@ async def _run_all(children: "Sequence[Child]", stop: asyncio.Event) -> Outcome:
         exit_status=0,
         sentence="stopped; start it again to go on" if asked else "the last step is trained",
     )
-
-
-class Child:
-    """One verb of `learner` in a process of its own, with a log file."""
-
-    def __init__(
-        self, verb: str, settings_file: Path, logs: Path, options: Sequence[str], say: Say
-    ) -> None:
-        self.verb = verb
-        self._log = logs / f"{verb}.log"
-        self._log_begin = 0
-        """Bytes that were in its log before it: others may have written, or may be writing."""
-        self._command = _command(verb, settings_file, *options)
-        self._say = say
-        self._kills: deque[float] = deque(maxlen=_MAX_KILLS)
-
-    async def keep_running(self, stop: asyncio.Event) -> int:
-        """Run, again whenever it is killed; returns the exit status, negative for a signal."""
-        while True:
-            self._log_begin = self._log.stat().st_size if self._log.exists() else 0
-            status = await _until(await child_process.start(self._command, self._log), stop)
-            if status >= 0 or stop.is_set() or self._killed_too_often():
-                return status
-            signal_name = signal.Signals(-status).name
-            self._say(f"the {self.verb} was ended by {signal_name}, and is started again")
-
-    def last_words(self) -> str:
-        """The last line of its last life in its log, for a sentence about its end."""
-        said = child_process.last_line(self._log, after=self._log_begin)
-        return f"the {self.verb} failed: {said} (all that it said is in {self._log})"
-
-    def _killed_too_often(self) -> bool:
-        self._kills.append(time.monotonic())
-        return len(self._kills) == _MAX_KILLS and self._kills[-1] - self._kills[0] < _WITHIN_S
-
-
-def _command(verb: str, settings_file: Path, *options: str) -> list[str]:
-    python = [sys.executable, "-P", "-m", "learner.cli"]
-    return [*python, verb, *options, "@", str(settings_file)]
-
-
-async def _until(process: asyncio.subprocess.Process, stop: asyncio.Event) -> int:
-    """The exit status of a process that `stop` cuts short."""
-    ended = asyncio.create_task(process.wait())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not ended.done():
-        await child_process.end(process, grace_s=_GRACE_S)
-    return await ended
 
 
 def _exit_status(status: int) -> int:

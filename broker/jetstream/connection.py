@@ -19,6 +19,7 @@ from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import DEFAULT_SUB_PENDING_BYTES_LIMIT, Subscription
 
+from broker.jetstream.inbox import Inbox, status
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -36,41 +37,6 @@ _STALE_AFTER_S = PING_INTERVAL_S * (MAX_OUTSTANDING_PINGS + 1)
 _HEADER_ALLOWANCE_BYTES = 512
 """Our headers count towards the server's limit, and nats-py does not check them."""
 _DENIED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
-
-
-class Inbox:
-    """Where the answers to one question arrive."""
-
-    def __init__(self, asked: str, deadline: float) -> None:
-        self.asked = asked
-        self.deadline = deadline
-        """On the event loop's clock."""
-        self.queue: asyncio.Queue[Msg | BrokerError] = asyncio.Queue()
-
-    async def next(self) -> Msg:
-        """The next answer.
-
-        Raises:
-            BrokerUnavailable: none came in time, or the connection was lost.
-            PermissionDenied: the server refused the question.
-        """
-        try:
-            async with asyncio.timeout_at(self.deadline):
-                answer = await self.queue.get()
-        except TimeoutError:
-            raise BrokerUnavailable(f"no answer in time on {self.asked}") from None
-        if isinstance(answer, BrokerError):
-            raise answer
-        return answer
-
-    def next_nowait(self) -> Msg | None:
-        """As `next`, for what is here already; None when nothing is."""
-        if self.queue.empty():
-            return None
-        answer = self.queue.get_nowait()
-        if isinstance(answer, BrokerError):
-            raise answer
-        return answer
 
 
 class NatsConnection:
@@ -367,15 +333,6 @@ class Asking:
 
     async def __aexit__(self, *_: object) -> None:
         await self._connection._end(self._inbox, self._subscription)
-
-
-def status(message: Msg) -> int | None:
-    """The server's status code, for instance 404; None for an ordinary message.
-
-    Only meaningful for what comes from the server itself: a stranger can send such a header.
-    """
-    code = (message.headers or {}).get("Status", "")
-    return int(code) if code.isdigit() else None
 
 
 def _choose_server(servers: list[Server], info: object) -> tuple[Server, float]:

@@ -15,7 +15,8 @@ from nats.nuid import NUID
 from broker.interface import Record
 from broker.jetstream import api
 from broker.jetstream.config import nanoseconds
-from broker.jetstream.connection import Asking, Inbox, NatsConnection, status
+from broker.jetstream.connection import Asking, NatsConnection
+from broker.jetstream.inbox import Inbox, status
 from broker.jetstream.pull import to_record
 from broker.retry import full_jitter_s
 from schemas.errors import BrokerError, BrokerUnavailable

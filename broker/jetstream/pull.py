@@ -17,7 +17,8 @@ from nats.aio.msg import Msg
 from broker.interface import Record
 from broker.jetstream import api
 from broker.jetstream.config import nanoseconds
-from broker.jetstream.connection import NatsConnection, status
+from broker.jetstream.connection import NatsConnection
+from broker.jetstream.inbox import status
 from schemas.errors import BrokerUnavailable, NoResponders
 
 _READY_S = 0.025

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
+from learner import child as children
 from learner import launch
-from learner.launch import Child
+from learner.child import Child
 
 
 def child(tmp_path, program: str, said: list[str]) -> Child:
@@ -39,7 +40,7 @@ async def test_a_child_that_is_killed_is_started_again_and_said_to_be(tmp_path):
 
 
 async def test_a_child_that_is_killed_again_and_again_ends_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "_MAX_KILLS", 2)
+    monkeypatch.setattr(children, "_MAX_KILLS", 2)
     program = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     said: list[str] = []
     assert await child(tmp_path, program, said).keep_running(asyncio.Event()) == -9
