@@ -42,7 +42,11 @@ class Engine(Protocol):
         ...
 
     async def load(self, folder: Path, policy: PolicyId) -> None:
-        """Take the weights of a Hugging Face folder; what is in flight is finished first."""
+        """Take the weights of a Hugging Face folder; what is in flight is finished first.
+
+        Raises:
+            PolicyUnloadable: it keeps the weights that it has.
+        """
         ...
 
     async def close(self) -> None: ...

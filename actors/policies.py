@@ -27,7 +27,7 @@ from schemas import wire
 from schemas.errors import (
     BrokerError,
     PolicyError,
-    ProbeMismatch,
+    PolicyUnloadable,
     Rejected,
     RollbackRefused,
     SignatureInvalid,
@@ -218,8 +218,9 @@ class Policies:
                 await self._engine.load(fetched.folder, policy)
                 await self._check_probe(self._engine, fetched.manifest.probe)
             self._serve(Served(policy=policy, manifest_sha256=announcement.manifest_sha256))
-        except ProbeMismatch as error:
-            self._serve(None)
+        except PolicyError as error:
+            if not isinstance(error, PolicyUnloadable):  # which leaves the engine as it was
+                self._serve(None)
             self._problem = f"policy {policy} is not served: {error}"
             _log.error("policy not served", policy=str(policy), why=str(error))
         finally:

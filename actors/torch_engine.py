@@ -18,17 +18,21 @@ from typing import Final, Literal, TypeVar
 import torch
 import transformers
 from msgspec import Struct
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from actors.decoding import DecodingBatch, Request, Sequence, score
 from actors.engine import Generated
+from schemas.errors import PolicyUnloadable
 from schemas.lease import EngineProfile, Sampling
 from schemas.policy import PolicyId
 from schemas.rollout import VersionSpan
 
 _DTYPES: Final = {"float32": (torch.float32, "f32"), "bfloat16": (torch.bfloat16, "bf16")}
 """Torch's type and the track of each."""
+_CANNOT_LOAD: Final = (ValueError, LookupError, OSError, RuntimeError, ImportError, SafetensorError)
+"""How transformers says that a folder is not one of a model that it knows."""
 T = TypeVar("T")
 
 
@@ -159,14 +163,25 @@ class TorchEngine:
 
     def _read(self, folder: Path) -> PreTrainedModel:
         """The folder's model. Experts run as transformers runs them by default (`grouped_mm`),
-        which is the fastest way on a CPU from 1 sequence to 128."""
+        which is the fastest way on a CPU from 1 sequence to 128.
+
+        Raises:
+            PolicyUnloadable
+        """
         transformers_logging.disable_progress_bar()
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=self._dtype,
-            attn_implementation="sdpa",
-            local_files_only=True,
-        )
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=self._dtype,
+                attn_implementation="sdpa",
+                local_files_only=True,
+                # A folder is weights and configuration: what else lies in it is not run or read.
+                trust_remote_code=False,
+                use_safetensors=True,
+            )
+        except _CANNOT_LOAD as error:
+            first_line = str(error).partition("\n")[0]
+            raise PolicyUnloadable(f"{type(error).__name__}: {first_line[:300]}") from error
         torch.nn.Module.to(model, self._device)
         return model.eval()
 

@@ -152,3 +152,7 @@ class PolicyTaken(PolicyError):
 
 class ProbeMismatch(PolicyError):
     """Raised when the engine's log-probabilities of the probe are too far from the trainer's."""
+
+
+class PolicyUnloadable(PolicyError):
+    """Raised when a policy's folder is not one of a model that the engine knows, or broken."""

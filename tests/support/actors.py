@@ -21,7 +21,7 @@ from broker.streams import run_streams
 from environments.catalogue import open_environment
 from schemas import names, wire
 from schemas.arrays import pack_f32, pack_u32
-from schemas.errors import ProbeMismatch
+from schemas.errors import PolicyUnloadable, ProbeMismatch
 from schemas.heartbeat import State
 from schemas.lease import EngineProfile, Lease, LeaseReply, LeaseRequest, Sampling, WaitReason
 from schemas.policy import PolicyAnnouncement, PolicyId, Probe
@@ -44,6 +44,7 @@ class ScriptedEngine:
         self.profile = PROFILE
         self.policy: PolicyId | None = None
         self.loaded: list[PolicyId] = []
+        self.cannot_load: set[PolicyId] = set()
         self.go = asyncio.Event()
         self.go.set()
         self.may_load = asyncio.Event()
@@ -79,6 +80,8 @@ class ScriptedEngine:
     async def load(self, folder: Path, policy: PolicyId) -> None:
         assert self.num_running == 0, "a policy is loaded between groups"
         await self.may_load.wait()
+        if policy in self.cannot_load:
+            raise PolicyUnloadable("another model than this engine knows")
         self.policy = policy
         self.loaded.append(policy)
 

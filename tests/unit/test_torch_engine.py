@@ -1,7 +1,9 @@
 """The engine gives what a plain forward pass and the sampling's rule give, in whatever batch."""
 
 import asyncio
+import json
 import math
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from actors.sampling import draw
 from actors.torch_engine import TorchEngine
 from learner.trainer.model import build_model, save_folder
 from schemas.arrays import pack_f32, pack_u32
-from schemas.errors import ProbeMismatch
+from schemas.errors import PolicyUnloadable, ProbeMismatch
 from schemas.lease import Sampling
 from schemas.policy import PolicyId, Probe
 from schemas.rollout import Finish, VersionSpan
@@ -54,6 +56,31 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def old_model(old: Path):
     return AutoModelForCausalLM.from_pretrained(old, dtype=torch.float32).eval()
+
+
+async def test_code_that_comes_with_weights_is_not_run(old: Path, tmp_path: Path):
+    """As a model of the Hugging Face hub brings its own class, and as a pickle brings anything."""
+    folder = tmp_path / "planted"
+    shutil.copytree(old, folder)
+    ran = tmp_path / "ran"
+    (folder / "planted.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    config = json.loads((folder / "config.json").read_bytes())
+    config["auto_map"] = {
+        "AutoModelForCausalLM": "planted.Planted",
+        "AutoConfig": "planted.Planted",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    engine = TorchEngine(dtype="float32", max_batch=4, num_threads=1)
+    await engine.load(folder, OLD)
+    await engine.close()
+    assert not ran.exists()
+    config["model_type"] = "planted"
+    (folder / "config.json").write_text(json.dumps(config))
+    engine = TorchEngine(dtype="float32", max_batch=4, num_threads=1)
+    with pytest.raises(PolicyUnloadable, match="planted"):
+        await engine.load(folder, OLD)
+    await engine.close()
+    assert not ran.exists()
 
 
 @asynccontextmanager

@@ -56,6 +56,21 @@ async def test_it_works_on_with_the_old_one_and_tries_again(world, error, state,
         await actor.until(lambda: actor.status.policy == SECOND)
 
 
+async def test_what_the_engine_cannot_load_leaves_the_old_one_at_work(world):
+    engine = ScriptedEngine()
+    engine.cannot_load.add(SECOND)
+    async with RunningActor(world, engine) as actor:
+        await actor.until(lambda: actor.status.policy == FIRST)
+        await world.announce(SECOND)
+        await actor.until(lambda: actor.status.count(State.LOADING) == 1)
+        await actor.until(lambda: actor.status.count(State.LOADING) == 0)
+        world.coordinator.offer()
+        [(_, group)] = await world.until_published(1)
+        assert group.policy == FIRST
+        await world.announce(THIRD)
+        await actor.until(lambda: actor.status.policy == THIRD)
+
+
 async def test_the_feed_is_frozen_when_the_old_one_does_for_no_lease(world):
     async with RunningActor(world) as actor:
         await actor.until(lambda: actor.status.policy == FIRST)
