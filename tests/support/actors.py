@@ -45,6 +45,7 @@ class ScriptedEngine:
         self.policy: PolicyId | None = None
         self.loaded: list[PolicyId] = []
         self.cannot_load: set[PolicyId] = set()
+        self.refused: list[PolicyId] = []
         self.go = asyncio.Event()
         self.go.set()
         self.may_load = asyncio.Event()
@@ -81,6 +82,7 @@ class ScriptedEngine:
         assert self.num_running == 0, "a policy is loaded between groups"
         await self.may_load.wait()
         if policy in self.cannot_load:
+            self.refused.append(policy)
             raise PolicyUnloadable("another model than this engine knows")
         self.policy = policy
         self.loaded.append(policy)

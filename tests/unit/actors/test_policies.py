@@ -62,8 +62,7 @@ async def test_what_the_engine_cannot_load_leaves_the_old_one_at_work(world):
     async with RunningActor(world, engine) as actor:
         await actor.until(lambda: actor.status.policy == FIRST)
         await world.announce(SECOND)
-        await actor.until(lambda: actor.status.count(State.LOADING) == 1)
-        await actor.until(lambda: actor.status.count(State.LOADING) == 0)
+        await until(lambda: engine.refused == [SECOND])
         world.coordinator.offer()
         [(_, group)] = await world.until_published(1)
         assert group.policy == FIRST
