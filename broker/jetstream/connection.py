@@ -15,10 +15,11 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import nats.errors
 import structlog
-from nats.aio.client import Client, Server
+from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import DEFAULT_SUB_PENDING_BYTES_LIMIT, Subscription
 
+from broker.jetstream.client import HearingClient
 from broker.jetstream.inbox import Inbox, status
 from schemas.errors import (
     BrokerError,
@@ -43,7 +44,7 @@ class NatsConnection:
     """Questions, subscriptions and messages over one connection that reconnects for ever."""
 
     def __init__(self) -> None:
-        self._client = Client()
+        self._client = HearingClient()
         self._connected = asyncio.Event()
         self._closing = False
         self._inboxes: set[Inbox] = set()
