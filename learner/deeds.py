@@ -29,6 +29,9 @@ POLICY: Final = "policy"
 _STORED: Final = (POLICY, Outcome.ACCEPTED)
 """What has bytes in object storage."""
 
+_LAST_BREATH_S = 0.1
+"""A killed server may still have stored what it had in hand; none starts as fast."""
+
 
 class Mark(NamedTuple):
     """Something that happened at a moment."""
@@ -70,6 +73,8 @@ class Deeds:
 
     def back_at_work(self, who: str, killed: float) -> float | None:
         """When somebody was back who was killed at that time; None while he is not."""
+        if who in (NATS, S3):
+            killed += _LAST_BREATH_S
         after = self.marks[bisect.bisect_right(self.marks, killed, key=_time) :]
         if who in (NATS, S3):
             return next((mark.time for mark in after if who == NATS or mark.what in _STORED), None)

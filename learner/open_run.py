@@ -22,6 +22,7 @@ from learner.run_folder import RunFolder
 from learner.same_run import check_same_run
 from schemas.errors import ServerMissing, StoreUnavailable, UserError
 from schemas.ledger import RunOpened
+from schemas.names import policy_manifest_key
 from schemas.policy import PolicyId
 from schemas.run_card import RunCard, write_run_card
 from schemas.settings import LearnerSettings, run_settings
@@ -67,16 +68,36 @@ async def open_run(
         if RunKey.load(folder.key).public != opened.run_key:
             raise UserError(f"{folder.key} is not the key that run {settings.name} began with")
     else:
-        if folder.opening.exists():
-            check_same_run(read_opening(folder.opening).settings, settings)
         await check_write_once(store)
-        opened = await _begin(store, settings, folder, initial)
+        opened = await _opened_before(store, settings, folder, initial)
+        opened = opened or await _begin(store, settings, folder, initial)
     write_opening(folder.opening, opened)
     write_run_card(
         folder.card,
         RunCard(run=settings.name, nats=settings.connection.nats, run_key=opened.run_key),
     )
     return opened
+
+
+async def _opened_before(
+    store: Store, settings: LearnerSettings, folder: RunFolder, initial: Path
+) -> RunOpened | None:
+    """What an earlier call has opened with a policy that is not at hand any more, if it is there.
+
+    Where the policy is at hand it is published once more, which changes nothing if it is the same.
+    """
+    if not folder.opening.exists():
+        return None
+    opened = read_opening(folder.opening)
+    check_same_run(opened.settings, settings)
+    manifest = policy_manifest_key(settings.name, opened.initial_policy)
+    if _is_there(initial) or await store.head(manifest) is None:
+        return None
+    return opened
+
+
+def _is_there(folder: Path) -> bool:
+    return folder.exists()
 
 
 async def _begin(

@@ -52,5 +52,5 @@ def check_same_run(opened: RunSettings, settings: LearnerSettings) -> None:
     )
     raise SettingsError(
         f"{name} is {value}, but run {opened.name} was opened with {was.get(name, 'none')}: "
-        "a run keeps its settings, another `name` begins another run"
+        f"start it with `@ {RunFolder(settings).settings}`, or begin another run by another `name`"
     )

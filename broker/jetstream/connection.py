@@ -9,6 +9,7 @@ is buffered, so nothing is sent after its asker has given up.
 import asyncio
 import contextlib
 import itertools
+import os
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -74,6 +75,8 @@ class NatsConnection:
                 )
         except (TimeoutError, OSError, nats.errors.Error) as error:
             reason = self._last_error or error
+            if isinstance(reason, OSError) and reason.errno:
+                reason = os.strerror(reason.errno)
             await self._client.close()
             place = url.rsplit("@", 1)[-1]
             raise ServerMissing(

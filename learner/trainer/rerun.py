@@ -34,6 +34,9 @@ from schemas.policy import PolicyId, TensorEntry
 from schemas.settings import TrainerSettings
 from schemas.trainer_events import Numerics
 
+_PATIENCE_S = 30.0
+"""With object storage that is away: somebody sits there and waits for the comparison."""
+
 
 class Rerun:
     """The first rank of a replay, over any broker and store."""
@@ -49,7 +52,9 @@ class Rerun:
         self._folder = folder
         self._states = Shelf(folder)
         self._feed = BatchFeed(broker, run)
-        self._replica = Replica(world, ArchiveRows(portal, Archive(store, run)))
+        self._replica = Replica(
+            world, ArchiveRows(portal, Archive(store, run), patience_s=_PATIENCE_S)
+        )
 
     def compare(self, part: ReplayPart) -> Iterator[Compared]:
         """Compute the part, version by version, up to the first that differs.
@@ -104,7 +109,7 @@ class Rerun:
         return tuple(sorted({entry.name for entry in found ^ set(published)}))
 
     async def _published(self, policy: PolicyId, run_key: str) -> tuple[TensorEntry, ...]:
-        async for attempt in retry.until_available():
+        async for attempt in retry.for_seconds(_PATIENCE_S):
             with attempt:
                 manifest, _ = await publication.read_policy(self._store, self._run, policy, run_key)
                 return manifest.tensors

@@ -37,12 +37,18 @@ class ArchiveRows:
         portal: Portal,
         archive: Archive,
         on_away: Callable[[bool], None] = lambda away: None,
+        *,
+        patience_s: float | None = None,
     ) -> None:
-        """`on_away` is told, on the portal's loop, when the storage does not answer (True) and when
-        it does (False)."""
+        """A storage that is away is waited for, `patience_s` at most (None: for ever).
+
+        `on_away` is told, on the portal's loop, when the storage does not answer (True) and when
+        it does (False).
+        """
         self._portal = portal
         self._archive = archive
         self._on_away = on_away
+        self._patience_s = patience_s
 
     def read(self, rows: Sequence[Row]) -> list[RolloutGroup]:
         """See `RowReader.read`."""
@@ -53,7 +59,9 @@ class ArchiveRows:
         return await run_all(jobs, at_once=_AT_ONCE)
 
     async def _read(self, row: Row) -> RolloutGroup:
-        async for attempt in retry.until_available():
+        patience_s = self._patience_s
+        limit = retry.until_available() if patience_s is None else retry.for_seconds(patience_s)
+        async for attempt in limit:
             with attempt:
                 try:
                     data = await self._archive.read(

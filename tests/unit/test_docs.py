@@ -55,7 +55,8 @@ def check(program: str, verb: str, *words: str) -> None:
     context = typer.Context(command, info_name=verb, **command.context_settings)
     _, left, _ = command.make_parser(context).parse_args(list(words))
     for file in (word for word in left if word.endswith(".toml")):
-        assert file in ("run.toml", "file.toml") or file.startswith("/") or (ROOT / file).exists()
+        made = ("run.toml", "file.toml", "runs/first/settings.toml")
+        assert file in made or file.startswith("/") or (ROOT / file).exists()
     # The name of the run is often in a file, which is not read here.
     run = ["--name", "any"] if SETTINGS[program] is LearnerSettings else []
     resolve(SETTINGS[program], [*run, *(word for word in without_files(left) if word != "...")])

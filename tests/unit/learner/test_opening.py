@@ -93,6 +93,17 @@ async def test_a_limit_that_no_right_answer_fits_is_refused(place) -> None:
     assert not place.folder.opening.exists()
 
 
+async def test_a_run_that_is_open_needs_the_folder_of_its_policy_no_more(place, tmp_path) -> None:
+    """`learner open --initial DIR`, and then `learner run`, which knows nothing of DIR."""
+    first = await place.open()
+    place.initial = tmp_path / "none"
+    assert await place.open() == first
+    manifest = names.policy_manifest_key(place.settings.name, first.initial_policy)
+    await place.store.delete(manifest)
+    with pytest.raises(UserError, match="learner sft"):
+        await place.open()
+
+
 async def test_another_initial_policy_is_refused(place, tmp_path) -> None:
     await place.open()
     place.folder.opening.unlink()

@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 import pytest
 
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
-from environments.catalogue import BUILDERS
 from learner import events
 from learner.report import (
     fates,
@@ -298,10 +297,6 @@ async def test_the_report_can_be_cited(run):
         "trainer.learning_rate = 0.0002",
     ):
         assert fact in text
-
-
-def test_every_environment_has_a_unit():
-    assert provenance.UNITS.keys() == BUILDERS.keys()
 
 
 async def test_a_model_whose_manifest_cannot_be_had_is_left_out(run):
