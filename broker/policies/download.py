@@ -37,6 +37,9 @@ _MIN_BYTES_PER_S: Final = 1 << 14
 again goes on from what is there."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-")
 
+_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
+"""What we send back to a server that is not trusted."""
+
 
 class Downloader:
     """Fetches objects by their keys.
@@ -128,6 +131,9 @@ class _Source:
                 yield answer
         except httpx.TransportError as error:
             raise StoreUnavailable(f"{self.key}: {type(error).__name__} {error}") from None
+        except (ValueError, ExceptionGroup) as error:
+            # A host or port that cannot be, found out by the resolver or a codec under httpx.
+            raise StoreDenied(f"the URL for {self.key} is unusable: {error}"[:300]) from None
 
     async def _granted(self) -> httpx.URL:
         urls = await self._grant((self.key,))
@@ -196,7 +202,7 @@ async def _go_on(part: PartFile, source: _Source, size: int) -> None:
             elif first_byte != part.size:
                 raise StoreDenied(f"{source.key}: the storage sends another range than was asked")
             etag = answer.headers.get("ETag", "")
-            source.etag = etag if etag.startswith('"') else ""
+            source.etag = etag if _ETAG.fullmatch(etag) else ""
             async for chunk in answer.aiter_raw():
                 if part.size + len(chunk) > size:
                     part.discard()

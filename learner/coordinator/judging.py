@@ -1,5 +1,6 @@
 """From deliveries to judged messages: by the subject where that is enough, else by the workers."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -18,6 +19,7 @@ from learner.coordinator.rounds import Judged
 from learner.coordinator.suspects import Suspects
 from schemas.errors import Rejected
 from schemas.lease import Lease
+from schemas.policy import PolicyId
 from schemas.verdict import Outcome, Reason
 from schemas.wire import sha256_hex
 
@@ -47,6 +49,7 @@ class Judging:
 
     async def judge(self, deliveries: Sequence[Delivery]) -> list[Judged]:
         """Judge messages side by side; those of suspects are set aside instead."""
+        await self._know_policies_of(deliveries)
         seen = [self._look(delivery) for delivery in deliveries]
         judged = [one for one in seen if not self._is_open(one)]
         jobs = []
@@ -69,6 +72,7 @@ class Judging:
 
     async def judge_alone(self, delivery: Delivery) -> Judged:
         """Judge a message that had been set aside."""
+        await self._know_policies_of([delivery])
         one = self._look(delivery)
         if not self._is_open(one):
             return one
@@ -92,7 +96,7 @@ class Judging:
             sha256=sha256,
             actor=subject.actor,
             subject=subject,
-            refusal=verdicts.staleness_refusal(state, subject),
+            refusal=verdicts.subject_refusal(state, self._known, subject),
         )
 
     def _is_open(self, one: Judged) -> bool:
@@ -121,14 +125,26 @@ class Judging:
         refusal = verdicts.refusal(self._log.state, self._known, one.subject, judgement)
         return msgspec.structs.replace(one, judgement=judgement, refusal=refusal)
 
+    async def _know_policies_of(self, deliveries: Iterable[Delivery]) -> None:
+        named: set[PolicyId] = set()
+        for delivery in deliveries:
+            with contextlib.suppress(Rejected):
+                subject = verdicts.read_subject(self._log.state, delivery.record)
+                named.add(PolicyId(subject.incarnation, subject.version))
+        await self._know(named)
+
     async def _know_policies(self, judgements: Iterable[Judgement | None]) -> None:
+        await self._know(
+            {
+                policy
+                for judgement in judgements
+                if judgement is not None and judgement.claim is not None
+                for policy in judgement.claim.policies
+            }
+        )
+
+    async def _know(self, named: Collection[PolicyId]) -> None:
         """A group may be faster than the announcement of its policy."""
-        named = {
-            policy
-            for judgement in judgements
-            if judgement is not None and judgement.claim is not None
-            for policy in judgement.claim.policies
-        }
         if any(self._known.manifest(policy) is None for policy in named):
             async for attempt in retry.until_available():
                 with attempt:

@@ -18,6 +18,7 @@ from learner.coordinator.state import LeaseEnd, RunState
 from schemas import ledger, names
 from schemas.errors import Rejected
 from schemas.names import RolloutsSubject
+from schemas.policy import PolicyId
 from schemas.verdict import Outcome, Reason
 
 Refusal = tuple[Outcome, Reason, str]
@@ -37,8 +38,14 @@ def read_subject(state: RunState, record: Record) -> RolloutsSubject:
     return subject
 
 
-def staleness_refusal(state: RunState, subject: RolloutsSubject) -> Refusal | None:
-    """Judge staleness from the subject alone, before anything is decoded."""
+def subject_refusal(
+    state: RunState, known: KnownPolicies, subject: RolloutsSubject
+) -> Refusal | None:
+    """Judge by the subject alone, before anything is decoded.
+
+    A subject holds only so many messages, and whoever may invent versions has as many subjects as
+    he likes: so what no policy of the run can have made is not looked at.
+    """
     assert state.opened is not None
     limit = state.opened.settings.leases.max_staleness
     if capacity.is_stale(subject.version, state.next_step, limit):
@@ -48,6 +55,9 @@ def staleness_refusal(state: RunState, subject: RolloutsSubject) -> Refusal | No
             f"made with version {subject.version}, step {state.next_step} takes "
             f"{state.next_step - 1 - limit} or newer",
         )
+    policy = PolicyId(subject.incarnation, subject.version)
+    if known.manifest(policy) is None:
+        return Outcome.REJECTED, Reason.POLICY_UNKNOWN, f"policy {policy} was never announced"
     return None
 
 

@@ -298,12 +298,12 @@ async def test_hostile_messages_each_get_their_verdict_and_the_run_goes_on(stage
         other = changed(profile=msgspec.structs.replace(good.profile, version="2"))
         await send("other actor in payload", rejected, Reason.MISMATCH, other, actor="BOB")
         await send(
-            "other policy in subject", rejected, Reason.MISMATCH, good, policy=PolicyId(1, 7)
+            "other policy in subject", rejected, Reason.POLICY_UNKNOWN, good, policy=PolicyId(1, 7)
         )
         future = await stage.group(lease, PolicyId(1, 7))
         await send("future policy", rejected, Reason.POLICY_UNKNOWN, future)
         assert len(await stage.judged(len(sent))) == len(sent)
-        # The future policy closed its lease: the rest is tried on leases of their own.
+        # Each closes its lease: the rest is tried on leases of their own.
         for name, reason, make in TAMPERED:
             (own,) = (await stage.ask("CAROL")).leases
             await send(name, rejected, reason, make(await stage.group(own, policy)))

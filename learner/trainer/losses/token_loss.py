@@ -1,9 +1,14 @@
 """What every loss of the trainer is: a plain function from tensors to a loss per token."""
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
+
+MAX_LOG_RATIO: Final = math.log(10.0)
+"""Of trainer to actor. The actor's side is what a stranger says: where nothing bounds the ratio,
+one token of a batch, said to be very unlikely, is the whole gradient. One above it gives none."""
 
 
 class TokenLoss(NamedTuple):

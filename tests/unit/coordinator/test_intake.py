@@ -237,3 +237,19 @@ async def test_a_failed_judging_is_told_and_costs_the_actor_no_open_lease(stage)
     assert stage.state.num_judged == {Reason.JUDGING_FAILED: 1}
     assert not stage.state.open_leases
     assert stage.state.unanswered["ALICE"] == 0
+
+
+async def test_a_version_that_was_never_announced_is_refused_without_a_look_at_the_message(stage):
+    """Whoever may invent versions has a subject, and so a queue, for each of them."""
+
+    async def judge(jobs: Sequence[WorkerJob]) -> list[Judgement | None]:
+        assert not jobs, "nothing is handed to the workers"
+        return []
+
+    for version in range(5, 25):
+        subject = names.rollouts_subject("test", "s0", PolicyId(1, version), "MALLORY")
+        await stage.world.broker.publish(subject, f"{version}".encode())
+    stage.coordinator.judge = judge
+    deliveries = await stage.intake.hand.pull(max_messages=20, timeout_s=0.0)
+    await stage.intake.round(deliveries)
+    assert stage.state.num_judged == {Reason.POLICY_UNKNOWN: 20}

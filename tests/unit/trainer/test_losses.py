@@ -22,16 +22,17 @@ Twin = Callable[[float, float, float], tuple[float, bool]]
 def slow_dppo(lp: float, mu: float, advantage: float) -> tuple[float, bool]:
     change = math.exp(lp) - math.exp(mu)
     drop = (advantage > 0 and change > 0.1) or (advantage <= 0 and change < -0.15)
-    loss = 0.02 * (lp - mu) ** 2
+    log_ratio = min(lp - mu, math.log(10))
+    loss = 0.02 * log_ratio**2
     if not drop:
-        loss -= advantage * math.exp(lp - mu)
-    return loss, drop
+        loss -= advantage * math.exp(log_ratio)
+    return loss, drop or lp - mu > math.log(10)
 
 
 def slow_ppo(lp: float, mu: float, advantage: float) -> tuple[float, bool]:
-    ratio = math.exp(lp - mu)
+    ratio = min(math.exp(lp - mu), 10.0)
     plain, clipped = ratio * advantage, min(max(ratio, 0.8), 1.28) * advantage
-    return -min(plain, clipped), clipped < plain
+    return -min(plain, clipped), clipped < plain or lp - mu > math.log(10)
 
 
 def slow_cross_entropy(lp: float, mu: float, advantage: float) -> tuple[float, bool]:
@@ -90,6 +91,23 @@ def test_gradients_are_the_slow_twins_finite_differences(loss: Loss, twin: Twin)
     found = tensors[0].grad
     assert found is not None
     torch.testing.assert_close(found, torch.tensor(slopes).double(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [DPPO, PPO])
+@pytest.mark.parametrize("advantage", [-0.75, 0.25])
+@pytest.mark.parametrize("said", [-15.0, -30.0, -64.0])
+def test_what_an_actor_says_of_one_token_does_not_make_the_gradient(
+    settings: DppoSettings | PpoSettings, advantage: float, said: float
+) -> None:
+    """Rare tokens of a stranger, legal and a lie, beside an honest one."""
+    logprobs_N = torch.tensor([-3.0, -3.0], requires_grad=True)
+    behaviour_N = torch.tensor([-3.0, said])
+    found = loss_for(settings)(logprobs_N, behaviour_N, torch.tensor([advantage, advantage]))
+    found.loss_N.sum().backward()
+    assert logprobs_N.grad is not None
+    honest, lie = logprobs_N.grad.abs().tolist()
+    assert lie == 0.0 < honest
+    assert found.masked_N.tolist() == [False, True]
 
 
 @pytest.mark.parametrize("settings", [DPPO, PPO])
