@@ -139,7 +139,7 @@ def test_an_update_that_is_not_finite_is_left_out(folder: Path, tmp_path: Path) 
     (rollout, *_) = make_rollouts(2, 1)
     poisoned = replace(
         rollout,
-        logprobs=array("f", [-1e4] * rollout.num_trainable),
+        logprobs=array("f", [float("nan")] * rollout.num_trainable),
         advantage=-1.0,
     )
     assert engine.step([poisoned], 2).skipped
