@@ -74,10 +74,9 @@ class Deeds:
     def back_at_work(self, who: str, killed: float) -> float | None:
         """When somebody was back who was killed at that time; None while he is not."""
         if who in (NATS, S3):
-            killed += _LAST_BREATH_S
-        after = self.marks[bisect.bisect_right(self.marks, killed, key=_time) :]
-        if who in (NATS, S3):
+            after = self._after(killed + _LAST_BREATH_S)
             return next((mark.time for mark in after if who == NATS or mark.what in _STORED), None)
+        after = self._after(killed)
         lives: set[str] = set()
         for mark in after:
             if mark.who == who and mark.what == START:
@@ -100,6 +99,9 @@ class Deeds:
             case ledger.GroupAccepted() | ledger.GroupRefused():
                 holder = "" if event.lease_id is None else self._holders.get(event.lease_id, "")
                 self._add(Mark(time, event.actor, verdict_name(event), holder))
+
+    def _after(self, time: float) -> list[Mark]:
+        return self.marks[bisect.bisect_right(self.marks, time, key=_time) :]
 
     def _add(self, mark: Mark) -> None:
         # Nearly always the end: only where one log is read after the other is there work to do.

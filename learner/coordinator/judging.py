@@ -1,6 +1,5 @@
 """From deliveries to judged messages: by the subject where that is enough, else by the workers."""
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -49,8 +48,7 @@ class Judging:
 
     async def judge(self, deliveries: Sequence[Delivery]) -> list[Judged]:
         """Judge messages side by side; those of suspects are set aside instead."""
-        await self._know_policies_of(deliveries)
-        seen = [self._look(delivery) for delivery in deliveries]
+        seen = await self._look(deliveries)
         judged = [one for one in seen if not self._is_open(one)]
         jobs = []
         for one in seen:
@@ -62,7 +60,7 @@ class Judging:
                 jobs.append(one)
         leases = self._open_leases({one.actor for one in jobs})
         judgements = await self._judges.judge([_job(one, leases) for one in jobs])
-        await self._know_policies(judgements)
+        await self._know(_claimed(judgements))
         for one, judgement in zip(jobs, judgements, strict=True):
             if judgement is None:
                 await self._suspects.put(one.actor, one.delivery)
@@ -72,32 +70,35 @@ class Judging:
 
     async def judge_alone(self, delivery: Delivery) -> Judged:
         """Judge a message that had been set aside."""
-        await self._know_policies_of([delivery])
-        one = self._look(delivery)
+        (one,) = await self._look([delivery])
         if not self._is_open(one):
             return one
         job = _job(one, self._open_leases({one.actor}))
         stop_others = not self._suspects.is_notorious(one.actor)
         judgement = await self._judges.judge_alone(job, stop_others=stop_others)
-        await self._know_policies([judgement])
+        await self._know(_claimed([judgement]))
         return self._finish(one, judgement)
 
-    def _look(self, delivery: Delivery) -> Judged:
-        """What the subject says."""
-        record, state = delivery.record, self._log.state
-        sha256 = sha256_hex(record.data)
+    async def _look(self, deliveries: Sequence[Delivery]) -> list[Judged]:
+        """What the subjects say, and whether that is enough to refuse."""
+        seen = [self._read_subject(delivery) for delivery in deliveries]
+        await self._know({verdicts.policy_of(one.subject) for one in seen if one.subject})
+        return [self._refuse_by_subject(one) for one in seen]
+
+    def _read_subject(self, delivery: Delivery) -> Judged:
+        sha256 = sha256_hex(delivery.record.data)
         try:
-            subject = verdicts.read_subject(state, record)
+            subject = verdicts.read_subject(self._log.state, delivery.record)
         except Rejected as error:
             why = (Outcome.REJECTED, error.reason, error.detail)
             return Judged(delivery=delivery, sha256=sha256, actor="unknown", refusal=why)
-        return Judged(
-            delivery=delivery,
-            sha256=sha256,
-            actor=subject.actor,
-            subject=subject,
-            refusal=verdicts.subject_refusal(state, self._known, subject),
-        )
+        return Judged(delivery=delivery, sha256=sha256, actor=subject.actor, subject=subject)
+
+    def _refuse_by_subject(self, one: Judged) -> Judged:
+        if one.subject is None:
+            return one
+        why = verdicts.subject_refusal(self._log.state, self._known, one.subject)
+        return msgspec.structs.replace(one, refusal=why) if why else one
 
     def _is_open(self, one: Judged) -> bool:
         """True when the message itself has to be looked at."""
@@ -125,30 +126,18 @@ class Judging:
         refusal = verdicts.refusal(self._log.state, self._known, one.subject, judgement)
         return msgspec.structs.replace(one, judgement=judgement, refusal=refusal)
 
-    async def _know_policies_of(self, deliveries: Iterable[Delivery]) -> None:
-        named: set[PolicyId] = set()
-        for delivery in deliveries:
-            with contextlib.suppress(Rejected):
-                subject = verdicts.read_subject(self._log.state, delivery.record)
-                named.add(PolicyId(subject.incarnation, subject.version))
-        await self._know(named)
-
-    async def _know_policies(self, judgements: Iterable[Judgement | None]) -> None:
-        await self._know(
-            {
-                policy
-                for judgement in judgements
-                if judgement is not None and judgement.claim is not None
-                for policy in judgement.claim.policies
-            }
-        )
-
     async def _know(self, named: Collection[PolicyId]) -> None:
         """A group may be faster than the announcement of its policy."""
         if any(self._known.manifest(policy) is None for policy in named):
             async for attempt in retry.until_available():
                 with attempt:
                     await self._known.catch_up()
+
+
+def _claimed(judgements: Iterable[Judgement | None]) -> set[PolicyId]:
+    """All policies that decoded groups say they were made with."""
+    claims = (judgement.claim for judgement in judgements if judgement is not None)
+    return {policy for claim in claims if claim is not None for policy in claim.policies}
 
 
 def _job(one: Judged, leases: Mapping[str, PackedLeases]) -> WorkerJob:

@@ -5,8 +5,9 @@
 | run, shard | the stream it came from | rejected(subject) |
 | not judged before | latest verdicts | none: ack and go on |
 | version in the window | next step, staleness limit | stale |
+| its policy announced | announcements | rejected(policy-unknown) |
 | message itself | `learner.coordinator.judge` | rejected(reason) |
-| its policies announced, same manifest | announcements | rejected(policy-unknown) |
+| all its policies announced, same manifest | announcements | rejected(policy-unknown) |
 | lease open, this actor's | open and ended leases | duplicate, late, rejected(lease-...) |
 """
 
@@ -38,6 +39,11 @@ def read_subject(state: RunState, record: Record) -> RolloutsSubject:
     return subject
 
 
+def policy_of(subject: RolloutsSubject) -> PolicyId:
+    """The policy that the sender says his group was made with."""
+    return PolicyId(subject.incarnation, subject.version)
+
+
 def subject_refusal(
     state: RunState, known: KnownPolicies, subject: RolloutsSubject
 ) -> Refusal | None:
@@ -55,7 +61,7 @@ def subject_refusal(
             f"made with version {subject.version}, step {state.next_step} takes "
             f"{state.next_step - 1 - limit} or newer",
         )
-    policy = PolicyId(subject.incarnation, subject.version)
+    policy = policy_of(subject)
     if known.manifest(policy) is None:
         return Outcome.REJECTED, Reason.POLICY_UNKNOWN, f"policy {policy} was never announced"
     return None
