@@ -119,6 +119,13 @@ class Run:
             if count <= 0:
                 return
 
+    async def refused(self) -> None:
+        """Wait until some group of the run is refused."""
+        async for record in self.broker.follow(names.log_stream(self.settings.name)):
+            events = wire.decode(record.data, ledger.LedgerEntry).events
+            if any(isinstance(event, ledger.GroupRefused) for event in events):
+                return
+
 
 @contextlib.asynccontextmanager
 async def coordinated(settings: LearnerSettings, initial: Path):
@@ -169,6 +176,7 @@ async def test_actors_work_through_a_dead_broker_and_drain(settings, nats, tmp_p
             nats.kill()
             nats.start()
             await run.accepted(5)
+            await run.refused()  # The liar may have come up long after the other.
             for one in (actor, other):
                 one.send_signal(signal.SIGTERM)
             status, out, _ = await ended(actor)

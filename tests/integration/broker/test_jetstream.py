@@ -60,6 +60,8 @@ class Server:
 
     def signal(self, word: signal.Signals) -> None:
         os.kill(self.process.pid, word)
+        if word is signal.SIGSTOP:
+            os.waitpid(self.process.pid, os.WUNTRACED)  # Until all of its threads stand still.
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
