@@ -110,15 +110,14 @@ def trainer(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver
     path = RunFolder(settings).settings
     keep_settings(settings)
 
-    from learner.trainer.agent import run_ranks
+    from learner.trainer.agent import be_agent
 
-    status = run_ranks(
+    be_agent(
         "learner.trainer.rank",
         [str(path), *(["--take-over"] if take_over else [])],
         num_ranks=settings.trainer.num_ranks,
         num_threads=settings.trainer.num_threads,
     )
-    raise typer.Exit(status)
 
 
 @app.command(**takes(LearnerSettings))

@@ -13,15 +13,30 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from learner.trainer.rank import AGENT_PID
 
 
-def run_ranks(module: str, arguments: Sequence[str], *, num_ranks: int, num_threads: int) -> int:
-    """Run a module as `num_ranks` ranks; returns the first bad exit status, or 0.
+def be_agent(
+    module: str, arguments: Sequence[str], *, num_ranks: int, num_threads: int
+) -> NoReturn:
+    """Run a module as `num_ranks` ranks, and end this process with the first bad status, or with 0.
 
     SIGTERM is passed on to the ranks, which then have 30 seconds to end; the status is then 0.
     """
+    status = _run_ranks(module, arguments, num_ranks=num_ranks, num_threads=num_threads)
+    if status < 0:
+        _die_by(-status)
+    # torchrun leaves a thread behind that speaks with its store; an interpreter that is taken down
+    # under it may abort, and a good end would look like a kill.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _run_ranks(module: str, arguments: Sequence[str], *, num_ranks: int, num_threads: int) -> int:
+    """The first bad exit status, negative for a signal, or 0."""
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     os.environ[AGENT_PID] = str(os.getpid())
 
@@ -37,10 +52,7 @@ def run_ranks(module: str, arguments: Sequence[str], *, num_ranks: int, num_thre
         run.run(run.parse_args(torchrun))
     except ChildFailedError as failed:
         # A killed rank takes others down with errors of their own; the kill is the cause.
-        status = min(failure.exitcode for failure in failed.failures.values())
-        if status < 0:
-            _die_by(-status)
-        return status
+        return min(failure.exitcode for failure in failed.failures.values())
     except SignalException as stopped:
         return 0 if stopped.sigval == signal.SIGTERM else 128 + stopped.sigval
     return 0
@@ -52,15 +64,15 @@ def _die_by(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def main() -> int:
-    """Command line of this module; returns the exit status."""
+def main() -> NoReturn:
+    """Command line of this module."""
     parser = argparse.ArgumentParser(description="ranks under torchrun")
     parser.add_argument("--num-ranks", type=int, required=True)
     parser.add_argument("--num-threads", type=int, required=True, help="of each rank")
     parser.add_argument("module")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
-    return run_ranks(
+    be_agent(
         arguments.module,
         arguments.arguments,
         num_ranks=arguments.num_ranks,
@@ -69,4 +81,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,10 +3,13 @@ when the coordinator goes on, every message that was published is judged, once."
 
 import asyncio
 import time
+from contextlib import suppress
 
 import msgspec
 import pytest
 
+from broker.interface import StreamState
+from broker.retry import LONGEST_BOUND_S
 from schemas import names
 from schemas.heartbeat import State
 from schemas.settings import IntakeSettings
@@ -33,18 +36,23 @@ def all_wait(run: LiveRun) -> bool:
     return all(state is State.QUEUE_FULL for state in states)
 
 
-async def fill(run: LiveRun) -> float:
-    """Freeze the coordinator while the actors have leases; returns when every one of them waits."""
+async def fill(run: LiveRun) -> StreamState:
+    """Freeze the coordinator while the actors have leases; returns the queue once all of them wait.
+
+    What the coordinator asked for before it froze may make room a moment later: then they publish
+    again, so the queue has to stand still for longer than an actor waits between two attempts.
+    """
     for _ in range(5):
         run.freeze(names.COORDINATOR)
-        try:
+        with suppress(TimeoutError):
             await run.until(lambda: all_wait(run), timeout_s=5.0)
-        except TimeoutError:
-            # One of them had nothing in hand at that moment.
-            run.thaw(names.COORDINATOR)
-            await run.until_step(run.watch.step + 1)
-        else:
-            return time.monotonic()
+            queue = await run.queue()
+            await asyncio.sleep(LONGEST_BOUND_S + 1.0)
+            if all_wait(run) and await run.queue() == queue:
+                return queue
+        # One of them had nothing in hand at that moment.
+        run.thaw(names.COORDINATOR)
+        await run.until_step(run.watch.step + 1)
     raise AssertionError("the queue was never full for everybody")
 
 
@@ -54,7 +62,8 @@ async def test_a_full_queue(tmp_path, initial):
     async with live_run(settings, initial, num_actors=3) as run:
         await run.start(names.COORDINATOR, names.TRAINER, *run.actors)
         await run.until_step(3, timeout_s=100)
-        full_since, queue, before = await fill(run), await run.queue(), run.effort()
+        queue = await fill(run)
+        full_since, before = time.monotonic(), run.effort()
         await asyncio.sleep(FULL_S)
         run.all_live()
         for actor in run.actors:
