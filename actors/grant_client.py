@@ -12,7 +12,7 @@ from schemas.names import grant_subject
 _ANSWER_TIMEOUT_S: Final = 10.0
 _REPEAT_S: Final = 1.0
 _MOST_ASKED: Final = 2
-"""Several objects are asked for at once, and the coordinator bounds what is under way in all."""
+"""Several objects are asked for at once, and `broker.turnstile` bounds what is under way in all."""
 
 
 class GrantClient:

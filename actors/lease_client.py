@@ -25,7 +25,7 @@ from schemas.policy import PolicyId
 _TELL_TIMEOUT_S: Final = 2.0
 _REPEAT_S: Final = 2.0
 _MOST_ASKED: Final = 3
-"""At most so many are under way: the coordinator has room for one more than that."""
+"""At most so many are under way: fewer than the broker lets in (`broker.turnstile`)."""
 
 
 class LeaseClient:
@@ -139,11 +139,11 @@ class LeaseClient:
                     )
                 return wire.decode(answer, LeaseReply)
             except NoResponders:
-                state, why = State.WAITING_FOR_LEASE, "the coordinator: nobody answers requests"
+                state, why = State.COORDINATOR_AWAY, f"a coordinator: run {self._run} has none"
                 if self._finished:
                     state, why = State.FINISHED, "nothing: the run is finished"
             except BrokerUnavailable:
-                state, why = State.WAITING_FOR_LEASE, "the coordinator: no answer in time"
+                state, why = State.COORDINATOR_AWAY, "the coordinator: no answer in time"
             except Rejected as error:
                 state, why = State.WAITING_FOR_LEASE, f"a reply that can be read: {error.detail}"
             with self._status.doing(state, why):

@@ -59,8 +59,6 @@ class Reason(StrEnum):
     """Judging it took more CPU time than any honest group can need."""
     JUDGING_FAILED = "judging-failed"
     """The environment failed on it. The learner is at fault, not the actor; its log says how."""
-    CUT_OFF = "cut-off"
-    """Purged with the rest of a flooding actor's messages."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import DEFAULT_SUB_PENDING_BYTES_LIMIT, Subscription
 
-from broker.jetstream.client import HearingClient
+from broker.jetstream.client import HearingClient, Take
 from broker.jetstream.inbox import Inbox, status
 from schemas.errors import (
     BrokerError,
@@ -198,8 +198,12 @@ class NatsConnection:
         except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError) as error:
             raise BrokerUnavailable(str(error)) from None
 
-    async def subscribe(self, subject: str, *, timeout_s: float = 5.0) -> Subscription:
+    async def subscribe(
+        self, subject: str, *, take: Take | None = None, timeout_s: float = 5.0
+    ) -> Subscription:
         """Subscribe, and return when the server knows of it.
+
+        With `take` each message is given to it at once, otherwise the subscription keeps them.
 
         Raises:
             BrokerUnavailable, PermissionDenied
@@ -207,6 +211,9 @@ class NatsConnection:
         await self.wait_connected(asyncio.get_running_loop().time() + timeout_s)
         self._denied.discard(subject.lower())
         subscription = await self._subscribe(subject)
+        if take:
+            # The client reads on when this task waits for the first time: nothing is missed.
+            self._client.takers[subscription._id] = take
         try:
             await self._confirm(timeout_s)
             if subject.lower() in self._denied:
@@ -266,6 +273,7 @@ class NatsConnection:
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Give up a subscription, which ends; does nothing when the connection is closed."""
         self._subscriptions.discard(subscription)
+        self._client.takers.pop(subscription._id, None)
         with contextlib.suppress(nats.errors.Error):
             await subscription.unsubscribe()
 

@@ -12,7 +12,6 @@ from typing import TypeVar
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from broker import retry
@@ -23,6 +22,7 @@ from broker.jetstream.connection import NatsConnection
 from broker.jetstream.follow import follow
 from broker.jetstream.pull import NatsDelivery, pull
 from broker.parallel import run_all
+from broker.turnstile import Turnstile
 from schemas.errors import BrokerError, BrokerUnavailable, NoResponders
 from schemas.wire import sha256_hex
 
@@ -38,6 +38,7 @@ class NatsBroker:
     def __init__(self, connection: NatsConnection) -> None:
         self._connection = connection
         self._tasks: set[asyncio.Task[None]] = set()
+        self._served: list[Subscription] = []
 
     @classmethod
     async def connect(cls, url: str, *, name: str, connect_timeout_s: float = 5.0) -> "NatsBroker":
@@ -214,21 +215,17 @@ class NatsBroker:
         return (await self._connection.request(subject, data, timeout_s=timeout_s)).data
 
     async def serve(self, subject: str, handler: Handler) -> None:
-        subscription = await self._connection.subscribe(subject)
-        self._spawn(self._serve(subscription, handler))
+        turnstile = Turnstile()
 
-    async def _serve(self, subscription: Subscription, handler: Handler) -> None:
-        try:
-            async for message in subscription.messages:
-                if message.reply:
-                    self._spawn(self._answer(message, handler))
-        finally:
-            # Before the connection closes, so that the next request finds nobody at once.
-            await self._connection.unsubscribe(subscription)
+        def take(subject: str, reply_to: str, data: bytes) -> None:
+            if reply_to and turnstile.enter(subject):
+                self._spawn(answer(subject, reply_to, data))
 
-    async def _answer(self, message: Msg, handler: Handler) -> None:
-        answer = await handler(message.subject, message.data)
-        await self._connection.send(message.reply, answer)
+        async def answer(subject: str, reply_to: str, data: bytes) -> None:
+            with turnstile.inside(subject):
+                await self._connection.send(reply_to, await handler(subject, data))
+
+        self._served.append(await self._connection.subscribe(subject, take=take))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -267,6 +264,9 @@ class NatsBroker:
             await self._connection.unsubscribe(subscription)
 
     async def close(self) -> None:
+        # Before the connection closes, so that the next request finds nobody at once.
+        for subscription in self._served:
+            await self._connection.unsubscribe(subscription)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -14,6 +14,7 @@ from broker.interface import Handler, Record, Stored, StreamSpec, StreamState
 from broker.memory.server import Listener, MemoryServer, Servant
 from broker.memory.stream import MemoryStream
 from broker.memory.subjects import matches
+from broker.turnstile import Turnstile
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -192,7 +193,7 @@ class MemoryBroker:
             raise NoResponders(f"nobody serves {subject}")
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         for servant in servants:
-            servant.answer(subject, data, reply)
+            servant.take(subject, data, reply)
         try:
             async with asyncio.timeout(timeout_s):
                 return await reply
@@ -201,22 +202,23 @@ class MemoryBroker:
 
     async def serve(self, subject: str, handler: Handler) -> None:
         self._server.check_running()
+        turnstile = Turnstile()
 
-        def answer(subject: str, data: bytes, reply: asyncio.Future[bytes]) -> None:
-            task = asyncio.create_task(self._answer_request(handler, subject, data, reply))
-            self._tasks.add(task)
-            task.add_done_callback(self._finish)
+        def take(subject: str, data: bytes, reply: asyncio.Future[bytes]) -> None:
+            if turnstile.enter(subject):
+                task = asyncio.create_task(answer(subject, data, reply))
+                self._tasks.add(task)
+                task.add_done_callback(self._finish)
 
-        servant = Servant(subject, answer)
+        async def answer(subject: str, data: bytes, reply: asyncio.Future[bytes]) -> None:
+            with turnstile.inside(subject):
+                found = await handler(subject, data)
+                if self._server.running and not reply.done():
+                    reply.set_result(found)
+
+        servant = Servant(subject, take)
         self._server.servants.append(servant)
         self._at_close.append(lambda: self._server.servants.remove(servant))
-
-    async def _answer_request(
-        self, handler: Handler, subject: str, data: bytes, reply: asyncio.Future[bytes]
-    ) -> None:
-        answer = await handler(subject, data)
-        if self._server.running and not reply.done():
-            reply.set_result(answer)
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -16,10 +16,10 @@ from schemas.errors import BrokerError, BrokerUnavailable
 
 
 class Servant(NamedTuple):
-    """Somebody who answers requests: `answer` starts a task that resolves the future."""
+    """Somebody who answers requests: `take` may start a task that resolves the future."""
 
     pattern: str
-    answer: Callable[[str, bytes, asyncio.Future[bytes]], None]
+    take: Callable[[str, bytes, asyncio.Future[bytes]], None]
 
 
 class Listener(NamedTuple):

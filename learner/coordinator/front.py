@@ -23,7 +23,6 @@ from learner.coordinator.desk import hand_out
 from learner.coordinator.endings import Endings
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
-from learner.coordinator.turnstile import Turnstile
 from schemas import ledger
 from schemas.errors import Rejected
 from schemas.lease import Lease, LeaseReply, LeaseRequest, WaitReason
@@ -35,8 +34,6 @@ logger = structlog.get_logger()
 
 _GATHER_S = 0.01
 _MAX_REQUEST_BYTES = 64 << 10
-_MAX_INSIDE = 4
-"""Requests of one actor: one that waits, the next one, and what a lost connection has left."""
 
 
 class _Waiting(Struct, kw_only=True):
@@ -67,14 +64,12 @@ class FrontDesk:
         self._waiting: dict[str, _Waiting] = {}
         self._given_back: set[int] = set()
         """Leases that their actors gave back."""
-        self._turnstile = Turnstile(_MAX_INSIDE)
 
     async def answer(self, subject: str, data: bytes) -> bytes:
         """Handle one request; the reply may take `hold_s`."""
         actor = last_token(subject)
         try:
-            with self._turnstile.passing(actor):
-                return encode(await self._answer(self._read(data, actor)))
+            return encode(await self._answer(self._read(data, actor)))
         except Rejected as refusal:
             return encode(LeaseReply(waiting_for=WaitReason.REFUSED, detail=f"{refusal}"[:500]))
 

@@ -3,7 +3,7 @@
 | on probation is an actor | until |
 |---|---|
 | with a good part of the groups without signal that pause the run | some group has signal |
-| that left many more leases unanswered than it answered | it has answered some |
+| that left many more leases unanswered than it fulfilled | it has fulfilled some |
 
 So a policy that has converged pauses the run, and a probe by each actor shows when it goes on; an
 actor whose groups never have signal, however fast it is, stops nobody else. Leases may be given

@@ -32,6 +32,9 @@ logger = structlog.get_logger()
 
 T = TypeVar("T")
 
+MAX_SAMPLES = 1000
+"""Refused messages kept in one run: whoever may invent names is many actors."""
+
 
 class Archived(NamedTuple):
     """A round whose segment is written."""
@@ -105,6 +108,7 @@ class RoundWriter:
     async def _keep_samples(self, judged: Sequence[Judged]) -> set[int]:
         """Keep the bytes of the first few refused messages per actor and reason; which ones."""
         limit = self._settings.intake.refused_samples
+        room = MAX_SAMPLES - self._log.state.num_samples.total()
         kept: dict[tuple[str, str], int] = {}
         sequences: set[int] = set()
         for one in judged:
@@ -112,7 +116,7 @@ class RoundWriter:
                 continue
             key = (one.actor, one.refusal[1])
             kept.setdefault(key, self._log.state.num_samples[key])
-            if kept[key] < limit:
+            if kept[key] < limit and len(sequences) < room:
                 kept[key] += 1
                 sequences.add(one.sequence)
                 data = one.delivery.record.data

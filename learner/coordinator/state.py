@@ -43,7 +43,7 @@ class RunState(msgspec.Struct, kw_only=True):
     last_requests: dict[str, LastRequest] = {}
     """By actor: the same request gets the same leases."""
     unanswered: Counter[str] = msgspec.field(default_factory=Counter)
-    """By actor: leases that expired or were given back, less those answered since; at least 0."""
+    """By actor: leases that expired or were given back, less those fulfilled since; at least 0."""
 
     verdicts: dict[tuple[str, int], str] = {}
     """(stream, sequence) -> sha256 of the latest judged messages."""
@@ -128,7 +128,8 @@ class RunState(msgspec.Struct, kw_only=True):
         self.ended_leases.add(lease_id, end, actor)
         if end in (LeaseEnd.EXPIRED, LeaseEnd.ABANDONED):
             self.unanswered[actor] += 1
-        elif self.unanswered[actor]:
+        elif end is LeaseEnd.FULFILLED and self.unanswered[actor]:
+            # A refused answer costs nothing to make, so it makes up for nothing.
             self.unanswered[actor] -= 1
 
     def _accept(self, event: ledger.GroupAccepted) -> None:

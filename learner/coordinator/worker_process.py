@@ -10,15 +10,21 @@
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import signal
 import sys
 from collections.abc import Sequence
 
 import msgspec
+import structlog
 
+from broker.retry import full_jitter_s
 from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup, frame
 from learner.coordinator.judgement import Judgement
+from schemas.errors import UserError
 from schemas.verdict import Reason
+
+logger = structlog.get_logger()
 
 _WALL_TIMEOUT_S = 10.0
 """For jobs of which one neither computes nor ends; above the CPU limits of a whole bundle."""
@@ -40,6 +46,15 @@ class WorkerProcess:
         self._decoder = msgspec.msgpack.Decoder(Judgement)
 
     async def start(self) -> None:
+        """Raises UserError when it does not come up; what it said about it is on stderr."""
+        try:
+            await self._start()
+        except (asyncio.IncompleteReadError, OSError) as error:
+            await self.close()
+            why = "no answer" if isinstance(error, TimeoutError) else error
+            raise UserError(f"a judging process does not start ({why})") from None
+
+    async def _start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
@@ -59,7 +74,7 @@ class WorkerProcess:
         Returns the judgements of those before, and that of this one; None when there is none.
         """
         if self.process is None or self.process.returncode is not None:
-            await self.start()
+            await self._start_again()
         judgements: list[Judgement] = []
         try:
             self._send(b"".join([frame(msgspec.msgpack.encode(job)) for job in jobs]))
@@ -73,6 +88,15 @@ class WorkerProcess:
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
             return judgements, await self._post_mortem(timed_out=isinstance(error, TimeoutError))
         return judgements, None
+
+    async def _start_again(self) -> None:
+        """Try until it starts: that it does not says nothing about a message."""
+        for attempt in itertools.count(1):
+            try:
+                return await self.start()
+            except UserError as error:
+                logger.error("judging-process-missing", why=str(error))
+                await asyncio.sleep(full_jitter_s(attempt))
 
     async def _post_mortem(self, *, timed_out: bool) -> Judgement:
         assert self.process is not None
@@ -94,7 +118,7 @@ class WorkerProcess:
         assert self.process is not None
         assert self.process.stdin is not None
         pipe = self.process.stdin.get_extra_info("pipe")
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(PermissionError, ValueError):  # The latter: it has ended already.
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def _send(self, data: bytes) -> None:

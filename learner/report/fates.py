@@ -47,7 +47,6 @@ PLAIN: Final = {
     Reason.MEMORY: "too much memory to judge",
     Reason.CPU: "too much CPU time to judge",
     Reason.JUDGING_FAILED: "the learner failed to judge it",
-    Reason.CUT_OFF: "actor was cut off",
 }
 """Every reason for a rejection in a few words."""
 

@@ -7,6 +7,7 @@ from schemas import ledger
 from schemas.lease import Lease, Sampling
 from schemas.policy import PolicyId
 from schemas.settings import RunSettings
+from schemas.verdict import Outcome, Reason
 from schemas.wire import sha256_hex
 from tests.support.coordinators import make_opening
 
@@ -44,6 +45,23 @@ class Folded:
         )
         self.add(ledger.LeaseIssued(lease=lease, request_id=request_id, instance=f"{actor}-1"))
         return lease
+
+    def refuse(self, actor: str, *, deadline: float = 0.0) -> None:
+        """Issue a lease and refuse the answer to it."""
+        lease = self.issue(actor, deadline=deadline)
+        self._num_messages += 1
+        self.add(
+            ledger.GroupRefused(
+                stream="ROLLOUTS_test_s0",
+                sequence=self._num_messages,
+                sha256=sha256_hex(str(self._num_messages).encode()),
+                actor=actor,
+                lease_id=lease.lease_id,
+                outcome=Outcome.REJECTED,
+                reason=Reason.REWARD_MISMATCH,
+                closes_lease=True,
+            )
+        )
 
     def accept(
         self,

@@ -6,6 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from broker.interface import Broker
+from broker.turnstile import MAX_INSIDE
 from schemas.errors import BrokerError, BrokerUnavailable, NoResponders
 
 
@@ -64,6 +65,29 @@ async def test_requests_are_answered_side_by_side(broker, unique):
         broker.request(subject, b"1", timeout_s=5), broker.request(subject, b"2", timeout_s=5)
     )
     assert replies == [b"1", b"2"]
+
+
+async def test_a_flood_of_one_subject_neither_grows_nor_reaches_the_others(connect, broker, unique):
+    word, others, freed = unique("lease"), await connect(), asyncio.Event()
+    handled: list[str] = []
+
+    async def answer(subject: str, data: bytes) -> bytes:
+        handled.append(subject)
+        if subject.endswith("FLOOD"):
+            await freed.wait()
+        return data
+
+    await broker.serve(f"{word}.*", answer)
+    floods = [
+        asyncio.create_task(others.request(f"{word}.FLOOD", b"%d" % number, timeout_s=1.0))
+        for number in range(100)
+    ]
+    assert await broker.request(f"{word}.GOOD", b"?", timeout_s=5) == b"?"
+    freed.set()
+    answers = await asyncio.gather(*floods, return_exceptions=True)
+    assert handled.count(f"{word}.FLOOD") == MAX_INSIDE
+    assert sum(isinstance(answer, bytes) for answer in answers) == MAX_INSIDE
+    assert await others.request(f"{word}.FLOOD", b"again", timeout_s=5) == b"again"
 
 
 async def test_a_handler_that_raises_leaves_its_request_unanswered(broker, unique, capsys):

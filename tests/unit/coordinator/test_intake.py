@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from broker.memory import MemoryBroker
+from learner.coordinator import round_writer
 from learner.coordinator.job import WorkerJob
 from learner.coordinator.judgement import Judgement
 from schemas import names
@@ -253,3 +254,15 @@ async def test_a_version_that_was_never_announced_is_refused_without_a_look_at_t
     deliveries = await stage.intake.hand.pull(max_messages=20, timeout_s=0.0)
     await stage.intake.round(deliveries)
     assert stage.state.num_judged == {Reason.POLICY_UNKNOWN: 20}
+
+
+async def test_refused_messages_are_kept_up_to_a_bound_however_many_actors_send_them(
+    stage, monkeypatch
+):
+    monkeypatch.setattr(round_writer, "MAX_SAMPLES", 5)
+    for actor in ("ALICE", "BOB", "MALLORY"):
+        await stage.noise(actor, 4)
+        await stage.coordinator.round()
+    assert stage.state.num_judged.total() == 12
+    kept = {actor: count for (actor, _), count in stage.state.num_samples.items()}
+    assert kept == {"ALICE": 3, "BOB": 2}

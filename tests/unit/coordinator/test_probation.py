@@ -101,3 +101,14 @@ def test_an_actor_on_probation_answers_its_way_out():
     assert counts(ask(folded, "ALICE", now=NOW + 10.0)) == [1]
     accept(folded, "ALICE", 1)
     assert counts(ask(folded, "ALICE", now=NOW + 10.0)) == [4]
+
+
+def test_garbage_pays_for_nothing_and_is_no_probation_by_itself():
+    folded = Folded(SETTINGS)
+    for _ in range(100):
+        folded.refuse("MALLORY", deadline=NOW + LIFETIME_S)
+    assert counts(ask(folded, "MALLORY")) == [4]
+    give_back(folded, "MALLORY", 11)
+    for _ in range(100):
+        folded.refuse("MALLORY", deadline=NOW + LIFETIME_S)
+    assert counts(ask(folded, "MALLORY")) == [0]

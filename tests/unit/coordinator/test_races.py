@@ -7,7 +7,7 @@ import msgspec
 from broker.audit import audit_run
 from learner.coordinator import rounds
 from schemas import ledger, names
-from schemas.lease import LeaseReply, WaitReason
+from schemas.lease import LeaseReply
 from schemas.policy import PolicyId
 from schemas.verdict import Outcome, Reason
 from schemas.wire import decode, encode
@@ -114,25 +114,6 @@ async def test_a_request_asked_again_while_it_is_being_answered_gets_the_same_le
     await coordinator.front.serve()
     replies = [decode(await one, LeaseReply) for one in (first, *again)]
     assert [[lease.lease_id for lease in reply.leases] for reply in replies] == [[0, 1], [0, 1]]
-
-
-async def test_requests_of_one_actor_at_once_are_bounded_and_others_are_served():
-    _, coordinator = await start()
-    subject = names.lease_subject("test", "MALLORY")
-    async with coordinator.log.lock:
-        flood = [
-            asyncio.create_task(
-                coordinator.front.answer(subject, encode(make_request("MALLORY", f"r{number}")))
-            )
-            for number in range(100)
-        ]
-        await asyncio.sleep(0)
-    refused = [decode(await one, LeaseReply) for one in flood[4:]]
-    assert {reply.waiting_for for reply in refused} == {WaitReason.REFUSED}
-    assert len((await coordinator.lease(make_request("ALICE", "r1"))).leases) == 1
-    await coordinator.front.serve()
-    await asyncio.gather(*flood)
-    assert (await coordinator.lease(make_request("MALLORY", "last"))).waiting_for == ""
 
 
 async def test_an_answer_judged_before_another_one_closed_its_lease_closes_nothing():

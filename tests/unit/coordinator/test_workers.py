@@ -1,6 +1,7 @@
 """Judging processes: limits are real, a hit costs one process, and the next message is judged."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from learner.coordinator.draw import draw_lease
 from learner.coordinator.job import WorkerJob, WorkerSetup, pack_leases
 from learner.coordinator.workers import WorkerPool
 from schemas import wire
+from schemas.errors import UserError
 from schemas.names import RolloutsSubject
 from schemas.policy import PolicyId
 from schemas.rollout import MAX_SPANS, VersionSpan
@@ -212,3 +214,28 @@ def peak_kib(pid: int) -> int:
 def test_setup_and_job_survive_the_pipe():
     setup = WorkerSetup(environment=ENVIRONMENT.ref, intake=IntakeSettings())
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(setup), type=WorkerSetup) == setup
+
+
+async def test_a_machine_that_starts_no_process_is_waited_for(monkeypatch):
+    pool = await make_pool()
+    try:
+        process = pool.workers[0].process
+        assert process is not None
+        process.kill()
+        await process.wait()
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        judging = asyncio.create_task(pool.judge([await honest_job()]))
+        await asyncio.sleep(0.5)
+        assert not judging.done()
+        monkeypatch.undo()
+        (judgement,) = await judging
+        assert judgement is not None
+        assert judgement.rewards == (1.0, 0.0)
+    finally:
+        await pool.close()
+
+
+async def test_a_process_that_does_not_start_at_first_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(UserError, match="a judging process does not start"):
+        await make_pool()
