@@ -182,7 +182,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("seeds.jsonl"))
     arguments, overrides = parser.parse_known_args()
-    settings = resolve(RunSettings, [*overrides, "--trainer.num_steps", str(arguments.steps)])
+    named = ["--name", "seeds", *overrides, "--trainer.num_steps", str(arguments.steps)]
+    settings = resolve(RunSettings, named)
     known = arguments.out.read_text().splitlines() if arguments.out.exists() else []
     studies = [msgspec.convert(json.loads(line), Study) for line in known]
     done = {(one.seed, one.lag) for one in studies}
