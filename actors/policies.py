@@ -26,6 +26,8 @@ from broker.policies.signing import verify_announcement
 from schemas import wire
 from schemas.errors import (
     BrokerError,
+    BrokerUnavailable,
+    NoResponders,
     PolicyError,
     PolicyUnloadable,
     Rejected,
@@ -203,7 +205,7 @@ class Policies:
         state, cause = _cause(error)
         if self.awaited and self._served is not None:
             state = State.FEED_FROZEN
-        why = f"policy {policy} cannot be had: {cause}: {error}"
+        why = f"policy {policy} cannot be had: {cause}"
         if self._failures == 1:
             _log.warning("policy not fetched", why=why)
         with self._status.doing(state, why):
@@ -238,12 +240,16 @@ def _cause(error: Exception) -> tuple[State, str]:
     """Who or what keeps a policy away, as a state and in words."""
     match error:
         case StoreUnavailable():
-            return State.STORE_AWAY, "object storage does not answer"
+            return State.STORE_AWAY, f"object storage does not answer: {error}"
         case StoreError():
-            return State.WAITING_FOR_POLICY, "object storage does not give it"
+            return State.WAITING_FOR_POLICY, f"object storage does not give it: {error}"
+        case NoResponders():
+            return State.COORDINATOR_AWAY, "the run has no coordinator to grant it"
+        case BrokerUnavailable():
+            return State.COORDINATOR_AWAY, "the coordinator does not answer"
         case BrokerError():
-            return State.WAITING_FOR_POLICY, "no URL is granted"
+            return State.WAITING_FOR_POLICY, f"no URL is granted: {error}"
         case PolicyError():
-            return State.WAITING_FOR_POLICY, "it is not what it should be"
+            return State.WAITING_FOR_POLICY, f"it is not what it should be: {error}"
         case _:
-            return State.WAITING_FOR_POLICY, "this disk cannot keep it"
+            return State.WAITING_FOR_POLICY, f"this disk cannot keep it: {error}"

@@ -27,6 +27,7 @@ _MOST_TELLING_FIRST: Final = (
     State.GENERATING,
     State.PUBLISHING,
     State.FETCHING,
+    State.COORDINATOR_AWAY,
     State.FEED_FROZEN,
     State.STORE_AWAY,
     State.FINISHED,

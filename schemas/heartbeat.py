@@ -20,6 +20,8 @@ class State(StrEnum):
     """Downloading a policy."""
     LOADING = "loading"
     """Putting a policy into the engine and checking it."""
+    COORDINATOR_AWAY = "coordinator-away"
+    """Nobody coordinates the run, or whoever does is silent; an actor keeps asking."""
     WAITING_FOR_LEASE = "waiting-for-lease"
     GENERATING = "generating"
     PUBLISHING = "publishing"

@@ -137,8 +137,8 @@ async def test_a_finished_run_whose_coordinator_is_gone_is_still_finished(
 
 async def test_says_who_is_away(client, server, status):
     asking = asyncio.create_task(client.ask(1, None, ""))
-    await status.changes.until(lambda: "nobody answers" in status.waiting_for)
-    assert status.state is State.WAITING_FOR_LEASE
+    await status.changes.until(lambda: "run demo has none" in status.waiting_for)
+    assert status.state is State.COORDINATOR_AWAY
     server.stop()
     await status.changes.until(lambda: "no answer" in status.waiting_for)
     asking.cancel()

@@ -4,6 +4,7 @@ import pytest
 
 from broker import retry
 from schemas.errors import (
+    BrokerUnavailable,
     DigestMismatch,
     NoResponders,
     SignatureInvalid,
@@ -36,7 +37,12 @@ async def world(tmp_path):
     [
         (StoreUnavailable("503"), State.STORE_AWAY, "object storage does not answer: 503"),
         (StoreDenied("302"), State.WAITING_FOR_POLICY, "object storage does not give it: 302"),
-        (NoResponders("nobody"), State.WAITING_FOR_POLICY, "no URL is granted: nobody"),
+        (NoResponders("grant"), State.COORDINATOR_AWAY, "had: the run has no coordinator"),
+        (
+            BrokerUnavailable("grant"),
+            State.COORDINATOR_AWAY,
+            "had: the coordinator does not answer",
+        ),
         (DigestMismatch("damaged"), State.WAITING_FOR_POLICY, "it is not what it should be: dam"),
         (UserError("no room"), State.WAITING_FOR_POLICY, "this disk cannot keep it: no room"),
         (OSError("io"), State.WAITING_FOR_POLICY, "this disk cannot keep it: io"),
@@ -54,6 +60,13 @@ async def test_it_works_on_with_the_old_one_and_tries_again(world, error, state,
         assert group.policy == FIRST
         world.fetch_fails = None
         await actor.until(lambda: actor.status.policy == SECOND)
+
+
+async def test_without_a_coordinator_it_waits_for_one_and_not_for_a_policy(tmp_path):
+    async with RunningActor(World(tmp_path)) as actor:
+        await actor.until(lambda: actor.status.state is State.COORDINATOR_AWAY)
+        assert actor.status.waiting_for == "a coordinator: run demo has none"
+        assert actor.status.count(State.WAITING_FOR_POLICY) == 1
 
 
 async def test_what_the_engine_cannot_load_leaves_the_old_one_at_work(world):

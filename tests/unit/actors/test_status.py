@@ -30,7 +30,13 @@ async def test_what_it_waits_for_is_safe_to_print():
 
 async def test_every_state_of_an_actor_has_a_rank():
     status = Status()
-    for state in (State.FEED_FROZEN, State.STORE_AWAY, State.FETCHING, State.STOPPED):
+    for state in (
+        State.COORDINATOR_AWAY,
+        State.FEED_FROZEN,
+        State.STORE_AWAY,
+        State.FETCHING,
+        State.STOPPED,
+    ):
         with status.doing(state), status.doing(State.WAITING_FOR_LEASE):
             assert status.state is state
 
