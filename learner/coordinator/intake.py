@@ -2,7 +2,7 @@
 
     consumes   deliveries of one shard's queue
     produces   archive segment, ledger entry, ack, word to the actor; in this order
-    waits for  messages, the judging workers, object storage, the log
+    waits for  messages, the workers, object storage, the log
 
 | loop | takes | gives |
 |---|---|---|
@@ -23,12 +23,12 @@ from collections.abc import Coroutine, Sequence
 from broker.interface import Broker, Delivery
 from broker.objects.archive import Archive
 from learner.coordinator.bell import Bell
+from learner.coordinator.case import Case
 from learner.coordinator.hand import Hand
-from learner.coordinator.judging import Judges, Judging
+from learner.coordinator.judging import Judging, Workers
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
 from learner.coordinator.round_writer import Archived, RoundWriter
-from learner.coordinator.rounds import Judged
 from learner.coordinator.suspects import Suspects
 from schemas import names
 
@@ -45,7 +45,7 @@ class Intake:
         archive: Archive,
         log: LogWriter,
         known: KnownPolicies,
-        judges: Judges,
+        workers: Workers,
         shard: str,
         bell: Bell,
     ) -> None:
@@ -55,10 +55,10 @@ class Intake:
         max_messages = settings.intake.fetch_groups
         self.hand = Hand(broker, stream, names.intake_consumer(shard), max_messages)
         self._suspects = Suspects()
-        self.judging = Judging(log, known, judges, self._suspects)
+        self.judging = Judging(log, known, workers, self._suspects)
         self.writer = RoundWriter(broker, archive, log, known, self.hand, bell)
 
-        self._judged: asyncio.Queue[list[Judged]] = asyncio.Queue(_BETWEEN)
+        self._judged: asyncio.Queue[list[Case]] = asyncio.Queue(_BETWEEN)
         self._archived: asyncio.Queue[Archived] = asyncio.Queue(_BETWEEN)
 
     def loops(self) -> list[Coroutine[None, None, None]]:
@@ -101,6 +101,6 @@ class Intake:
 
     async def _judge_suspect(self) -> None:
         actor, delivery = await self._suspects.take()
-        judged = await self.judging.judge_alone(delivery)
-        await self.writer.write([judged])
-        await self._suspects.settle(actor, delivery, judged.judgement)
+        case = await self.judging.judge_alone(delivery)
+        await self.writer.write([case])
+        await self._suspects.settle(actor, delivery, case.finding)

@@ -27,7 +27,7 @@ class WorkerSetup(Struct, frozen=True, kw_only=True):
 
 
 class WorkerJob(Struct, frozen=True, kw_only=True):
-    """One message to judge."""
+    """One message to examine."""
 
     subject: RolloutsSubject
     data: bytes

@@ -1,6 +1,6 @@
 """Writes a round: segment, ledger entry, acks, word to the actors; in this order.
 
-    archive   judged messages -> segment in object storage
+    archive   cases -> segment in object storage
     enter     segment -> verdicts in the ledger; then acks and word
 
 A crash before the entry means that the messages come again (the segment is garbage then), a crash
@@ -19,10 +19,11 @@ from broker import retry
 from broker.interface import Broker
 from broker.objects.archive import Archive
 from learner.coordinator.bell import Bell
+from learner.coordinator.case import Case
 from learner.coordinator.hand import Hand
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
-from learner.coordinator.rounds import Judged, decide, to_archive, word
+from learner.coordinator.rounds import decide, to_archive, word
 from schemas import names
 from schemas.errors import BrokerUnavailable, StoreUnavailable
 from schemas.verdict import Outcome, Verdict
@@ -39,7 +40,7 @@ MAX_SAMPLES = 1000
 class Archived(NamedTuple):
     """A round whose segment is written."""
 
-    judged: Sequence[Judged]
+    cases: Sequence[Case]
     segment: str
     offsets: Mapping[int, int]
     """Of its groups in the segment, by sequence."""
@@ -48,7 +49,7 @@ class Archived(NamedTuple):
 
 
 class RoundWriter:
-    """Makes judged messages last, and lets them go."""
+    """Makes verdicts last, and lets the messages go."""
 
     def __init__(
         self,
@@ -71,20 +72,19 @@ class RoundWriter:
         self.store_is_away = False
         """A round is waiting for object storage."""
 
-    async def write(self, judged: Sequence[Judged]) -> None:
+    async def write(self, cases: Sequence[Case]) -> None:
         """Write one round by itself."""
-        await self.enter(await self.archive(judged))
+        await self.enter(await self.archive(cases))
 
-    async def archive(self, judged: Sequence[Judged]) -> Archived:
+    async def archive(self, cases: Sequence[Case]) -> Archived:
         """Put into object storage what may be accepted, and some of what is refused."""
-        segment, offsets = await self._write_segment(to_archive(judged))
-        samples = await self._keep_samples(judged)
-        return Archived(judged, segment, offsets, samples)
+        segment, offsets = await self._write_segment(to_archive(cases))
+        samples = await self._keep_samples(cases)
+        return Archived(cases, segment, offsets, samples)
 
     async def enter(self, archived: Archived) -> None:
         """Write the verdicts, and let the messages go."""
-        judged = archived.judged
-        if not judged:
+        if not archived.cases:
             return
         async with self._log.lock:
             # Leases may have ended since they were judged: this is the decision that counts.
@@ -92,11 +92,11 @@ class RoundWriter:
             if events:
                 await self._log.append(events)
         self._bell.ring()
-        await self._hand.release([one.delivery.record for one in judged])
+        await self._hand.release([one.delivery.record for one in archived.cases])
         for event in events:
             await self._tell(word(event))
 
-    async def _write_segment(self, groups: Sequence[Judged]) -> tuple[str, dict[int, int]]:
+    async def _write_segment(self, groups: Sequence[Case]) -> tuple[str, dict[int, int]]:
         """Archive the groups; returns the segment and each one's offset by sequence."""
         if not groups:
             return "", {}
@@ -105,13 +105,13 @@ class RoundWriter:
         places = zip(groups, segment.slices, strict=True)
         return segment.sha256, {one.sequence: offset for one, (offset, _) in places}
 
-    async def _keep_samples(self, judged: Sequence[Judged]) -> set[int]:
+    async def _keep_samples(self, cases: Sequence[Case]) -> set[int]:
         """Keep the bytes of the first few refused messages per actor and reason; which ones."""
         limit = self._settings.intake.refused_samples
         room = MAX_SAMPLES - self._log.state.num_samples.total()
         kept: dict[tuple[str, str], int] = {}
         sequences: set[int] = set()
-        for one in judged:
+        for one in cases:
             if one.refusal is None or one.refusal[0] is not Outcome.REJECTED:
                 continue
             key = (one.actor, one.refusal[1])

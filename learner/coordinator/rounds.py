@@ -1,54 +1,28 @@
-"""One round of intake, decided: judged messages in, ledger events out. Pure."""
+"""One round of intake, decided: cases in, verdicts out, as events for the ledger. Pure."""
 
 from collections.abc import Mapping, Sequence, Set
 
-from msgspec import Struct
-
-from broker.interface import Delivery
 from learner.coordinator import verdicts
-from learner.coordinator.judgement import Judgement
+from learner.coordinator.case import Case
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.state import RunState
 from schemas import ledger
-from schemas.names import RolloutsSubject
 from schemas.verdict import Outcome, Reason, Verdict
 
 
-class Judged(Struct, frozen=True, kw_only=True):
-    """A delivery with what the worker, or the subject alone, said about it."""
-
-    delivery: Delivery
-    sha256: str
-    actor: str
-    """From the subject; `unknown` when the subject is not that of a group."""
-    subject: RolloutsSubject | None = None
-    judgement: Judgement | None = None
-    refusal: verdicts.Refusal | None = None
-    """As of the moment when it was judged; decided again when the round is written."""
-
-    @property
-    def sequence(self) -> int:
-        return self.delivery.record.sequence
-
-    @property
-    def hopeful(self) -> bool:
-        """True when it may be accepted, so that its bytes belong in the archive."""
-        return self.refusal is None and self.judgement is not None
-
-
-def to_archive(judged: Sequence[Judged]) -> list[Judged]:
+def to_archive(cases: Sequence[Case]) -> list[Case]:
     """The groups that may be accepted: of the answers to one lease, the first in the queue."""
-    first: dict[int, Judged] = {}
-    for one in sorted(judged, key=lambda one: one.sequence):
-        if one.hopeful and one.judgement is not None and one.judgement.claim is not None:
-            first.setdefault(one.judgement.claim.lease_id, one)
+    first: dict[int, Case] = {}
+    for one in sorted(cases, key=lambda one: one.sequence):
+        if one.hopeful and one.finding is not None and one.finding.claim is not None:
+            first.setdefault(one.finding.claim.lease_id, one)
     return list(first.values())
 
 
 def decide(
     state: RunState,
     known: KnownPolicies,
-    judged: Sequence[Judged],
+    cases: Sequence[Case],
     segment: str,
     offsets: Mapping[int, int],
     samples: Set[int],
@@ -60,20 +34,20 @@ def decide(
     """
     events: list[ledger.GroupAccepted | ledger.GroupRefused] = []
     answered: set[int] = set()
-    for one in sorted(judged, key=lambda one: one.sequence):
+    for one in sorted(cases, key=lambda one: one.sequence):
         record = one.delivery.record
         if state.verdicts.get((record.stream, record.sequence)) == one.sha256:
             continue
         why = _refusal(one, state, known, answered)
         if why is None:
-            assert one.judgement is not None
+            assert one.finding is not None
             event = verdicts.accepted_event(
-                record, one.sha256, one.actor, one.judgement, segment, offsets[record.sequence]
+                record, one.sha256, one.actor, one.finding, segment, offsets[record.sequence]
             )
             answered.add(event.lease_id)
         else:
             event = verdicts.refused_event(
-                state, record, one.sha256, one.actor, one.judgement, why, one.sequence in samples
+                state, record, one.sha256, one.actor, one.finding, why, one.sequence in samples
             )
             if event.closes_lease and event.lease_id is not None:
                 answered.add(event.lease_id)
@@ -82,16 +56,16 @@ def decide(
 
 
 def _refusal(
-    one: Judged, state: RunState, known: KnownPolicies, answered: set[int]
+    one: Case, state: RunState, known: KnownPolicies, answered: set[int]
 ) -> verdicts.Refusal | None:
-    if one.subject is None or one.judgement is None:
+    if one.subject is None or one.finding is None:
         return one.refusal
-    claim = one.judgement.claim
-    if claim is not None and one.judgement.lease_is_open and claim.lease_id in answered:
+    claim = one.finding.claim
+    if claim is not None and one.finding.lease_is_open and claim.lease_id in answered:
         # Two messages of one round answer one lease: the first one counts.
         return Outcome.DUPLICATE, Reason.NONE, f"lease {claim.lease_id} is already answered"
     # A second look may only be stricter: what was refused at the first is not in the archive.
-    return verdicts.refusal(state, known, one.subject, one.judgement) or one.refusal
+    return verdicts.refusal(state, known, one.subject, one.finding) or one.refusal
 
 
 def word(event: ledger.GroupAccepted | ledger.GroupRefused) -> Verdict:

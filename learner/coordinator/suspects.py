@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter, deque
 
 from broker.interface import Delivery
-from learner.coordinator.judgement import Judgement
+from learner.coordinator.finding import Finding
 from schemas.verdict import Reason
 
 _NOTORIOUS_HITS = 3
@@ -25,7 +25,7 @@ class Suspects:
     def __init__(self) -> None:
         self._waiting: deque[tuple[str, Delivery]] = deque()
         self._num_waiting: Counter[str] = Counter()
-        """By actor, the one in judgement included."""
+        """By actor, the one that is being judged included."""
         self._num_bytes = 0
         self._hits: dict[str, int] = {}
         """Confirmed ones by actor, the latest hit last."""
@@ -54,9 +54,9 @@ class Suspects:
             await self._changed.wait_for(lambda: self._waiting)
             return self._waiting.popleft()
 
-    async def settle(self, actor: str, delivery: Delivery, judgement: Judgement | None) -> None:
+    async def settle(self, actor: str, delivery: Delivery, finding: Finding | None) -> None:
         """A message that was taken has its verdict."""
-        if judgement is not None and judgement.reason in _LIMITS:
+        if finding is not None and finding.reason in _LIMITS:
             self._hits[actor] = self._hits.pop(actor, 0) + 1
             if len(self._hits) > _REMEMBERED_ACTORS:
                 del self._hits[next(iter(self._hits))]

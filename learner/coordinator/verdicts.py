@@ -1,4 +1,4 @@
-"""From a judgement to a verdict: the part that depends on the run. Pure.
+"""From a finding to a verdict: the half of judging that depends on the run. Pure.
 
 | checked | against | verdict if not so |
 |---|---|---|
@@ -6,14 +6,14 @@
 | not judged before | latest verdicts | none: ack and go on |
 | version in the window | next step, staleness limit | stale |
 | its policy announced | announcements | rejected(policy-unknown) |
-| message itself | `learner.coordinator.judge` | rejected(reason) |
+| message itself | `learner.coordinator.examination` | rejected(reason) |
 | all its policies announced, same manifest | announcements | rejected(policy-unknown) |
 | lease open, this actor's | open and ended leases | duplicate, late, rejected(lease-...) |
 """
 
 from broker.interface import Record
 from learner.coordinator import capacity
-from learner.coordinator.judgement import Claim, Judgement
+from learner.coordinator.finding import Claim, Finding
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.state import LeaseEnd, RunState
 from schemas import ledger, names
@@ -68,14 +68,14 @@ def subject_refusal(
 
 
 def refusal(
-    state: RunState, known: KnownPolicies, subject: RolloutsSubject, judgement: Judgement
+    state: RunState, known: KnownPolicies, subject: RolloutsSubject, finding: Finding
 ) -> Refusal | None:
-    """Why a judged message is refused; None when it is accepted."""
-    claim = judgement.claim
-    if claim is not None and not judgement.lease_is_open and judgement.reason is Reason.NONE:
+    """Why a message with this finding is refused; None when it is accepted."""
+    claim = finding.claim
+    if claim is not None and not finding.lease_is_open and finding.reason is Reason.NONE:
         return _lease_refusal(state, claim, subject.actor)
-    if judgement.reason is not Reason.NONE:
-        return Outcome.REJECTED, judgement.reason, judgement.detail
+    if finding.reason is not Reason.NONE:
+        return Outcome.REJECTED, finding.reason, finding.detail
     assert claim is not None
     if claim.lease_id not in state.open_leases:
         # It was open when the worker looked, and has ended since.
@@ -110,18 +110,18 @@ def refused_event(
     record: Record,
     sha256: str,
     actor: str,
-    judgement: Judgement | None,
+    finding: Finding | None,
     why: Refusal,
     sample_kept: bool,
 ) -> ledger.GroupRefused:
     """The ledger's word on a refused message."""
     outcome, reason, detail = why
-    claim = judgement.claim if judgement else None
+    claim = finding.claim if finding else None
     # The lease may have ended since it was judged: by another answer, its deadline or its holder.
     closes_lease = (
         outcome is Outcome.REJECTED
-        and judgement is not None
-        and judgement.lease_is_open
+        and finding is not None
+        and finding.lease_is_open
         and claim is not None
         and claim.lease_id in state.open_leases
     )
@@ -135,8 +135,8 @@ def refused_event(
         outcome=outcome,
         reason=reason,
         detail=detail[:500],
-        rewards=judgement.rewards if judgement else (),
-        parts=judgement.parts if judgement else (),
+        rewards=finding.rewards if finding else (),
+        parts=finding.parts if finding else (),
         sample_kept=sample_kept,
     )
 
@@ -145,23 +145,23 @@ def accepted_event(
     record: Record,
     sha256: str,
     actor: str,
-    judgement: Judgement,
+    finding: Finding,
     segment: str,
     offset: int,
 ) -> ledger.GroupAccepted:
     """The ledger's word on an accepted group."""
-    assert judgement.claim is not None
+    assert finding.claim is not None
     return ledger.GroupAccepted(
         stream=record.stream,
         sequence=record.sequence,
         sha256=sha256,
-        lease_id=judgement.claim.lease_id,
+        lease_id=finding.claim.lease_id,
         actor=actor,
-        policy=judgement.claim.policy,
+        policy=finding.claim.policy,
         segment=segment,
         offset=offset,
         length=len(record.data),
-        rewards=judgement.rewards,
-        parts=judgement.parts,
-        num_tokens=judgement.num_tokens,
+        rewards=finding.rewards,
+        parts=finding.parts,
+        num_tokens=finding.num_tokens,
     )

@@ -1,6 +1,6 @@
-"""A process that judges hostile bytes, under limits that the kernel enforces.
+"""A process that examines hostile bytes, under limits that the kernel enforces.
 
-    stdin: WorkerSetup, then WorkerJobs      stdout: an empty frame when ready, then Judgements
+    stdin: WorkerSetup, then WorkerJobs      stdout: an empty frame when ready, then Findings
 
 Memory is bounded by RLIMIT_AS, CPU time by a profiling timer whose signal ends the process even in
 the middle of C code. What exceeds a limit therefore ends this process and nothing else; the parent
@@ -19,9 +19,9 @@ import msgspec
 from broker.program.process import die_with_parent
 from environments.catalogue import open_pinned
 from environments.interface import Environment
+from learner.coordinator.examination import Answer, read, recompute
+from learner.coordinator.finding import Finding
 from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup, frame
-from learner.coordinator.judge import Answer, read, recompute
-from learner.coordinator.judgement import Judgement
 from schemas.settings import IntakeSettings
 from schemas.verdict import Reason
 
@@ -52,15 +52,15 @@ async def _serve(
     decoder = msgspec.msgpack.Decoder(WorkerJob)
     while (job_data := _read(stdin)) is not None:
         job = decoder.decode(job_data)
-        # SIGPROF's default action ends the process; judged messages disarm it in time.
+        # SIGPROF's default action ends the process; an examined message disarms it in time.
         signal.setitimer(signal.ITIMER_PROF, settings.max_cpu_ms / 1000)
-        judgement = await _judge(job, environment, settings.max_message_bytes)
+        finding = await _examine(job, environment, settings.max_message_bytes)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        _write(stdout, msgspec.msgpack.encode(judgement))
+        _write(stdout, msgspec.msgpack.encode(finding))
 
 
-async def _judge(job: WorkerJob, environment: Environment, max_wire_bytes: int) -> Judgement:
-    """A judgement in any case: what an environment raises is for the operator to mend."""
+async def _examine(job: WorkerJob, environment: Environment, max_wire_bytes: int) -> Finding:
+    """A finding in any case: what an environment raises is for the operator to mend."""
     found = None
     try:
         found = read(job.subject, job.data, job.leases, max_wire_bytes=max_wire_bytes)
@@ -68,9 +68,9 @@ async def _judge(job: WorkerJob, environment: Environment, max_wire_bytes: int) 
             return await recompute(job.subject, found, environment)
         return found
     except MemoryError:
-        return Judgement(reason=Reason.MEMORY, detail="ran out of its memory limit")
+        return Finding(reason=Reason.MEMORY, detail="ran out of its memory limit")
     except Exception as error:
-        return Judgement(
+        return Finding(
             reason=Reason.JUDGING_FAILED,
             detail=f"{type(error).__name__}: {error}"[:_MAX_DETAIL],
             claim=found.claim if found else None,

@@ -1,4 +1,4 @@
-"""One judging process as its parent sees it, and what it means when it dies.
+"""A worker: one judging process as its parent sees it, and what it means when it dies.
 
 | it ended by | verdict on the message | whose fault |
 |---|---|---|
@@ -19,8 +19,8 @@ import msgspec
 import structlog
 
 from broker.retry import full_jitter_s
+from learner.coordinator.finding import Finding
 from learner.coordinator.job import LENGTH, WorkerJob, WorkerSetup, frame
-from learner.coordinator.judgement import Judgement
 from schemas.errors import UserError
 from schemas.verdict import Reason
 
@@ -43,7 +43,7 @@ class WorkerProcess:
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
         self.process: asyncio.subprocess.Process | None = None
-        self._decoder = msgspec.msgpack.Decoder(Judgement)
+        self._decoder = msgspec.msgpack.Decoder(Finding)
 
     async def start(self) -> None:
         """Raises UserError when it does not come up; what it said about it is on stderr."""
@@ -68,26 +68,26 @@ class WorkerProcess:
         async with asyncio.timeout(_START_TIMEOUT_S):
             await self._receive()
 
-    async def judge(self, jobs: Sequence[WorkerJob]) -> tuple[list[Judgement], Judgement | None]:
-        """Judge messages in order, up to the first that the process does not survive.
+    async def examine(self, jobs: Sequence[WorkerJob]) -> tuple[list[Finding], Finding | None]:
+        """Examine messages in order, up to the first that the process does not survive.
 
-        Returns the judgements of those before, and that of this one; None when there is none.
+        Returns the findings of those before, and that of this one; None when there is none.
         """
         if self.process is None or self.process.returncode is not None:
             await self._start_again()
-        judgements: list[Judgement] = []
+        findings: list[Finding] = []
         try:
             self._send(b"".join([frame(msgspec.msgpack.encode(job)) for job in jobs]))
             async with asyncio.timeout(_WALL_TIMEOUT_S):
-                while len(judgements) < len(jobs):
-                    judgement = self._decoder.decode(await self._receive())
-                    if judgement.reason is Reason.MEMORY:
+                while len(findings) < len(jobs):
+                    finding = self._decoder.decode(await self._receive())
+                    if finding.reason is Reason.MEMORY:
                         await self.close()  # Whatever the allocator still holds goes with it.
-                        return judgements, judgement
-                    judgements.append(judgement)
+                        return findings, finding
+                    findings.append(finding)
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
-            return judgements, await self._post_mortem(timed_out=isinstance(error, TimeoutError))
-        return judgements, None
+            return findings, await self._post_mortem(timed_out=isinstance(error, TimeoutError))
+        return findings, None
 
     async def _start_again(self) -> None:
         """Try until it starts: that it does not says nothing about a message."""
@@ -98,7 +98,7 @@ class WorkerProcess:
                 logger.error("judging-process-missing", why=str(error))
                 await asyncio.sleep(full_jitter_s(attempt))
 
-    async def _post_mortem(self, *, timed_out: bool) -> Judgement:
+    async def _post_mortem(self, *, timed_out: bool) -> Finding:
         assert self.process is not None
         if not timed_out:
             with contextlib.suppress(TimeoutError):
@@ -108,10 +108,10 @@ class WorkerProcess:
         status = self.process.returncode
         if timed_out or status == -signal.SIGPROF:
             detail = f"judging it took more than {self._setup.intake.max_cpu_ms} ms of CPU time"
-            return Judgement(reason=Reason.CPU, detail=detail)
+            return Finding(reason=Reason.CPU, detail=detail)
         detail = f"the judging process ended with status {status}"
         reason = Reason.MEMORY if status in _OUT_OF_MEMORY else Reason.JUDGING_FAILED
-        return Judgement(reason=reason, detail=detail)
+        return Finding(reason=reason, detail=detail)
 
     def _widen_pipe(self) -> None:
         """Let a bundle through in one write, where the kernel grants it."""

@@ -1,4 +1,4 @@
-"""The pool of judging processes.
+"""The workers: a pool of judging processes.
 
 Messages are handed to a process in bundles: it reads one after the other and answers one after the
 other, so the first that has no answer is the one that the process died of. The limits hold for each
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
+from learner.coordinator.finding import Finding
 from learner.coordinator.job import WorkerJob, WorkerSetup
-from learner.coordinator.judgement import Judgement
 from learner.coordinator.worker_process import WorkerProcess
 
 logger = structlog.get_logger()
@@ -21,7 +21,7 @@ _MAX_BUNDLE_BYTES = 1 << 20
 
 
 class WorkerPool:
-    """Judges messages side by side in processes of their own."""
+    """Examines messages side by side in processes of their own."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         self.workers = [WorkerProcess(setup) for _ in range(setup.intake.num_workers)]
@@ -33,27 +33,27 @@ class WorkerPool:
         for worker in self.workers:
             self._idle.put_nowait(worker)
 
-    async def judge(self, jobs: Sequence[WorkerJob]) -> list[Judgement | None]:
-        """Judge messages side by side, and stop with those of a sender at the first limit hit.
+    async def examine(self, jobs: Sequence[WorkerJob]) -> list[Finding | None]:
+        """Examine messages side by side, and stop with those of a sender at the first limit hit.
 
-        None: a process died of it, or of an earlier one of the same sender; see `judge_alone`.
+        None: a process died of it, or of an earlier one of the same sender; see `examine_alone`.
         """
         suspects: set[str] = set()
-        bundles = [self._judge_bundle(bundle, suspects) for bundle in _bundles(jobs)]
-        return [judgement for part in await asyncio.gather(*bundles) for judgement in part]
+        bundles = [self._examine_bundle(bundle, suspects) for bundle in _bundles(jobs)]
+        return [finding for part in await asyncio.gather(*bundles) for finding in part]
 
-    async def _judge_bundle(
+    async def _examine_bundle(
         self, jobs: Sequence[WorkerJob], suspects: set[str]
-    ) -> list[Judgement | None]:
+    ) -> list[Finding | None]:
         """`suspects` are shared by all bundles of a call: their senders are left out."""
-        found: list[Judgement | None] = [None] * len(jobs)
+        found: list[Finding | None] = [None] * len(jobs)
         worker = await self._idle.get()
         try:
             left = list(range(len(jobs)))
             while left := [index for index in left if jobs[index].subject.actor not in suspects]:
-                judgements, hit = await worker.judge([jobs[index] for index in left])
-                for judgement in judgements:
-                    found[left.pop(0)] = judgement
+                findings, hit = await worker.examine([jobs[index] for index in left])
+                for finding in findings:
+                    found[left.pop(0)] = finding
                 if hit:
                     actor = jobs[left[0]].subject.actor
                     logger.info("limit-hit", reason=hit.reason, actor=actor)
@@ -62,8 +62,8 @@ class WorkerPool:
             self._idle.put_nowait(worker)
         return found
 
-    async def judge_alone(self, job: WorkerJob, *, stop_others: bool) -> Judgement:
-        """Judge one message by itself; a limit hit is the judgement.
+    async def examine_alone(self, job: WorkerJob, *, stop_others: bool) -> Finding:
+        """Examine one message by itself; a limit hit is the finding.
 
         With `stop_others` nothing runs beside it, so that no neighbour can be the cause.
         """
@@ -71,8 +71,8 @@ class WorkerPool:
             num_workers = len(self.workers) if stop_others else 1
             workers = [await self._idle.get() for _ in range(num_workers)]
         try:
-            judgements, hit = await workers[0].judge([job])
-            return hit or judgements[0]
+            findings, hit = await workers[0].examine([job])
+            return hit or findings[0]
         finally:
             for worker in workers:
                 self._idle.put_nowait(worker)

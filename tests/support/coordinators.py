@@ -13,11 +13,11 @@ from environments.catalogue import open_environment
 from learner.coordinator.bell import Bell
 from learner.coordinator.cutter import Cutter
 from learner.coordinator.endings import Endings
+from learner.coordinator.examination import examine
+from learner.coordinator.finding import Finding
 from learner.coordinator.front import FrontDesk
 from learner.coordinator.intake import Intake
 from learner.coordinator.job import WorkerJob
-from learner.coordinator.judge import judge
-from learner.coordinator.judgement import Judgement
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
 from schemas import ledger, names
@@ -127,12 +127,12 @@ class DrivenCoordinator:
         self.cutter = Cutter(self.log, self.known, self.bell)
         await self.known.catch_up()
 
-    async def judge(self, jobs: Sequence[WorkerJob]) -> list[Judgement | None]:
+    async def examine(self, jobs: Sequence[WorkerJob]) -> list[Finding | None]:
         """Plays the workers."""
-        return [await self.judge_alone(job, stop_others=False) for job in jobs]
+        return [await self.examine_alone(job, stop_others=False) for job in jobs]
 
-    async def judge_alone(self, job: WorkerJob, *, stop_others: bool) -> Judgement:
-        return await judge(
+    async def examine_alone(self, job: WorkerJob, *, stop_others: bool) -> Finding:
+        return await examine(
             job.subject,
             job.data,
             job.leases,

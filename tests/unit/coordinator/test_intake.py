@@ -8,8 +8,8 @@ import pytest
 
 from broker.memory import MemoryBroker
 from learner.coordinator import round_writer
+from learner.coordinator.finding import Finding
 from learner.coordinator.job import WorkerJob
-from learner.coordinator.judgement import Judgement
 from schemas import names
 from schemas.policy import PolicyId
 from schemas.rollout import RolloutGroup, VersionSpan
@@ -156,29 +156,29 @@ async def test_a_sequence_that_is_given_to_another_message(stage, comes):
 
 
 class Limited:
-    """Judges as the workers do when every message of some actors hits a limit."""
+    """Examines as the workers do when every message of some actors hits a limit."""
 
     def __init__(self, stage: Stage, bad: str) -> None:
-        self.judges = DrivenCoordinator(stage.world)
+        self.workers = DrivenCoordinator(stage.world)
         self.bad = bad
         self.aside: list[tuple[str, bool]] = []
         """(actor, whether the others were stopped)"""
 
-    async def judge(self, jobs: Sequence[WorkerJob]) -> list[Judgement | None]:
-        found = await self.judges.judge(jobs)
+    async def examine(self, jobs: Sequence[WorkerJob]) -> list[Finding | None]:
+        found = await self.workers.examine(jobs)
         bad = [job.subject.actor == self.bad for job in jobs]
         return [None if hit else one for hit, one in zip(bad, found, strict=True)]
 
-    async def judge_alone(self, job: WorkerJob, *, stop_others: bool) -> Judgement:
+    async def examine_alone(self, job: WorkerJob, *, stop_others: bool) -> Finding:
         self.aside.append((job.subject.actor, stop_others))
         if job.subject.actor == self.bad:
-            return Judgement(reason=Reason.CPU, detail="too much")
-        return await self.judges.judge_alone(job, stop_others=stop_others)
+            return Finding(reason=Reason.CPU, detail="too much")
+        return await self.workers.examine_alone(job, stop_others=stop_others)
 
 
 async def test_after_a_few_hits_nobody_is_stopped_for_an_actor(stage):
     limited = Limited(stage, "EVE")
-    stage.intake.judging._judges = limited
+    stage.intake.judging._workers = limited
     await stage.noise("EVE", 6)
     await stage.coordinator.round(3)
     await stage.coordinator.round(3)
@@ -190,14 +190,14 @@ async def test_after_a_few_hits_nobody_is_stopped_for_an_actor(stage):
 async def test_others_do_not_wait_for_a_suspect(stage):
     limited = Limited(stage, "EVE")
     going_on = asyncio.Event()
-    judge_alone = limited.judge_alone
+    examine_alone = limited.examine_alone
 
-    async def slow(job: WorkerJob, *, stop_others: bool) -> Judgement:
+    async def slow(job: WorkerJob, *, stop_others: bool) -> Finding:
         await going_on.wait()
-        return await judge_alone(job, stop_others=stop_others)
+        return await examine_alone(job, stop_others=stop_others)
 
-    limited.judge_alone = slow
-    stage.intake.judging._judges = limited
+    limited.examine_alone = slow
+    stage.intake.judging._workers = limited
     loops = [asyncio.create_task(loop) for loop in stage.intake.loops()]
     try:
         async with asyncio.timeout(10):
@@ -221,19 +221,19 @@ async def test_others_do_not_wait_for_a_suspect(stage):
 async def test_a_failed_judging_is_told_and_costs_the_actor_no_open_lease(stage):
     group = await stage.group()
     await stage.send(group)
-    judge = stage.coordinator.judge_alone
+    examine = stage.coordinator.examine_alone
 
-    async def failing(job: WorkerJob, *, stop_others: bool) -> Judgement:
-        judgement = await judge(job, stop_others=stop_others)
-        return Judgement(
+    async def failing(job: WorkerJob, *, stop_others: bool) -> Finding:
+        finding = await examine(job, stop_others=stop_others)
+        return Finding(
             reason=Reason.JUDGING_FAILED,
             detail="KeyError: 'x'",
-            claim=judgement.claim,
+            claim=finding.claim,
             lease_is_open=True,
             traceback="Traceback",
         )
 
-    stage.coordinator.judge_alone = failing
+    stage.coordinator.examine_alone = failing
     await stage.coordinator.round()
     assert stage.state.num_judged == {Reason.JUDGING_FAILED: 1}
     assert not stage.state.open_leases
@@ -243,14 +243,14 @@ async def test_a_failed_judging_is_told_and_costs_the_actor_no_open_lease(stage)
 async def test_a_version_that_was_never_announced_is_refused_without_a_look_at_the_message(stage):
     """Whoever may invent versions has a subject, and so a queue, for each of them."""
 
-    async def judge(jobs: Sequence[WorkerJob]) -> list[Judgement | None]:
+    async def examine(jobs: Sequence[WorkerJob]) -> list[Finding | None]:
         assert not jobs, "nothing is handed to the workers"
         return []
 
     for version in range(5, 25):
         subject = names.rollouts_subject("test", "s0", PolicyId(1, version), "MALLORY")
         await stage.world.broker.publish(subject, f"{version}".encode())
-    stage.coordinator.judge = judge
+    stage.coordinator.examine = examine
     deliveries = await stage.intake.hand.pull(max_messages=20, timeout_s=0.0)
     await stage.intake.round(deliveries)
     assert stage.state.num_judged == {Reason.POLICY_UNKNOWN: 20}

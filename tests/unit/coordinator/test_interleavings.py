@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from broker.audit import AuditReport, audit_run
 from broker.memory import MemoryBroker
-from learner.coordinator.rounds import Judged
+from learner.coordinator.case import Case
 from schemas import ledger, names
 from schemas.batch import Batch
 from schemas.errors import Fenced, QueueFull
@@ -43,7 +43,7 @@ class Interleavings(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.published: list[tuple[str, bytes]] = []
         self.replaced: DrivenCoordinator | None = None
-        self.in_flight: deque[list[Judged]] = deque()
+        self.in_flight: deque[list[Case]] = deque()
         """Rounds that are judged and not yet written."""
 
     def run(self, awaitable: Any) -> Any:

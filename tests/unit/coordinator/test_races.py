@@ -39,14 +39,14 @@ async def test_an_answer_to_a_lease_that_is_issued_while_it_is_judged():
     await send(
         world, await make_group(world.environment, guess, POLICY, manifest_of(POLICY), right=right)
     )
-    judge = coordinator.judge
+    examine = coordinator.examine
 
-    async def judge_and_issue(jobs):
-        judgements = await judge(jobs)
+    async def examine_and_issue(jobs):
+        findings = await examine(jobs)
         await coordinator.lease(make_request("ALICE", "r2"))
-        return judgements
+        return findings
 
-    coordinator.judge = judge_and_issue
+    coordinator.examine = examine_and_issue
     await coordinator.round()
     assert coordinator.log.state.num_judged == {Reason.LEASE_UNKNOWN: 1}
     assert guess.lease_id in coordinator.log.state.open_leases

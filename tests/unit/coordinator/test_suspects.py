@@ -7,11 +7,11 @@ import pytest
 from broker.interface import Record
 from broker.memory import MemoryServer
 from broker.memory.memory_broker import MemoryDelivery
-from learner.coordinator.judgement import Judgement
+from learner.coordinator.finding import Finding
 from learner.coordinator.suspects import Suspects
 from schemas.verdict import Reason
 
-HIT, FINE = Judgement(reason=Reason.MEMORY), Judgement(reason=Reason.ENVELOPE)
+HIT, FINE = Finding(reason=Reason.MEMORY), Finding(reason=Reason.ENVELOPE)
 
 
 def delivery(size: int = 10) -> MemoryDelivery:
@@ -19,10 +19,10 @@ def delivery(size: int = 10) -> MemoryDelivery:
     return MemoryDelivery(MemoryServer(), record, 1)
 
 
-async def judged(suspects: Suspects, actor: str, judgement: Judgement) -> None:
+async def judged(suspects: Suspects, actor: str, finding: Finding) -> None:
     await suspects.put(actor, delivery())
     taken, message = await suspects.take()
-    await suspects.settle(taken, message, judgement)
+    await suspects.settle(taken, message, finding)
 
 
 async def test_an_actor_is_a_suspect_while_something_of_it_waits_or_is_judged():
@@ -38,12 +38,12 @@ async def test_an_actor_is_a_suspect_while_something_of_it_waits_or_is_judged():
     assert suspects.is_empty
 
 
-@pytest.mark.parametrize(("judgement", "notorious"), [(HIT, True), (FINE, False)])
-async def test_a_few_hits_make_an_actor_notorious(judgement, notorious):
+@pytest.mark.parametrize(("finding", "notorious"), [(HIT, True), (FINE, False)])
+async def test_a_few_hits_make_an_actor_notorious(finding, notorious):
     suspects = Suspects()
     for _ in range(3):
         assert not suspects.is_notorious("EVE")
-        await judged(suspects, "EVE", judgement)
+        await judged(suspects, "EVE", finding)
     assert suspects.is_notorious("EVE") is notorious
     assert suspects.suspects("EVE") is notorious
 

@@ -58,10 +58,10 @@ async def most_work(actor: str = "EVE") -> WorkerJob:
 async def test_an_honest_group_is_judged():
     pool = await make_pool()
     try:
-        (judgement,) = await pool.judge([await honest_job()])
-        assert judgement.rewards == (1.0, 0.0)
-        judgement = await pool.judge_alone(await honest_job(), stop_others=True)
-        assert judgement.rewards == (1.0, 0.0)
+        (finding,) = await pool.examine([await honest_job()])
+        assert finding.rewards == (1.0, 0.0)
+        finding = await pool.examine_alone(await honest_job(), stop_others=True)
+        assert finding.rewards == (1.0, 0.0)
     finally:
         await pool.close()
 
@@ -71,8 +71,8 @@ async def test_many_at_once_over_several_processes():
     try:
         noise = as_job(b"noise")
         jobs = [noise if index % 7 == 0 else await honest_job() for index in range(100)]
-        for index, judgement in enumerate(await pool.judge(jobs)):
-            assert judgement.rewards == (() if index % 7 == 0 else (1.0, 0.0))
+        for index, finding in enumerate(await pool.examine(jobs)):
+            assert finding.rewards == (() if index % 7 == 0 else (1.0, 0.0))
     finally:
         await pool.close()
 
@@ -80,7 +80,7 @@ async def test_many_at_once_over_several_processes():
 async def test_nothing_to_judge():
     pool = await make_pool(num_workers=1)
     try:
-        assert await pool.judge([]) == []
+        assert await pool.examine([]) == []
     finally:
         await pool.close()
 
@@ -88,8 +88,8 @@ async def test_nothing_to_judge():
 async def test_hard_work_within_the_limits_is_an_ordinary_refusal():
     pool = await make_pool(num_workers=1)
     try:
-        (judgement,) = await pool.judge([await most_work("ALICE")])
-        assert judgement.reason is Reason.LEASE_TERMS
+        (finding,) = await pool.examine([await most_work("ALICE")])
+        assert finding.reason is Reason.LEASE_TERMS
     finally:
         await pool.close()
 
@@ -107,11 +107,11 @@ async def test_a_limit_hit_alone_is_the_verdict_and_the_pool_goes_on(limits, rea
     try:
         async with asyncio.timeout(60):
             for stop_others in (True, False):
-                judgement = await pool.judge_alone(await most_work(), stop_others=stop_others)
-                assert judgement.reason is reason
+                finding = await pool.examine_alone(await most_work(), stop_others=stop_others)
+                assert finding.reason is reason
             # Nothing of the limit is left behind for the next message.
-            (judgement,) = await pool.judge([as_job(b"noise")])
-            assert judgement.reason is Reason.ENVELOPE
+            (finding,) = await pool.examine([as_job(b"noise")])
+            assert finding.reason is Reason.ENVELOPE
     finally:
         await pool.close()
 
@@ -121,7 +121,7 @@ async def test_at_a_limit_hit_the_neighbours_are_judged_and_the_sender_is_not(li
     pool = await make_pool(num_workers=1, **limits)
     try:
         bad, noise = await most_work(), as_job(b"noise")
-        before, hit, between, after, last = await pool.judge([noise, bad, noise, bad, noise])
+        before, hit, between, after, last = await pool.examine([noise, bad, noise, bad, noise])
         assert (hit, after) == (None, None)
         assert {one.reason for one in (before, between, last)} == {Reason.ENVELOPE}
     finally:
@@ -131,8 +131,8 @@ async def test_at_a_limit_hit_the_neighbours_are_judged_and_the_sender_is_not(li
 async def test_an_honest_message_survives_a_neighbour_that_hits_a_limit():
     pool = await make_pool(max_cpu_ms=10)
     try:
-        _, *honest = await pool.judge([await most_work(), *[await honest_job()] * 40])
-        assert {judgement.rewards for judgement in honest} == {(1.0, 0.0)}
+        _, *honest = await pool.examine([await most_work(), *[await honest_job()] * 40])
+        assert {finding.rewards for finding in honest} == {(1.0, 0.0)}
     finally:
         await pool.close()
 
@@ -167,8 +167,8 @@ async def test_a_failing_environment_is_not_the_actors_fault(broken, line, reaso
     broken(line)
     pool = await make_pool(num_workers=1)
     try:
-        judgement = await pool.judge_alone(await honest_job(), stop_others=True)
-        assert judgement.reason is reason
+        finding = await pool.examine_alone(await honest_job(), stop_others=True)
+        assert finding.reason is reason
     finally:
         await pool.close()
 
@@ -177,12 +177,12 @@ async def test_what_the_environment_raises_is_told_and_its_lease_closed(broken):
     broken("raise KeyError('x' * 10_000)")
     pool = await make_pool(num_workers=1)
     try:
-        (judgement,) = await pool.judge([await honest_job()])
-        assert judgement.detail.startswith("KeyError: 'xxx")
-        assert len(judgement.detail) == 500
-        assert "in broken" in judgement.traceback or len(judgement.traceback) == 4000
-        assert judgement.lease_is_open
-        assert judgement.claim.lease_id == LEASE.lease_id
+        (finding,) = await pool.examine([await honest_job()])
+        assert finding.detail.startswith("KeyError: 'xxx")
+        assert len(finding.detail) == 500
+        assert "in broken" in finding.traceback or len(finding.traceback) == 4000
+        assert finding.lease_is_open
+        assert finding.claim.lease_id == LEASE.lease_id
     finally:
         await pool.close()
 
@@ -200,7 +200,7 @@ async def test_bytes_of_any_kind_cost_a_worker_little():
     try:
         (worker,) = pool.workers
         idle = peak_kib(worker.process.pid)
-        await pool.judge([await most_work("ALICE")])
+        await pool.examine([await most_work("ALICE")])
         assert peak_kib(worker.process.pid) - idle < 64 << 10
     finally:
         await pool.close()
@@ -224,13 +224,13 @@ async def test_a_machine_that_starts_no_process_is_waited_for(monkeypatch):
         process.kill()
         await process.wait()
         monkeypatch.setattr(sys, "executable", "/bin/false")
-        judging = asyncio.create_task(pool.judge([await honest_job()]))
+        examining = asyncio.create_task(pool.examine([await honest_job()]))
         await asyncio.sleep(0.5)
-        assert not judging.done()
+        assert not examining.done()
         monkeypatch.undo()
-        (judgement,) = await judging
-        assert judgement is not None
-        assert judgement.rewards == (1.0, 0.0)
+        (finding,) = await examining
+        assert finding is not None
+        assert finding.rewards == (1.0, 0.0)
     finally:
         await pool.close()
 

@@ -1,8 +1,8 @@
-"""Judges the bytes of one message: everything that can be known from the message, the open leases
-of its sender and the environment. Runs in a worker process, because all of it is hostile input.
+"""From a message to a finding: the half of judging that needs its bytes, the open leases of its
+sender and the environment, and nothing else of the run. Runs in a worker process, because all of it
+is hostile input.
 
-What depends on the rest of the run (was the lease used, is the policy known) is decided by
-`learner.coordinator.verdicts`.
+The other half (was the lease used, is the policy known) is `learner.coordinator.verdicts`.
 """
 
 import math
@@ -13,8 +13,8 @@ import msgspec
 
 from environments import recorded
 from environments.interface import Environment
+from learner.coordinator.finding import Claim, Finding
 from learner.coordinator.job import PackedLeases
-from learner.coordinator.judgement import Claim, Judgement
 from schemas.errors import Rejected
 from schemas.lease import Lease
 from schemas.ledger import RewardPart
@@ -35,27 +35,27 @@ class Answer(NamedTuple):
     lease: Lease
 
 
-async def judge(
+async def examine(
     subject: RolloutsSubject,
     data: bytes,
     leases: PackedLeases,
     environment: Environment,
     *,
     max_wire_bytes: int,
-) -> Judgement:
-    """Judge a message against the open leases of its sender. Raises nothing on bad input."""
+) -> Finding:
+    """Examine a message against the open leases of its sender. Raises nothing on bad input."""
     found = read(subject, data, leases, max_wire_bytes=max_wire_bytes)
     return await recompute(subject, found, environment) if isinstance(found, Answer) else found
 
 
 def read(
     subject: RolloutsSubject, data: bytes, leases: PackedLeases, *, max_wire_bytes: int
-) -> Answer | Judgement:
-    """Find the lease that a message answers; a judgement when it answers none of these."""
+) -> Answer | Finding:
+    """Find the lease that a message answers; a finding when it answers none of these."""
     try:
         group = decode(data, RolloutGroup, max_wire_bytes=max_wire_bytes)
     except Rejected as refusal:
-        return Judgement(reason=refusal.reason, detail=refusal.detail)
+        return Finding(reason=refusal.reason, detail=refusal.detail)
     policies = sorted(
         {span.policy for rollout in group.rollouts for span in rollout.spans},
         key=lambda policy: policy.freshness,
@@ -70,15 +70,13 @@ def read(
         _check_identity(subject, group, policies)
     except Rejected as refusal:
         # The lease is left open: nothing shows that its holder meant to answer it.
-        return Judgement(reason=refusal.reason, detail=refusal.detail, claim=claim)
+        return Finding(reason=refusal.reason, detail=refusal.detail, claim=claim)
     if group.lease_id not in leases:
-        return Judgement(claim=claim)
+        return Finding(claim=claim)
     return Answer(claim, group, msgspec.msgpack.decode(leases[group.lease_id], type=Lease))
 
 
-async def recompute(
-    subject: RolloutsSubject, answer: Answer, environment: Environment
-) -> Judgement:
+async def recompute(subject: RolloutsSubject, answer: Answer, environment: Environment) -> Finding:
     """Compare an answer with its lease, token by token, and compute its rewards again."""
     claim, group, lease = answer
     rewards: list[float] = []
@@ -91,11 +89,11 @@ async def recompute(
             for part in interaction.parts:
                 parts.setdefault(part.name, []).append(part.value)
     except Rejected as refusal:
-        return Judgement(
+        return Finding(
             reason=refusal.reason, detail=refusal.detail[:500], claim=claim, lease_is_open=True
         )
     reason, detail = _compare_rewards(group.rollouts, rewards)
-    return Judgement(
+    return Finding(
         reason=reason,
         detail=detail,
         claim=claim,

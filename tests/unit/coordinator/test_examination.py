@@ -5,8 +5,8 @@ import pytest
 
 from environments.catalogue import BUILDERS, open_environment
 from learner.coordinator.draw import draw_lease
+from learner.coordinator.examination import examine
 from learner.coordinator.job import pack_leases
-from learner.coordinator.judge import judge
 from schemas.arrays import pack_f32, pack_u32, unpack_u32
 from schemas.names import RolloutsSubject
 from schemas.policy import PolicyId
@@ -40,20 +40,20 @@ async def honest(request):
     return environment, lease, group
 
 
-async def judged(environment, lease, data, subject=SUBJECT):
-    return await judge(subject, data, pack_leases([lease]), environment, max_wire_bytes=1 << 20)
+async def examined(environment, lease, data, subject=SUBJECT):
+    return await examine(subject, data, pack_leases([lease]), environment, max_wire_bytes=1 << 20)
 
 
 async def test_an_honest_group_gets_its_rewards(honest):
     environment, lease, group = honest
-    judgement = await judged(environment, lease, encode(group))
-    assert judgement.reason is Reason.NONE
-    assert judgement.lease_is_open
-    assert judgement.rewards == (1.0, 0.0)
-    assert {part.name for part in judgement.parts} == {"exact", "partial"}
-    assert judgement.num_tokens == tuple(len(r.loss_mask) for r in group.rollouts)
-    assert judgement.claim is not None
-    assert judgement.claim.policy == POLICY
+    finding = await examined(environment, lease, encode(group))
+    assert finding.reason is Reason.NONE
+    assert finding.lease_is_open
+    assert finding.rewards == (1.0, 0.0)
+    assert {part.name for part in finding.parts} == {"exact", "partial"}
+    assert finding.num_tokens == tuple(len(r.loss_mask) for r in group.rollouts)
+    assert finding.claim is not None
+    assert finding.claim.policy == POLICY
 
 
 def first(group, **changes):
@@ -115,15 +115,15 @@ CASES = [(reason, index) for reason, lies in LIES.items() for index in range(len
 @pytest.mark.parametrize(("reason", "index"), CASES, ids=lambda value: str(value))
 async def test_a_lie_is_refused(honest, reason, index):
     environment, lease, group = honest
-    judgement = await judged(environment, lease, encode(LIES[reason][index](group)))
-    assert judgement.reason is reason, judgement
+    finding = await examined(environment, lease, encode(LIES[reason][index](group)))
+    assert finding.reason is reason, finding
 
 
 @pytest.mark.parametrize("least", [PolicyId(1, 5), PolicyId(2, 1), PolicyId(0, 5)], ids=str)
 async def test_an_older_policy_than_the_lease_asks_for_is_refused(honest, least):
     environment, lease, group = honest
     newer = msgspec.structs.replace(lease, least_policy=least)
-    assert (await judged(environment, newer, encode(group))).reason is Reason.POLICY_OLD
+    assert (await examined(environment, newer, encode(group))).reason is Reason.POLICY_OLD
 
 
 async def test_every_span_is_held_against_the_lease(honest):
@@ -142,24 +142,24 @@ async def test_every_span_is_held_against_the_lease(honest):
         ),
     )
     subject = SUBJECT._replace(incarnation=2)
-    judgement = await judged(environment, newer, encode(mixed), subject)
-    assert judgement.reason is Reason.POLICY_OLD, judgement
+    finding = await examined(environment, newer, encode(mixed), subject)
+    assert finding.reason is Reason.POLICY_OLD, finding
 
 
 async def test_without_its_lease_only_the_claim_is_read(honest):
     environment, lease, group = honest
-    judgement = await judge(SUBJECT, encode(group), {}, environment, max_wire_bytes=1 << 20)
-    assert not judgement.lease_is_open
-    assert judgement.claim is not None
-    assert judgement.claim.lease_id == lease.lease_id
-    assert judgement.rewards == ()
+    finding = await examine(SUBJECT, encode(group), {}, environment, max_wire_bytes=1 << 20)
+    assert not finding.lease_is_open
+    assert finding.claim is not None
+    assert finding.claim.lease_id == lease.lease_id
+    assert finding.rewards == ()
 
 
 async def test_another_shard_than_the_lease_is_refused(honest):
     environment, lease, group = honest
     subject = SUBJECT._replace(shard="s1")
-    judgement = await judged(environment, lease, encode(group), subject)
-    assert judgement.reason is Reason.LEASE_TERMS
+    finding = await examined(environment, lease, encode(group), subject)
+    assert finding.reason is Reason.LEASE_TERMS
 
 
 async def test_a_reward_mismatch_still_tells_the_true_rewards(honest):
@@ -170,6 +170,6 @@ async def test_a_reward_mismatch_still_tells_the_true_rewards(honest):
             msgspec.structs.replace(rollout, claimed_reward=1.0) for rollout in group.rollouts
         ),
     )
-    judgement = await judged(environment, lease, encode(liar))
-    assert judgement.reason is Reason.REWARD_MISMATCH
-    assert judgement.rewards == (1.0, 0.0)
+    finding = await examined(environment, lease, encode(liar))
+    assert finding.reason is Reason.REWARD_MISMATCH
+    assert finding.rewards == (1.0, 0.0)

@@ -1,4 +1,7 @@
-"""What a judging process says of a message."""
+"""What a worker finds out about a message, from its bytes alone: no verdict yet.
+
+The verdict depends on the rest of the run too, see `learner.coordinator.verdicts`.
+"""
 
 from typing import Annotated
 
@@ -21,7 +24,7 @@ class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of all its spans, each once, the oldest first."""
 
 
-class Judgement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The worker's answer."""
 
     reason: Reason = Reason.NONE
@@ -35,4 +38,4 @@ class Judgement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     parts: tuple[RewardPart, ...] = ()
     num_tokens: tuple[int, ...] = ()
     traceback: str = ""
-    """Of a judging that failed; for the operator, not for the actor."""
+    """Of an environment that failed; for the operator, not for the actor."""
