@@ -127,6 +127,7 @@ class TrainEngine:
             input_ids=batch.token_ids_N[None],
             position_ids=batch.position_ids_N[None],
             documents=batch.documents,
+            use_cache=False,
         ).last_hidden_state
         return token_logprobs(
             hidden_1NH[0, batch.predictors_S], self.model.lm_head.weight, batch.targets_S
@@ -138,7 +139,7 @@ class TrainEngine:
     def probe(self, token_ids: Sequence[int]) -> tuple[float, ...]:
         """log p of each token after the first, given those before it: N ids, N - 1 values."""
         ids_N = torch.tensor(token_ids, device=self._world.device)
-        hidden_1NH = self.model.model(input_ids=ids_N[None]).last_hidden_state
+        hidden_1NH = self.model.model(input_ids=ids_N[None], use_cache=False).last_hidden_state
         scored = token_logprobs(hidden_1NH[0, :-1], self.model.lm_head.weight, ids_N[1:])
         return tuple(scored.logprobs_N.tolist())
 

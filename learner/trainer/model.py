@@ -96,5 +96,4 @@ def _prepare(model: Glm4MoeForCausalLM) -> Glm4MoeForCausalLM:
     attention.register()
     model.set_attn_implementation(attention.NAME)
     model.set_experts_implementation(EXPERTS)
-    model.config.use_cache = False
     return model.train()

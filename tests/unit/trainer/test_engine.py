@@ -81,6 +81,7 @@ def test_an_exported_folder_is_the_policy(folder: Path, tmp_path: Path) -> None:
     plain = Glm4MoeForCausalLM.from_pretrained(
         tmp_path / "a", dtype=torch.float32, attn_implementation="eager"
     )
+    assert plain.config.use_cache, "whoever calls generate would wait without it"
     with torch.no_grad():
         logits = plain(input_ids=torch.tensor([probe])).logits[0, :-1]
     expected = logits.log_softmax(dim=-1).gather(1, torch.tensor(probe)[1:, None])[:, 0]
