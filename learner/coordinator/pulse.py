@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
+import structlog
+
 from broker.interface import Broker
 from learner.coordinator import cut
 from learner.coordinator.desk import closed_for_all
@@ -21,6 +23,8 @@ from schemas.wire import encode
 
 _EVERY_S = 1.0
 
+logger = structlog.get_logger()
+
 _CLOSED = {
     WaitReason.FINISHED: State.FINISHED,
     WaitReason.NO_POLICY: State.WAITING_FOR_POLICY,
@@ -37,14 +41,29 @@ class Pulse:
         self._log = log
         self._known = known
         self._writers = writers
+        self._store_was_away = False
 
     async def run(self) -> None:
         while True:
+            self._log_changes()
             heartbeat = self.heartbeat()
             subject = heartbeat_subject(heartbeat.run, COORDINATOR)
             with contextlib.suppress(BrokerUnavailable):  # Then nobody could hear it.
                 await self._broker.notify(subject, encode(heartbeat))
             await asyncio.sleep(_EVERY_S)
+
+    @property
+    def _store_is_away(self) -> bool:
+        return any(writer.store_is_away for writer in self._writers)
+
+    def _log_changes(self) -> None:
+        """A line when object storage goes away, and one when it is back."""
+        away, was_away = self._store_is_away, self._store_was_away
+        self._store_was_away = away
+        if away and not was_away:
+            logger.warning("storage-away", detail="object storage does not answer; it is retried")
+        elif was_away and not away:
+            logger.info("storage-back")
 
     def heartbeat(self) -> Heartbeat:
         """What there is to say at this moment."""
@@ -55,7 +74,7 @@ class Pulse:
         closed = closed_for_all(log, policy)
         if closed:
             state, waiting_for = _CLOSED[closed], closed.value
-        elif any(writer.store_is_away for writer in self._writers):
+        elif self._store_is_away:
             state, waiting_for = State.STORE_AWAY, "object storage"
         elif lacks_signal(log, settings):
             state = State.NO_SIGNAL

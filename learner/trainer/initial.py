@@ -1,6 +1,8 @@
 """The policy that a run begins with: into object storage once, and out of it at every start."""
 
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from broker import retry
@@ -22,14 +24,21 @@ _PUBLISH_S = 60.0
 """How long a storage that does not answer is asked again while somebody waits at the keyboard."""
 
 
-async def fetch_initial(store: Store, opened: RunOpened, folder: Path) -> PolicyManifest:
+async def fetch_initial(
+    store: Store,
+    opened: RunOpened,
+    folder: Path,
+    asking: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> PolicyManifest:
     """Download the initial policy into a folder; what is in it already is replaced.
+
+    A storage that is away is waited for; `asking()` is entered around each try.
 
     Raises:
         SignatureInvalid, DigestMismatch, ObjectMissing
     """
     async for attempt in retry.until_available():
-        with attempt:
+        with attempt, asking():
             return await _fetch(store, opened, folder)
     raise AssertionError("the retry has no limit")
 

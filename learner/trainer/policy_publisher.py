@@ -19,7 +19,6 @@ from learner.trainer.engine import TrainEngine
 from learner.trainer.policy_log import PolicyLog
 from learner.trainer.pulse import Pulse
 from schemas.arrays import pack_f32, unpack_u32
-from schemas.errors import StoreUnavailable
 from schemas.ledger import RunOpened
 from schemas.policy import (
     PolicyId,
@@ -119,7 +118,7 @@ class PolicyPublisher:
             SignatureInvalid, DigestMismatch, ObjectMissing
         """
         async for attempt in retry.until_available():
-            with attempt:
+            with attempt, self._pulse.asking_store():
                 manifest, _ = await publication.read_policy(
                     self._store, self._initial.run, policy, self._key.public
                 )
@@ -141,25 +140,17 @@ class PolicyPublisher:
         history = self._log.history
         before = history.before(product.policy)
         async for attempt in retry.until_available():
-            with attempt:
-                try:
-                    manifest_sha256 = await publication.publish_anchor(
-                        self._store,
-                        self._key,
-                        product.folder,
-                        run=self._initial.run,
-                        policy=product.policy,
-                        tensors=product.tensors,
-                        weights_digest=product.weights_digest,
-                        renderer=self._initial.renderer,
-                        probe=product.probe,
-                        previous_sha256=(
-                            history.announced[before].manifest_sha256 if before else None
-                        ),
-                    )
-                except StoreUnavailable:
-                    self._pulse.store_away(True)
-                    raise
-                self._pulse.store_away(False)
-                return manifest_sha256
+            with attempt, self._pulse.asking_store():
+                return await publication.publish_anchor(
+                    self._store,
+                    self._key,
+                    product.folder,
+                    run=self._initial.run,
+                    policy=product.policy,
+                    tensors=product.tensors,
+                    weights_digest=product.weights_digest,
+                    renderer=self._initial.renderer,
+                    probe=product.probe,
+                    previous_sha256=history.announced[before].manifest_sha256 if before else None,
+                )
         raise AssertionError("the retry has no limit")

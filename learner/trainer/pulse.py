@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 
 import msgspec
+import structlog
 
 from broker.interface import Broker
 from learner.trainer.portal import Portal
-from schemas.errors import BrokerError
+from schemas.errors import BrokerError, StoreUnavailable
 from schemas.heartbeat import Heartbeat, State
 from schemas.names import TRAINER, heartbeat_subject
 from schemas.policy import PolicyId
 from schemas.wire import encode
 
 _EVERY_S = 2.0
+
+logger = structlog.get_logger()
 
 
 class Pulse:
@@ -48,9 +52,24 @@ class Pulse:
 
     def store_away(self, away: bool) -> None:
         """Object storage does not answer, or answers again; shown instead of the state."""
-        if away != self._store_away:
-            self._store_away = away
-            self._portal.soon(self._changed.set)
+        if away == self._store_away:
+            return
+        self._store_away = away
+        if away:
+            logger.warning("storage-away", detail="object storage does not answer; it is retried")
+        else:
+            logger.info("storage-back")
+        self._portal.soon(self._changed.set)
+
+    @contextlib.contextmanager
+    def asking_store(self) -> Iterator[None]:
+        """Say of what is asked in the block whether object storage answers it."""
+        try:
+            yield
+        except StoreUnavailable:
+            self.store_away(True)
+            raise
+        self.store_away(False)
 
     async def beat(self) -> None:
         """Publish until cancelled."""

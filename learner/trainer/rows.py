@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from broker import retry
@@ -9,7 +10,6 @@ from broker.objects.archive import Archive
 from broker.parallel import run_all
 from learner.trainer.portal import Portal
 from schemas.batch import Row
-from schemas.errors import StoreUnavailable
 from schemas.rollout import RolloutGroup
 from schemas.wire import decode_own
 
@@ -36,18 +36,17 @@ class ArchiveRows:
         self,
         portal: Portal,
         archive: Archive,
-        on_away: Callable[[bool], None] = lambda away: None,
+        asking: Callable[[], AbstractContextManager[None]] = nullcontext,
         *,
         patience_s: float | None = None,
     ) -> None:
         """A storage that is away is waited for, `patience_s` at most (None: for ever).
 
-        `on_away` is told, on the portal's loop, when the storage does not answer (True) and when
-        it does (False).
+        `asking()` is entered around each try, on the portal's loop.
         """
         self._portal = portal
         self._archive = archive
-        self._on_away = on_away
+        self._asking = asking
         self._patience_s = patience_s
 
     def read(self, rows: Sequence[Row]) -> list[RolloutGroup]:
@@ -62,14 +61,9 @@ class ArchiveRows:
         patience_s = self._patience_s
         limit = retry.until_available() if patience_s is None else retry.for_seconds(patience_s)
         async for attempt in limit:
-            with attempt:
-                try:
-                    data = await self._archive.read(
-                        row.segment, offset=row.offset, length=row.length, sha256=row.sha256
-                    )
-                except StoreUnavailable:
-                    self._on_away(True)
-                    raise
-                self._on_away(False)
+            with attempt, self._asking():
+                data = await self._archive.read(
+                    row.segment, offset=row.offset, length=row.length, sha256=row.sha256
+                )
                 return decode_own(data, RolloutGroup)
         raise AssertionError("the retry has no limit")

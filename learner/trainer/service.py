@@ -145,13 +145,12 @@ class FirstRank:
         trainer = trainer_settings(opened.settings, self._settings)
         determinism.make_deterministic(trainer.num_threads)
         initial_folder = self._folder.scratch / "initial"
-        initial = self._crew.wait(fetch_initial(self._store, opened, initial_folder))
+        asking = self._pulse.asking_store
+        initial = self._crew.wait(fetch_initial(self._store, opened, initial_folder, asking))
         archive = Archive(self._store, self._run)
         return Leader(
             crew=self._crew,
-            replica=Replica(
-                self._world, ArchiveRows(self._portal, archive, self._pulse.store_away)
-            ),
+            replica=Replica(self._world, ArchiveRows(self._portal, archive, asking)),
             feed=self._feed,
             log=self._log,
             publisher=PolicyPublisher(

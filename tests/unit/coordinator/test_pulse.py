@@ -4,7 +4,9 @@ import asyncio
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from learner.coordinator import pulse
 from learner.coordinator.pulse import Pulse
 from schemas import names
 from schemas.heartbeat import Heartbeat, State
@@ -111,3 +113,18 @@ async def test_a_round_that_waits_for_object_storage_is_seen(world):
     world.store.away = False
     await judging
     assert pulse_of(coordinator).heartbeat().state is State.TOO_FEW_ACTORS
+
+
+async def test_object_storage_that_is_away_is_logged_once_and_so_is_that_it_is_back(
+    world, monkeypatch
+):
+    coordinator = DrivenCoordinator(world)
+    await coordinator.start()
+    monkeypatch.setattr(pulse, "_EVERY_S", 0.0)
+    with capture_logs() as logs:
+        beating = asyncio.create_task(pulse_of(coordinator).run())
+        for away in (False, True, False):
+            coordinator.intake.writer.store_is_away = away
+            await asyncio.sleep(0.01)
+        beating.cancel()
+    assert [line["event"] for line in logs] == ["storage-away", "storage-back"]

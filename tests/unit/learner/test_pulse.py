@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.memory import MemoryBroker, MemoryServer
 from learner.trainer.portal import Portal
 from learner.trainer.pulse import Pulse
+from schemas.errors import StoreUnavailable
 from schemas.heartbeat import State
 
 
@@ -25,3 +27,20 @@ def test_it_can_be_ended_in_every_instant_of_a_change(num_ticks: int) -> None:
     with Portal() as portal:
         pulse = Pulse(portal, MemoryBroker(MemoryServer()), "r", "trainer-1")
         assert portal.call(change_and_cancel())
+
+
+def test_a_storage_that_is_away_is_logged_once_when_it_goes_and_once_when_it_is_back() -> None:
+    def ask(pulse: Pulse, *, away: bool) -> None:
+        with pulse.asking_store():
+            if away:
+                raise StoreUnavailable("no answer")
+
+    with Portal() as portal, capture_logs() as logs:
+        pulse = Pulse(portal, MemoryBroker(MemoryServer()), "r", "trainer-1")
+        ask(pulse, away=False)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                ask(pulse, away=True)
+        ask(pulse, away=False)
+        ask(pulse, away=False)
+    assert [line["event"] for line in logs] == ["storage-away", "storage-back"]

@@ -267,23 +267,30 @@ def test_a_batch_that_does_not_follow_the_one_before_is_not_trained_on(portal, t
 
 
 class ShakyStore:
-    """Gives no answer to the first few reads of the archive."""
+    """Gives no answer to the first few reads below a prefix."""
 
-    def __init__(self, store, num_failures: int) -> None:
+    def __init__(self, store, prefix: str, num_failures: int) -> None:
         self._store = store
+        self._prefix = prefix
         self._left = num_failures
 
     def __getattr__(self, name: str):
         return getattr(self._store, name)
 
     async def get(self, key: str, **where) -> bytes:
-        if key.startswith(names.archive_prefix("tiny")) and self._left:
+        if key.startswith(self._prefix) and self._left:
             self._left -= 1
             raise StoreUnavailable("no answer")
         return await self._store.get(key, **where)
 
 
-def test_it_says_that_the_storage_is_away_and_goes_on_when_it_is_back(run, uninterrupted) -> None:
+@pytest.mark.parametrize(
+    ("prefix", "num_failures"),
+    [(names.archive_prefix("tiny"), 9), (names.policies_prefix("tiny"), 2)],
+)
+def test_it_says_that_the_storage_is_away_and_goes_on_when_it_is_back(
+    run, uninterrupted, prefix, num_failures
+) -> None:
     said: list[State] = []
 
     async def listen() -> None:
@@ -291,7 +298,7 @@ def test_it_says_that_the_storage_is_away_and_goes_on_when_it_is_back(run, unint
             said.append(decode(data, Heartbeat).state)
 
     listening = run.portal.start(listen())
-    run.train(store=ShakyStore(run.store, num_failures=9))
+    run.train(store=ShakyStore(run.store, prefix, num_failures))
     listening.cancel()
     assert State.STORE_AWAY in said
     assert said[-1] is State.STOPPED
