@@ -162,7 +162,7 @@ def peek(
     json: Json = False,
 ) -> None:
     """Show stored messages, decoded, and leave them where they are."""
-    from broker.catalogue import the_run
+    from broker.inventory import the_run
     from broker.look import peek, views
     from broker.program import screen
 
@@ -187,7 +187,7 @@ def why(
     json: Json = False,
 ) -> None:
     """Tell the life of a group, from its lease to the policy that it helped to make."""
-    from broker.catalogue import the_run
+    from broker.inventory import the_run
     from broker.look import life, views
     from broker.program import screen
 
@@ -212,7 +212,7 @@ def audit(
 ) -> None:
     """Check that nothing was lost, used twice or used too late; exit status 1 if something was."""
     from broker.audit import AuditReport, audit_run
-    from broker.catalogue import the_run
+    from broker.inventory import the_run
     from broker.look import views
     from broker.objects.s3 import S3Store
     from broker.program import screen

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from broker.catalogue import the_run
 from broker.interface import Broker
+from broker.inventory import the_run
 from broker.jetstream import NatsBroker
 from broker.logbook import LogItem, PolicyItem, log_item, policy_item, read_log, read_policies
 from learner.metrics import MetricsFold, StepRow, to_line

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from broker.catalogue import the_run
+from broker.inventory import the_run
 from broker.jetstream import NatsBroker
 from broker.logbook import first_event
 from broker.program.process import bound

@@ -11,8 +11,8 @@ from broker.audit.groups import check_groups, check_once, group_equation
 from broker.audit.leases import check_leases, lease_equation
 from broker.audit.messages import check_messages, message_equations, unjudged
 from broker.audit.report import AuditReport, Check, Violation
-from broker.catalogue import read_catalogue
 from broker.interface import Broker, StreamState
+from broker.inventory import read_inventory
 from broker.logbook import LogItem, read_log
 from broker.store import Store
 from broker.tally import Tally, tally
@@ -39,16 +39,16 @@ async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> 
     Raises:
         UserError: there is no such run.
     """
-    catalogue = await read_catalogue(broker)
-    catalogue.require(run)
-    states = {name: await broker.state(name) for name in catalogue.own(run)}
+    inventory = await read_inventory(broker)
+    inventory.require(run)
+    states = {name: await broker.state(name) for name in inventory.own(run)}
     log = Tally()
     async for item in read_log(broker, run):
         log.add(item)
     gone = {
         name: frozenset(await _not_found(broker, name, unjudged(log, state)))
         for name, state in states.items()
-        if name in catalogue.queues(run)
+        if name in inventory.queues(run)
     }
     # What has gone from a stream while we looked for it has its verdict in the log since.
     async for item in read_log(broker, run, first=log.last_sequence + 1):

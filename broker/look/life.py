@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from broker.catalogue import read_catalogue
 from broker.interface import Broker, Record
+from broker.inventory import read_inventory
 from broker.logbook import LogItem, PolicyItem, read_log, read_policies
 from broker.look import moments
 from broker.look.identifier import Identifier, parse_identifier
@@ -37,10 +37,10 @@ async def life_in_run(broker: Broker, run: str, text: str) -> Life:
         UserError: there is no such run, or nothing in it has this id.
     """
     place = parse_identifier(run, text).place
-    catalogue = await read_catalogue(broker)
-    catalogue.require(run)
+    inventory = await read_inventory(broker)
+    inventory.require(run)
     record = None
-    if place is not None and place.stream in catalogue.streams:
+    if place is not None and place.stream in inventory.streams:
         record = await broker.get(place.stream, place.sequence)
     # Read after the queue: a message that has just been judged is in the log, or was in the queue.
     log = [item async for item in read_log(broker, run)]

@@ -4,8 +4,8 @@ from collections import Counter
 
 from msgspec import Struct
 
-from broker.catalogue import Catalogue, read_catalogue
 from broker.interface import Broker
+from broker.inventory import Inventory, read_inventory
 from broker.logbook import policy_item, read_log
 from broker.tally import Tally, verdict_name
 from schemas import names
@@ -69,19 +69,19 @@ async def list_server(broker: Broker, run: str = "") -> Listing:
     Raises:
         UserError: there is no such run.
     """
-    catalogue = await read_catalogue(broker)
+    inventory = await read_inventory(broker)
     if run:
-        catalogue.require(run)
-    runs = (run,) if run else catalogue.runs
-    streams = [stream for name in runs for stream in catalogue.own(name)]
-    strays = [] if run else [stream for stream in catalogue.streams if stream not in streams]
+        inventory.require(run)
+    runs = (run,) if run else inventory.runs
+    streams = [stream for name in runs for stream in inventory.own(name)]
+    strays = [] if run else [stream for stream in inventory.streams if stream not in streams]
     return Listing(
-        runs=tuple([await view_run(broker, catalogue, name) for name in runs]),
-        streams=tuple([await view_stream(broker, catalogue, n) for n in (*streams, *strays)]),
+        runs=tuple([await view_run(broker, inventory, name) for name in runs]),
+        streams=tuple([await view_stream(broker, inventory, n) for n in (*streams, *strays)]),
     )
 
 
-async def view_run(broker: Broker, catalogue: Catalogue, run: str) -> RunView:
+async def view_run(broker: Broker, inventory: Inventory, run: str) -> RunView:
     """Count a run's log."""
     log = Tally()
     async for item in read_log(broker, run):
@@ -89,7 +89,7 @@ async def view_run(broker: Broker, catalogue: Catalogue, run: str) -> RunView:
     verdicts = Counter(verdict_name(event) for events in log.judged.values() for event in events)
     return RunView(
         run=run,
-        policy=await last_policy(broker, catalogue, run),
+        policy=await last_policy(broker, inventory, run),
         step=log.cuts[-1].batch.step if log.cuts else 0,
         num_steps=log.opened.settings.trainer.num_steps if log.opened else 0,
         num_open_leases=len(log.open_leases),
@@ -100,25 +100,25 @@ async def view_run(broker: Broker, catalogue: Catalogue, run: str) -> RunView:
     )
 
 
-async def last_policy(broker: Broker, catalogue: Catalogue, run: str) -> PolicyId | None:
+async def last_policy(broker: Broker, inventory: Inventory, run: str) -> PolicyId | None:
     """The last policy announced; None before the first."""
     stream = names.policies_stream(run)
-    if stream not in catalogue.streams:
+    if stream not in inventory.streams:
         return None
     record = await broker.last(stream, names.policy_subject(run))
     content = policy_item(run, record).content if record else None
     return content.policy if isinstance(content, PolicyAnnouncement) else None
 
 
-async def view_stream(broker: Broker, catalogue: Catalogue, name: str) -> StreamView:
+async def view_stream(broker: Broker, inventory: Inventory, name: str) -> StreamView:
     """Ask for a stream's counts."""
     state = await broker.state(name)
     last = await broker.get(name, state.last_sequence) if state.num_messages else None
-    run = next((run for run in catalogue.runs if name in catalogue.own(run)), None)
+    run = next((run for run in inventory.runs if name in inventory.own(run)), None)
     return StreamView(
         name=name,
         run=run,
-        meaning=_meaning(name, run, catalogue),
+        meaning=_meaning(name, run, inventory),
         num_messages=state.num_messages,
         num_bytes=state.num_bytes,
         max_bytes=state.max_bytes,
@@ -131,10 +131,10 @@ async def view_stream(broker: Broker, catalogue: Catalogue, name: str) -> Stream
     )
 
 
-def _meaning(name: str, run: str | None, catalogue: Catalogue) -> str:
+def _meaning(name: str, run: str | None, inventory: Inventory) -> str:
     if run is None:
         return "belongs to no run"
-    if name in catalogue.queues(run):
+    if name in inventory.queues(run):
         return "groups that wait for a verdict"
     if name == names.log_stream(run):
         return "leases, verdicts, batches"

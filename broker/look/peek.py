@@ -8,8 +8,8 @@ from collections import Counter
 
 from msgspec import Struct
 
-from broker.catalogue import Catalogue, read_catalogue
 from broker.interface import Broker, Record
+from broker.inventory import Inventory, read_inventory
 from broker.logbook import Unreadable, log_item, policy_item
 from broker.look.listing import last_policy
 from schemas import names
@@ -85,14 +85,14 @@ async def peek(
     Raises:
         UserError: there is no such run or stream, or no message under this sequence.
     """
-    catalogue = await read_catalogue(broker)
-    catalogue.require(run)
-    chosen = _chosen_streams(catalogue, run, stream)
+    inventory = await read_inventory(broker)
+    inventory.require(run)
+    chosen = _chosen_streams(inventory, run, stream)
     if sequence is not None:
         records = [await _the_record(broker, chosen, sequence)]
     else:
         records = [r for name in chosen for r in await _last_records(broker, name, last)]
-    context = await _read_context(broker, catalogue, run)
+    context = await _read_context(broker, inventory, run)
     return [look(record, context) for record in records]
 
 
@@ -168,10 +168,10 @@ def _policy_words(content: PolicyAnnouncement | TrainerEntry | Unreadable) -> st
             return f"{type(event).__name__}, by {event.instance}"
 
 
-def _chosen_streams(catalogue: Catalogue, run: str, chosen: str) -> tuple[str, ...]:
+def _chosen_streams(inventory: Inventory, run: str, chosen: str) -> tuple[str, ...]:
     if not chosen:
-        return catalogue.queues(run)
-    own = catalogue.own(run)
+        return inventory.queues(run)
+    own = inventory.own(run)
     for name in (chosen, names.rollouts_stream_prefix(run) + chosen):
         if name in own:
             return (name,)
@@ -203,9 +203,9 @@ async def _the_record(broker: Broker, streams: tuple[str, ...], sequence: int) -
     raise UserError(f"message {sequence} of {streams[0]} {where}; `broker why` tells its life")
 
 
-async def _read_context(broker: Broker, catalogue: Catalogue, run: str) -> Context:
+async def _read_context(broker: Broker, inventory: Inventory, run: str) -> Context:
     vocabulary_size = _ANY_VOCABULARY
-    announced = await last_policy(broker, catalogue, run)
+    announced = await last_policy(broker, inventory, run)
     opening = await broker.get(names.log_stream(run), 1)
     if opening is not None:
         content = log_item(run, opening).content

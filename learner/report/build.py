@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from broker.catalogue import read_catalogue
 from broker.interface import Broker
+from broker.inventory import read_inventory
 from broker.jetstream import NatsBroker
 from broker.logbook import read_log, read_policies
 from broker.objects.s3 import S3Store
@@ -27,7 +27,7 @@ async def read_story(broker: Broker, run: str, outside: Sequence[RunEvent] = ())
     Raises:
         UserError: there is no such run, or its log does not say how it was opened.
     """
-    (await read_catalogue(broker)).require(run)
+    (await read_inventory(broker)).require(run)
     log = [item async for item in read_log(broker, run)]
     policies = [item async for item in read_policies(broker, run)]
     story = tell(log, policies, outside)

@@ -1,7 +1,7 @@
 """Which streams a server has, and which run each belongs to: told by their names alone.
 
->>> catalogue = Catalogue(streams=("LOG_demo", "LOG_demo_2", "ROLLOUTS_demo_2_s0"))
->>> catalogue.runs, catalogue.queues("demo"), catalogue.queues("demo_2")
+>>> inventory = Inventory(streams=("LOG_demo", "LOG_demo_2", "ROLLOUTS_demo_2_s0"))
+>>> inventory.runs, inventory.queues("demo"), inventory.queues("demo_2")
 (('demo', 'demo_2'), (), ('ROLLOUTS_demo_2_s0',))
 """
 
@@ -12,7 +12,7 @@ from schemas import names
 from schemas.errors import UserError
 
 
-class Catalogue(Struct, frozen=True, kw_only=True):
+class Inventory(Struct, frozen=True, kw_only=True):
     """The names of all streams, sorted."""
 
     streams: tuple[str, ...]
@@ -44,8 +44,8 @@ class Catalogue(Struct, frozen=True, kw_only=True):
         return max(fitting, key=len, default=None)
 
 
-async def read_catalogue(broker: Broker) -> Catalogue:
-    return Catalogue(streams=tuple(await broker.streams()))
+async def read_inventory(broker: Broker) -> Inventory:
+    return Inventory(streams=tuple(await broker.streams()))
 
 
 async def the_run(broker: Broker, run: str) -> str:
@@ -54,11 +54,11 @@ async def the_run(broker: Broker, run: str) -> str:
     Raises:
         UserError: there is no such run, or none is named and there are several or none.
     """
-    catalogue = await read_catalogue(broker)
+    inventory = await read_inventory(broker)
     if run:
-        catalogue.require(run)
+        inventory.require(run)
         return run
-    if len(catalogue.runs) != 1:
-        several = ", ".join(catalogue.runs) or "there is none"
+    if len(inventory.runs) != 1:
+        several = ", ".join(inventory.runs) or "there is none"
         raise UserError(f"name the run: {several}")
-    return catalogue.runs[0]
+    return inventory.runs[0]
