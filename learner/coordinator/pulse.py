@@ -18,7 +18,7 @@ from schemas.errors import BrokerUnavailable
 from schemas.heartbeat import Heartbeat, State
 from schemas.lease import WaitReason
 from schemas.names import COORDINATOR, heartbeat_subject
-from schemas.settings import BatchSettings
+from schemas.settings import BatchSettings, RunSettings
 from schemas.wire import encode
 
 _EVERY_S = 1.0
@@ -42,6 +42,8 @@ class Pulse:
         self._known = known
         self._writers = writers
         self._store_was_away = False
+        self._finished = False
+        """It is logged that the last policy is announced."""
 
     async def run(self) -> None:
         while True:
@@ -57,19 +59,31 @@ class Pulse:
         return any(writer.store_is_away for writer in self._writers)
 
     def _log_changes(self) -> None:
-        """A line when object storage goes away, and one when it is back."""
+        """A line when object storage goes away, when it is back, and when the run is over."""
         away, was_away = self._store_is_away, self._store_was_away
         self._store_was_away = away
         if away and not was_away:
             logger.warning("storage-away", detail="object storage does not answer; it is retried")
         elif was_away and not away:
             logger.info("storage-back")
+        if not self._finished and self._last_is_announced():
+            self._finished = True
+            run, num_steps = self._settings.name, self._settings.trainer.num_steps
+            logger.info("run-finished", run=run, num_steps=num_steps)
+
+    def _last_is_announced(self) -> bool:
+        last = self._known.last
+        return last is not None and last.policy.version >= self._settings.trainer.num_steps
+
+    @property
+    def _settings(self) -> RunSettings:
+        opened = self._log.state.opened
+        assert opened is not None
+        return opened.settings
 
     def heartbeat(self) -> Heartbeat:
         """What there is to say at this moment."""
-        log = self._log.state
-        assert log.opened is not None
-        settings = log.opened.settings
+        log, settings = self._log.state, self._settings
         policy = self._known.last.policy if self._known.last else None
         closed = closed_for_all(log, policy)
         if closed:

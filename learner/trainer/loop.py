@@ -220,3 +220,5 @@ class Leader:
                 self._publishing.cancel()
                 return
         self._settle()
+        if policy.version >= self.settings.num_steps:
+            logger.info("run-finished", policy=str(policy), num_steps=self.settings.num_steps)

@@ -128,3 +128,18 @@ async def test_object_storage_that_is_away_is_logged_once_and_so_is_that_it_is_b
             await asyncio.sleep(0.01)
         beating.cancel()
     assert [line["event"] for line in logs] == ["storage-away", "storage-back"]
+
+
+async def test_that_the_run_is_over_is_logged_once_the_last_policy_is_announced(world, monkeypatch):
+    coordinator = DrivenCoordinator(world)
+    await coordinator.start()
+    monkeypatch.setattr(pulse, "_EVERY_S", 0.0)
+    with capture_logs() as logs:
+        beating = asyncio.create_task(pulse_of(coordinator).run())
+        for version in (2, 3):
+            assert logs == []
+            await world.announce(PolicyId(1, version))
+            await coordinator.known.catch_up()
+            await asyncio.sleep(0.01)
+        beating.cancel()
+    assert [(line["event"], line["num_steps"]) for line in logs] == [("run-finished", 3)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from broker.memory import MemoryBroker
 from learner.role import claim
@@ -303,3 +304,12 @@ def test_it_says_that_the_storage_is_away_and_goes_on_when_it_is_back(
     assert State.STORE_AWAY in said
     assert said[-1] is State.STOPPED
     assert run.weights() == uninterrupted
+
+
+def test_it_logs_that_the_run_is_over_and_only_then(run) -> None:
+    with capture_logs() as logs:
+        run.train(until=NUM_STEPS - 1)
+    assert "run-finished" not in [line["event"] for line in logs]
+    with capture_logs() as logs:
+        run.train()
+    assert [line["event"] for line in logs][-1] == "run-finished"
