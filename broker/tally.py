@@ -41,9 +41,6 @@ class Drop(NamedTuple):
     lease_id: int
 
 
-Judged = ledger.GroupAccepted | ledger.GroupRefused
-
-
 class Tally(Struct, kw_only=True):
     """Everything that the log says, by what it is about. An event said twice counts once."""
 
@@ -51,7 +48,7 @@ class Tally(Struct, kw_only=True):
     leases: dict[int, Lease] = field(default_factory=dict)
     ends: dict[int, list[LeaseEnd]] = field(default_factory=dict)
     """By lease. A sound log has at most one each, of leases that it issued."""
-    judged: dict[tuple[str, int], list[Judged]] = field(default_factory=dict)
+    judged: dict[tuple[str, int], list[ledger.VerdictEvent]] = field(default_factory=dict)
     """By stream and sequence; several where the stream gave a sequence again after a power loss."""
     accepted: list[ledger.GroupAccepted] = field(default_factory=list)
     accepted_at: dict[int, int] = field(default_factory=dict)
@@ -151,7 +148,7 @@ class Tally(Struct, kw_only=True):
     def _end(self, lease_id: int, end: LeaseEnd) -> None:
         self.ends.setdefault(lease_id, []).append(end)
 
-    def _judge(self, event: Judged) -> None:
+    def _judge(self, event: ledger.VerdictEvent) -> None:
         self.judged.setdefault((event.stream, event.sequence), []).append(event)
 
 
@@ -163,7 +160,7 @@ def tally(items: Iterable[LogItem]) -> Tally:
     return result
 
 
-def verdict_name(event: Judged) -> str:
+def verdict_name(event: ledger.VerdictEvent) -> str:
     """`accepted`, `late`, ...; a rejection by its reason."""
     if isinstance(event, ledger.GroupAccepted):
         return str(Outcome.ACCEPTED)

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from broker.logbook import LogItem, PolicyItem
 from broker.policies.signing import verify_announcement
-from broker.tally import Judged, verdict_name
+from broker.tally import verdict_name
 from learner.coordinator.advantages import has_signal
 from schemas import ledger
 from schemas.batch import Batch, staleness
@@ -140,7 +140,7 @@ class MetricsFold:
             case ledger.GroupAccepted() | ledger.GroupRefused():
                 self._add_verdict(event)
 
-    def _add_verdict(self, event: Judged) -> None:
+    def _add_verdict(self, event: ledger.VerdictEvent) -> None:
         interval = self._interval
         interval.judged[verdict_name(event)] += 1
         interval.num_rollouts += len(event.rewards)

@@ -119,6 +119,9 @@ class GroupsDropped(_Event, frozen=True):
     lease_ids: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=65_536)]
 
 
+VerdictEvent = GroupAccepted | GroupRefused
+"""The verdict on a message, as the ledger has it. `schemas.verdict.Verdict` tells the actor."""
+
 LedgerEvent = (
     RunOpened
     | CoordinatorStarted

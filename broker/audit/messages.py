@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from broker.audit.report import Check, Equation, Violation, equation, listed
 from broker.interface import StreamState
-from broker.tally import Judged, Tally, verdict_name
+from broker.tally import Tally, verdict_name
+from schemas.ledger import VerdictEvent
 from schemas.verdict import Outcome
 
 
@@ -64,6 +65,6 @@ def _still_there(sequences: set[int], state: StreamState, gone: frozenset[int]) 
     return {n for n in sequences if n >= state.first_sequence and n not in gone}
 
 
-def _judged(log: Tally, stream: str) -> list[Judged]:
+def _judged(log: Tally, stream: str) -> list[VerdictEvent]:
     """All verdicts on a stream's messages."""
     return [event for (name, _), events in log.judged.items() if name == stream for event in events]

@@ -14,7 +14,7 @@ from broker.logbook import LogItem, PolicyItem, read_log, read_policies
 from broker.look import moments
 from broker.look.identifier import Identifier, parse_identifier
 from broker.look.moments import Moment
-from broker.tally import Judged, Tally, tally
+from broker.tally import Tally, tally
 from schemas import ledger
 from schemas.batch import Batch
 from schemas.errors import UserError
@@ -78,7 +78,7 @@ def life_of(
     raise UserError(f"nothing in run {run} has the id {text}")
 
 
-def _find_verdict(identifier: Identifier, known: Tally) -> Judged | None:
+def _find_verdict(identifier: Identifier, known: Tally) -> ledger.VerdictEvent | None:
     if identifier.place is not None:
         # The latest one, where the stream gave the sequence again after a power loss.
         return next(reversed(known.judged.get(identifier.place, [])), None)
@@ -135,6 +135,6 @@ def _event_of_lease(
             pass
 
 
-def _of_message(run: str, verdict: Judged, item: LogItem) -> Iterator[Moment]:
+def _of_message(run: str, verdict: ledger.VerdictEvent, item: LogItem) -> Iterator[Moment]:
     if isinstance(item.content, ledger.LedgerEntry) and verdict in item.content.events:
         yield from moments.judged(item.time, verdict, run)

@@ -60,9 +60,7 @@ def ended(time: float, event: ledger.LeaseExpired | ledger.LeaseAbandoned) -> Mo
     return Moment(time=time, what=What.ENDED, text=f"lease {event.lease_id} {how}")
 
 
-def judged(
-    time: float, event: ledger.GroupAccepted | ledger.GroupRefused, run: str
-) -> Iterator[Moment]:
+def judged(time: float, event: ledger.VerdictEvent, run: str) -> Iterator[Moment]:
     """What was published, and the verdict on it; an accepted group lies in the archive."""
     shard = event.stream.removeprefix(names.rollouts_stream_prefix(run))
     # The queue forgets a message, and its time with it, once it is judged.

@@ -26,13 +26,13 @@ def decide(
     segment: str,
     offsets: Mapping[int, int],
     samples: Set[int],
-) -> list[ledger.GroupAccepted | ledger.GroupRefused]:
+) -> list[ledger.VerdictEvent]:
     """The verdicts of a round, in the order of the queue.
 
     `segment` and `offsets` (by sequence) say where those of `to_archive` stand in the archive,
     `samples` which refused ones were kept. What already has a verdict gets none again.
     """
-    events: list[ledger.GroupAccepted | ledger.GroupRefused] = []
+    events: list[ledger.VerdictEvent] = []
     answered: set[int] = set()
     for one in sorted(cases, key=lambda one: one.sequence):
         record = one.delivery.record
@@ -68,7 +68,7 @@ def _refusal(
     return verdicts.refusal(state, known, one.subject, one.finding) or one.refusal
 
 
-def word(event: ledger.GroupAccepted | ledger.GroupRefused) -> Verdict:
+def word(event: ledger.VerdictEvent) -> Verdict:
     """What the actor is told."""
     refused = isinstance(event, ledger.GroupRefused)
     return Verdict(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct, field
 
 from broker.logbook import LogItem, PolicyItem
-from broker.tally import Judged, Tally
+from broker.tally import Tally
 from learner.deeds import Deeds
 from learner.events import ActorNamed, Killed, RunEvent
 from learner.metrics import MetricsFold, StepRow
@@ -48,7 +48,7 @@ class Story(Struct, kw_only=True):
         return [actor for actor in named if actor in seen] + [a for a in seen if a not in named]
 
     @property
-    def verdicts(self) -> list[Judged]:
+    def verdicts(self) -> list[ledger.VerdictEvent]:
         """On all messages, in the order of the log's streams."""
         return [event for judged in self.tally.judged.values() for event in judged]
 
@@ -114,6 +114,6 @@ def _add_host(story: Story, host: str) -> None:
         story.hosts.append(host)
 
 
-def verdicts_of(story: Story, actor: str) -> list[Judged]:
+def verdicts_of(story: Story, actor: str) -> list[ledger.VerdictEvent]:
     """All verdicts on an actor's messages, in the order of the log's streams."""
     return [event for event in story.verdicts if event.actor == actor]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from broker.tally import Judged, LeaseEnd
+from broker.tally import LeaseEnd
 from learner.deeds import START
 from learner.metrics import StepRow
 from learner.report.markup import table, tag, words
@@ -53,7 +53,7 @@ def _actor(story: Story, actor: str) -> tuple[str, ...]:
     )
 
 
-def _refusals(verdicts: list[Judged]) -> str:
+def _refusals(verdicts: list[ledger.VerdictEvent]) -> str:
     counts = Counter(
         str(event.reason) if event.outcome is Outcome.REJECTED else str(event.outcome)
         for event in verdicts

@@ -115,15 +115,15 @@ class Stage:
                 return wire.decode(record.data, Batch)
         raise AssertionError("following never ends")
 
-    async def judged(self, count: int) -> list[ledger.GroupAccepted | ledger.GroupRefused]:
+    async def judged(self, count: int) -> list[ledger.VerdictEvent]:
         """Wait for so many verdicts in the ledger."""
-        found: list[ledger.GroupAccepted | ledger.GroupRefused] = []
+        found: list[ledger.VerdictEvent] = []
         stream = names.log_stream(self.settings.name)
         subject = names.ledger_subject(self.settings.name)
         async with asyncio.timeout(20):
             async for record in self.broker.follow(stream, subject=subject):
                 for event in wire.decode(record.data, ledger.LedgerEntry).events:
-                    if isinstance(event, ledger.GroupAccepted | ledger.GroupRefused):
+                    if isinstance(event, ledger.VerdictEvent):
                         found.append(event)
                 if len(found) >= count:
                     return found
