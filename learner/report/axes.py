@@ -6,6 +6,8 @@
 ([0, 20, 40, 60, 80], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [3], [0, 50])
 """
 
+import bisect
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -67,11 +69,22 @@ def grid(x: Scale, y: Scale, *, x_name: str, y_name: str) -> str:
 
 
 def curve(points: Sequence[Point], x: Scale, y: Scale, *, class_: str) -> str:
-    """A line through points, in their order."""
+    """A line through points, in their order; a dot where there is one point."""
     if not points:
         return ""
+    points = [*points, points[0]] if len(points) == 1 else points
     places = " ".join(f"{number(x(point.x))},{number(y(point.y))}" for point in points)
     return tag("polyline", points=places, class_=class_)
+
+
+def stretches(points: Sequence[Point], breaks: Sequence[float]) -> list[list[Point]]:
+    """The points between breaks; a break lies before the first point whose x is not smaller.
+
+    >>> stretches([Point(1, 0), Point(2, 0), Point(9, 0)], [9])
+    [[Point(x=1, y=0), Point(x=2, y=0)], [Point(x=9, y=0)]]
+    """
+    grouped = itertools.groupby(points, key=lambda point: bisect.bisect_right(breaks, point.x))
+    return [list(stretch) for _, stretch in grouped]
 
 
 def smooth(points: Sequence[Point], *, reach: int) -> list[Point]:

@@ -85,6 +85,8 @@ def _reward_pictures(story: Story) -> Iterator[str]:
         yield tag("h3", "Against optimizer steps")
         yield _wide(rewards.against_steps(story))
     yield tag("h3", "Against wall-clock time, and what each process did")
+    if rewards.stood_still(story):
+        yield tag("p", "The lines are broken where no batch was cut for long.", class_="lead")
     yield _wide(rewards.against_time(story), lanes.legend(story))
     yield kills.as_table(story)
     if story.rows:

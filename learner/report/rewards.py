@@ -1,11 +1,12 @@
 """The reward against steps and against wall-clock time, with what happened to the run marked.
 
 The faint line is each step's mean, the strong one a running mean. Kills have numbers, which the
-table under the pictures explains. Below the wall clock is one lane per process.
+table under the pictures explains. Below the wall clock is one lane per process, and both lines are
+broken where the run stood still.
 """
 
-from learner.report import kills, lanes
-from learner.report.axes import Point, Scale, curve, grid, smooth
+from learner.report import gaps, kills, lanes
+from learner.report.axes import Point, Scale, curve, grid, smooth, stretches
 from learner.report.markup import label, picture
 from learner.report.story import Story
 
@@ -27,7 +28,7 @@ def against_steps(story: Story) -> str:
         "Mean reward of all recomputed rollouts against optimizer steps",
         grid(x, y, x_name="optimizer step", y_name="mean reward"),
         kills.numbered([x(kill.step) for kill in story.kills], y),
-        _curves(story, points, x, y),
+        _curves(story, points, [], x, y),
     )
 
 
@@ -49,12 +50,17 @@ def against_time(story: Story) -> str:
         kills.numbered(
             [x(story.seconds(kill.time)) for kill in story.kills], Scale(0, 1, bottom, _TOP)
         ),
-        _curves(story, points, x, y),
+        _curves(story, points, stood_still(story), x, y),
         *(lanes.draw(story, who, x, top + lanes.HEIGHT * n) for n, who in enumerate(shown)),
     )
 
 
-def _curves(story: Story, places: dict[int, float], x: Scale, y: Scale) -> str:
+def stood_still(story: Story) -> list[float]:
+    """Seconds at which a batch was cut long after the one before."""
+    return gaps.ends([story.seconds(row.cut_time) for row in story.rows])
+
+
+def _curves(story: Story, places: dict[int, float], breaks: list[float], x: Scale, y: Scale) -> str:
     part_names = sorted({name for row in story.rows for name in row.parts})
     trained_on = story.opened.environment.train_on
     drawn, taken = [], []
@@ -65,8 +71,9 @@ def _curves(story: Story, places: dict[int, float], x: Scale, y: Scale) -> str:
             continue
         class_ = "trained" if name == trained_on else "beside"
         mean = smooth(points, reach=_REACH)
-        drawn.append(curve(points, x, y, class_=f"curve faint {class_}"))
-        drawn.append(curve(mean, x, y, class_=f"curve {class_}"))
+        for line, kind in ((points, "faint "), (mean, "")):
+            for stretch in stretches(line, breaks):
+                drawn.append(curve(stretch, x, y, class_=f"curve {kind}{class_}"))
         said = f"{name}, trained on" if name == trained_on else name
         height = y(mean[-1].y) + 4
         if any(abs(height - other) < 14 for other in taken):

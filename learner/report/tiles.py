@@ -1,10 +1,17 @@
 """The numbers at the top. One that would say that something never happened is left out."""
 
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
 
+from learner.deeds import START
 from learner.metrics import EDGE_STEPS, edges
+from learner.report import gaps
 from learner.report.markup import tag, words
 from learner.report.story import Story
+from schemas.names import COORDINATOR, TRAINER
+
+_ROLES: Final = (COORDINATOR, TRAINER)
 
 
 def draw(story: Story) -> str:
@@ -36,7 +43,27 @@ def _tiles(story: Story) -> Iterator[tuple[str, str]]:
     yield f"{len(story.actors)}", "actors"
     if story.kills:
         yield f"{len(story.kills)}", "kills"
-    if rows:
-        waited_s = sum(row.trainer.waited_s for row in rows)
-        share = f"{waited_s / story.seconds(rows[-1].announced_time):.0%}"
-        yield share, "of the time the trainer waited for a batch"
+    share = waited_share(story)
+    if share is not None:
+        name = (
+            "of the time between steps the trainer waited for a batch; restarts and gaps left out"
+        )
+        yield f"{share:.0%}", name
+
+
+def waited_share(story: Story) -> float | None:
+    """Of the time from one step's policy to the next one's; None where nothing is counted.
+
+    Not counted is the time of a step in which the coordinator or the trainer began, or before
+    which there is a gap: nobody may have been there to wait.
+    """
+    begun = [mark.time for mark in story.deeds.marks if mark.what == START and mark.who in _ROLES]
+    behind_gaps = set(gaps.ends([row.announced_time for row in story.rows]))
+    counted = [
+        (row.trainer.waited_s, row.announced_time - before.announced_time)
+        for before, row in pairwise(story.rows)
+        if row.announced_time not in behind_gaps
+        and not any(before.announced_time < time < row.announced_time for time in begun)
+    ]
+    whole_s = sum(span_s for _, span_s in counted)
+    return min(1.0, sum(waited_s for waited_s, _ in counted) / whole_s) if whole_s else None

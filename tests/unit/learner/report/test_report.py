@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
@@ -17,6 +18,7 @@ from learner.report import (
     rewards,
     rollouts,
     staleness,
+    tiles,
 )
 from learner.report.axes import Point, Scale
 from learner.report.build import build_report, read_story
@@ -335,3 +337,55 @@ async def test_a_server_without_the_run_has_no_logs():
     broker = MemoryBroker(MemoryServer())
     with pytest.raises(UserError, match="it has none"):
         await read_story(broker, "demo")
+
+
+async def standing_still() -> SyntheticRun:
+    """Two steps, an hour in which nobody is there, and two more steps."""
+    run = SyntheticRun(num_steps=4)
+    await run.open()
+    for step in range(4):
+        if step == 2:
+            run.now += 3600
+            await run.start_coordinator("coordinator-2")
+            await run.start_trainer("trainer-2")
+        await run.accept("alice", [True, False, False, False])
+        await run.cut()
+        await run.announce(StepMetrics(waited_s=1.0))
+    return run
+
+
+async def test_no_line_crosses_the_time_in_which_the_run_stood_still():
+    story = await story_of(await standing_still())
+    across = Checker(rewards.against_time(story)).seen
+    lines = [attrs["points"] for tag, attrs in across if tag == "polyline"]
+    x = Scale(0, max(story.seconds(mark.time) for mark in story.deeds.marks), 56, 960 - 150)
+    middle = x(1800)
+    for line in lines:
+        sides = {float(place.partition(",")[0]) < middle for place in line.split()}
+        assert len(sides) == 1
+    assert len(lines) == 2 * len(
+        [a for t, a in Checker(rewards.against_steps(story)).seen if t == "polyline"]
+    )
+    assert "broken where no batch was cut" in await document_of(await standing_still())
+
+
+async def test_the_trainer_is_not_said_to_wait_while_nobody_is_there(run):
+    story = await story_of(await standing_still())
+    spans = [after.announced_time - before.announced_time for before, after in pairwise(story.rows)]
+    assert spans[1] > 3600
+    assert tiles.waited_share(story) == 2.0 / (spans[0] + spans[2])
+    assert tiles.waited_share(await story_of(run)) is None
+
+
+async def test_the_time_of_a_step_in_which_one_of_them_began_is_not_counted():
+    run = SyntheticRun(num_steps=3)
+    await run.open()
+    for step in range(3):
+        await run.accept("alice", [True, False, False, False])
+        if step == 1:
+            await run.start_trainer("trainer-2")
+        await run.cut()
+        await run.announce(StepMetrics(waited_s=0.5))
+    story = await story_of(run)
+    last, before = story.rows[2].announced_time, story.rows[1].announced_time
+    assert tiles.waited_share(story) == 0.5 / (last - before)
