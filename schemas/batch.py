@@ -31,6 +31,7 @@ class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rows of step `step`, which turns version step - 1 into version step."""
 
     run: Token
+    """As in its subject: here the digest in the next batch covers it."""
     step: Annotated[int, Meta(ge=1, le=999_999_999)]
     rows: Annotated[tuple[Row, ...], Meta(min_length=1, max_length=65_536)]
     previous_sha256: Sha256 | None

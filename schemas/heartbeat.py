@@ -53,8 +53,10 @@ class Heartbeat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     who: Token
     """Actor id, `coordinator` or `trainer`."""
     instance: Token
+    """Reserved, for a dashboard: tells a restart from a pause."""
     state: State
     policy: PolicyId | None = None
     tokens_per_s: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
     groups_published: Count = 0
+    """Of an actor, since it started. Reserved, for a dashboard."""
     waiting_for: Annotated[str, Meta(max_length=200)] = ""

@@ -22,6 +22,7 @@ class EngineProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     engine: Token
     version: Annotated[str, Meta(max_length=64)]
     dtype: Token
+    """Reserved, for audits: thresholds on log-probabilities depend on the numbers computed with."""
     track: Token
     """Numeric format of the policy that it loads: f32, bf16, fp8, int4."""
     max_context: Index
@@ -45,7 +46,9 @@ class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How tokens are drawn: always the model's own distribution, by seeded Gumbel noise."""
 
     temperature: Annotated[float, Meta(ge=1.0, le=1.0)] = 1.0
+    """Reserved: at any other value, log-probabilities would not be the model's own."""
     top_p: Annotated[float, Meta(ge=1.0, le=1.0)] = 1.0
+    """Reserved, likewise."""
     max_new_tokens: Annotated[int, Meta(ge=1, le=MAX_NEW_TOKENS)]
     """Per completion: a rollout of several turns has several."""
     stop_ids: Annotated[tuple[Index, ...], Meta(min_length=1, max_length=16)]
@@ -83,8 +86,9 @@ class LeaseRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     wanted: Annotated[int, Meta(ge=0, le=MAX_LEASES_PER_REPLY)]
     """0 only asks for the last announcement."""
     held: PolicyId | None
-    """The policy that it has loaded."""
+    """The policy that it has loaded. Reserved, for leases that prefer what an actor holds."""
     profile: EngineProfile
+    """Reserved, for runs with several tracks: which leases its engine can fulfil."""
     spooled: Annotated[tuple[Count, ...], Meta(max_length=MAX_NAMED_LEASES)] = ()
     """Leases of an earlier instance whose groups are on its disk and will be published: the others
     of that instance end."""

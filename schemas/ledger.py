@@ -49,6 +49,7 @@ class CoordinatorStarted(_Event, frozen=True):
     instance: Token
     host: Annotated[str, Meta(max_length=255)]
     pid: Count
+    """For a person who looks for the process."""
 
 
 class LeaseIssued(_Event, frozen=True):

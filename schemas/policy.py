@@ -84,6 +84,7 @@ class PolicyManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     run: Token
     policy: PolicyId
     kind: PolicyKind
+    """Reserved, for adapters on a base: a reader refuses a kind that it does not know."""
     weights_digest: Sha256
     """Over all tensor entries: equal digests mean bit-equal weights."""
     tensors: Annotated[tuple[TensorEntry, ...], Meta(min_length=1, max_length=100_000)]
@@ -93,7 +94,8 @@ class PolicyManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Identity of the renderer that its prompts are made with."""
     probe: Probe
     previous_sha256: Sha256 | None
-    """Of the manifest of the policy before it; None for the initial policy."""
+    """Of the manifest of the policy before it; None for the initial policy. Reserved, for walking
+    back from any policy to the first without the logs."""
 
 
 class PathManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -56,7 +56,8 @@ class Rollout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     claimed_reward: Annotated[float, Meta(ge=-1e6, le=1e6)]
     """What the actor computed, for its own screen; the learner computes its own."""
     trace: Annotated[bytes, Meta(max_length=MAX_TRACE_BYTES)] = b""
-    """What the environment needs beside the tokens to compute the reward again; often nothing."""
+    """What the environment needs beside the tokens to compute the reward again. Reserved: those
+    that there are need nothing, so a rollout that has one is refused."""
 
 
 class RolloutGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

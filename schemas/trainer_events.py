@@ -36,6 +36,7 @@ class TrainerStarted(_Event, frozen=True):
     instance: Token
     host: Annotated[str, Meta(max_length=255)]
     pid: Count
+    """For a person who looks for the process."""
 
 
 class IncarnationStarted(_Event, frozen=True):

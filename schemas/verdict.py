@@ -66,6 +66,7 @@ class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     stream: Token
     sequence: Count
+    """Where the message stood in the queue, as the ledger names it; an actor goes by the digest."""
     sha256: Sha256
     """Of the message's wire bytes."""
     actor: Token
