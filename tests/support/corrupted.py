@@ -6,10 +6,7 @@ from msgspec.structs import replace
 
 from broker.audit import AuditReport, Check, audit
 from schemas.batch import Row
-from schemas.ledger import (
-    LedgerEntry,
-    LedgerEvent,
-)
+from schemas.ledger import LedgerEntry, LedgerEvent
 from tests.support import hand_built
 
 

@@ -3,9 +3,7 @@
 import pytest
 
 from broker.audit import Check
-from schemas.ledger import (
-    GroupsDropped,
-)
+from schemas.ledger import GroupsDropped
 from schemas.policy import PolicyId
 from tests.support import hand_built
 from tests.support.corrupted import expect_violation, more, other_batch, other_row, third_batch

@@ -3,10 +3,7 @@
 import pytest
 
 from broker.audit import Check
-from schemas.ledger import (
-    GroupAccepted,
-    GroupsDropped,
-)
+from schemas.ledger import GroupAccepted, GroupsDropped
 from tests.support import hand_built
 from tests.support.corrupted import expect_violation, more, third_batch, without
 

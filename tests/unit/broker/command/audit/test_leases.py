@@ -4,10 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from broker.audit import Check
-from schemas.ledger import (
-    GroupAccepted,
-    LeaseExpired,
-)
+from schemas.ledger import GroupAccepted, LeaseExpired
 from tests.support import hand_built
 from tests.support.corrupted import changed, expect_violation, more, other
 

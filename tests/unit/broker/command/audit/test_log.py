@@ -5,10 +5,7 @@ from msgspec.structs import replace
 
 from broker.audit import Check, audit
 from broker.logbook import Unreadable
-from schemas.ledger import (
-    GroupRefused,
-    LeaseAbandoned,
-)
+from schemas.ledger import GroupRefused, LeaseAbandoned
 from schemas.verdict import Outcome
 from tests.support import hand_built
 from tests.support.corrupted import expect_violation, more, other, other_batch, run_audit, said

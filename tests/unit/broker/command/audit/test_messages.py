@@ -5,9 +5,7 @@ from msgspec.structs import replace
 
 from broker.audit import Check, audit, audit_run
 from broker.memory import MemoryBroker
-from schemas.ledger import (
-    GroupRefused,
-)
+from schemas.ledger import GroupRefused
 from schemas.wire import encode
 from tests.support import hand_built
 from tests.support.corrupted import expect_violation, run_audit, said, without

@@ -8,12 +8,7 @@ from msgspec.structs import replace
 from broker.audit import audit, audit_run
 from broker.interface import StreamKind, StreamSpec
 from schemas.errors import UserError
-from schemas.ledger import (
-    GroupsDropped,
-    LeaseAbandoned,
-    LeaseExpired,
-    LedgerEntry,
-)
+from schemas.ledger import GroupsDropped, LeaseAbandoned, LeaseExpired, LedgerEntry
 from tests.support import hand_built
 from tests.support.corrupted import changed, run_audit
 
