@@ -68,11 +68,13 @@ def check(
 
 
 @app.command("id", **takes(ActorSettings))
-def id_(context: typer.Context) -> None:
+def id_(context: typer.Context, json: Json = False) -> None:
     """Print this actor's id, the public half of its key; makes the key if there is none."""
     from actors.identity import home_of, open_key
+    from broker.program import screen
 
-    typer.echo(open_key(home_of(settings_from(context, ActorSettings))).public)
+    actor = open_key(home_of(settings_from(context, ActorSettings))).public
+    screen.show_json({"id": actor}) if json else screen.show_line(actor)
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every setting, an
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Replace a process that holds the role, but is frozen.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
 Initial = Annotated[
     Path | None,
     typer.Option("--initial", help="Hugging Face folder of the policy to begin with."),
@@ -131,7 +132,7 @@ def replay(
         int,
         typer.Option("--from", metavar="STEP", min=0, help="Begin with a checkpoint up to STEP."),
     ] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")] = False,
+    json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
     """Train a run again from its logs, and compare; exit status 1 names the first difference."""
@@ -157,25 +158,27 @@ def demo(context: typer.Context, dry_run: DryRun = False) -> None:
 
 
 @app.command(**takes(LearnerSettings))
-def metrics(context: typer.Context, name: Name, dry_run: DryRun = False) -> None:
+def metrics(
+    context: typer.Context, name: Name, json: Json = False, dry_run: DryRun = False
+) -> None:
     """Write one line of JSON for each step of a run, from its logs."""
     import asyncio
 
     from learner.metrics_file import write_metrics
 
     settings = _settings(context, dry_run, name=name)
-    typer.echo(f"every step is in {asyncio.run(write_metrics(settings))}")
+    _show_path("every step is in", asyncio.run(write_metrics(settings)), json=json)
 
 
 @app.command(**takes(LearnerSettings))
-def report(context: typer.Context, name: Name, dry_run: DryRun = False) -> None:
+def report(context: typer.Context, name: Name, json: Json = False, dry_run: DryRun = False) -> None:
     """Write the pictures of a run, from its logs and archive, as one HTML file."""
     import asyncio
 
     from learner.report.build import write_report
 
     settings = _settings(context, dry_run, name=name)
-    typer.echo(f"the report is {asyncio.run(write_report(settings))}")
+    _show_path("the report is", asyncio.run(write_report(settings)), json=json)
 
 
 def _settings(
@@ -201,6 +204,12 @@ def _settings(
         show_settings(settings)
         raise typer.Exit
     return settings
+
+
+def _show_path(words: str, path: Path, *, json: bool) -> None:
+    from broker.program import screen
+
+    screen.show_json({"path": str(path)}) if json else screen.show_line(f"{words} {path}")
 
 
 def _show_progress(progress: "SftProgress") -> None:

@@ -24,7 +24,8 @@ from typer.core import TyperCommand, TyperGroup
 from broker.program.os_error import in_words
 from broker.program.sanitise import sanitise
 from schemas.described import described, meaning_of
-from schemas.errors import TributaryError, UserError
+from schemas.errors import SettingsError, TributaryError, UserError
+from schemas.nearest import unknown_setting
 from schemas.resolve import resolve, to_explained_toml
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -35,6 +36,26 @@ _FOLDER: Final = "broker.program.command.folder"
 
 class SettingsCommand(TyperCommand):
     """A verb that settings follow, and whose help lists them; the context's `obj` is their kind."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Name what is neither an option nor a setting, before it takes the next word as value."""
+        options = _long_options(self)
+        for word in args:
+            name = word.removeprefix("--").partition("=")[0]
+            # What has a dot can only be meant for a setting.
+            if word.startswith("--") and name not in options and name.isidentifier():
+                self._refuse_unknown(ctx, name, options)
+        return super().parse_args(ctx, args)
+
+    def _refuse_unknown(self, ctx: typer.Context, name: str, options: set[str]) -> None:
+        known = described(ctx.obj)
+        if any(path.partition(".")[0] == name for path in known):
+            return
+        if others := _verbs_with(ctx, name):
+            named = " and ".join(filter(None, [", ".join(others[:-1]), others[-1]]))
+            does = "does" if len(others) == 1 else "do"
+            raise UserError(f"`{ctx.command_path}` takes no --{name}; {named} {does}")
+        raise SettingsError(unknown_setting(name, [*known, *options]))
 
     def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Show in the first line that settings may follow."""
@@ -49,6 +70,24 @@ class SettingsCommand(TyperCommand):
         ]
         with formatter.section("Settings"):
             formatter.write_dl(rows)
+
+
+def _long_options(command: Any) -> set[str]:
+    """Without their dashes."""
+    words = {word for param in command.params for word in (*param.opts, *param.secondary_opts)}
+    return {word[2:] for word in words if word.startswith("--")} | {"help"}
+
+
+def _verbs_with(ctx: typer.Context, option: str) -> list[str]:
+    """Other verbs of the application that take an option."""
+    if ctx.parent is None:
+        return []
+    verbs: dict[str, Any] = getattr(ctx.parent.command, "commands", {})
+    return [
+        f"`{ctx.parent.command_path} {verb}`"
+        for verb, command in verbs.items()
+        if option in _long_options(command)
+    ]
 
 
 def takes(kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -50,6 +50,12 @@ def test_the_id_is_made_once(home):
     assert (home / "actor.key").stat().st_mode & 0o077 == 0
 
 
+def test_a_script_gets_the_id_as_json(home):
+    assert json.loads(run("id", "--json", "--home", home).stdout) == {
+        "id": run("id", "--home", home).stdout.strip()
+    }
+
+
 def test_a_key_that_others_can_read_is_refused(home):
     run("id", "--home", home)
     (home / "actor.key").chmod(0o644)

@@ -123,6 +123,29 @@ def test_a_wrong_setting_is_one_sentence(app) -> None:
     assert "unknown setting trainer.num_step; the nearest is trainer.num_steps" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["show", "--deep", "--twice"], "`toy show` takes no --deep; `toy dig` and `toy look` do"),
+        (["show", "--wide"], "`toy show` takes no --wide; `toy look` does"),
+        (["show", "--jsn"], "unknown setting jsn; the nearest is "),
+        (["show", "--twic", "--seed", "1"], "unknown setting twic; the nearest is twice"),
+        (["show", "--seed"], "--seed must be followed by a value"),
+        (["show", "--trainer", "1"], "trainer is a section and takes no value; it has "),
+    ],
+)
+def test_a_word_that_is_no_option_is_named_and_not_its_neighbour(app, words, sentence) -> None:
+    @app.command()
+    def dig(deep: bool = False) -> None: ...
+
+    @app.command()
+    def look(deep: bool = False, wide: bool = False) -> None: ...
+
+    result = CliRunner().invoke(app, words, prog_name="toy")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"toy: {sentence}")
+
+
 def test_help_lists_every_setting_with_its_meaning(app) -> None:
     text = CliRunner().invoke(app, ["show", "--help"], prog_name="toy").stdout
     assert "[@ FILE.toml] [--SETTING VALUE]..." in text
