@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Daemon:
-    """One actor process, its parts wired by `actors.start`."""
+    """One actor process, its parts wired by `actors.wiring`."""
 
     def __init__(
         self,

@@ -42,63 +42,76 @@ def wire_daemon(
     status: Status,
 ) -> Daemon:
     """A daemon that is ready to run."""
-    run, broker, engine = card.run, outside.broker, outside.engine
-    instance = uuid.uuid4().hex
-    # By key as well as by name: another run of the same name has its own leases.
-    spool = Spool(
-        home / "spool" / f"{run}-{card.run_key[:16]}", settings.spool_mib << 20, status.changes
-    )
-    policies = Policies(
-        broker=broker,
-        run=run,
-        run_key=card.run_key,
-        engine=engine,
-        fetch=outside.fetch,
-        check_probe=outside.check_probe,
-        status=status,
-    )
+    run, broker, instance = card.run, outside.broker, uuid.uuid4().hex
+    spool = _spool(card, settings, home, status)
+    policies = _policies(card, outside, status)
     client = LeaseClient(
         broker,
         run=run,
         actor=actor,
         instance=instance,
-        profile=engine.profile,
+        profile=outside.engine.profile,
         spooled=spool.inherited,
         status=status,
     )
     verdicts = Verdicts(broker, run, actor, client.give_back, status.changes)
     leases = Leases(
         client=client,
-        terms=Terms(run, actor, engine.profile),
+        terms=Terms(run, actor, outside.engine.profile),
         policies=policies,
         spool=spool,
         verdicts=verdicts,
         status=status,
         max_leases=settings.max_leases,
     )
+    fulfilment = Fulfilment(
+        groups=groups,
+        policies=policies,
+        leases=leases,
+        spool=spool,
+        broker=broker,
+        verdicts=verdicts,
+        status=status,
+    )
     return Daemon(
         leases=leases,
         policies=policies,
-        fulfilment=Fulfilment(
-            groups=groups,
-            policies=policies,
-            leases=leases,
-            spool=spool,
-            broker=broker,
-            verdicts=verdicts,
-            status=status,
-        ),
+        fulfilment=fulfilment,
         spool=spool,
         verdicts=verdicts,
-        heartbeats=Heartbeats(
-            broker,
-            run=run,
-            actor=actor,
-            instance=instance,
-            status=status,
-            every_s=settings.heartbeat_s,
-        ),
+        heartbeats=_heartbeats(broker, settings, run, actor, instance, status),
         reports=Reports(run, actor, status, verdicts),
         status=status,
         drain_s=settings.drain_s,
+    )
+
+
+def _spool(card: RunCard, settings: ActorSettings, home: Path, status: Status) -> Spool:
+    # By key as well as by name: another run of the same name has its own leases.
+    folder = home / "spool" / f"{card.run}-{card.run_key[:16]}"
+    return Spool(folder, settings.spool_mib << 20, status.changes)
+
+
+def _policies(card: RunCard, outside: Outside, status: Status) -> Policies:
+    return Policies(
+        broker=outside.broker,
+        run=card.run,
+        run_key=card.run_key,
+        engine=outside.engine,
+        fetch=outside.fetch,
+        check_probe=outside.check_probe,
+        status=status,
+    )
+
+
+def _heartbeats(
+    broker: Broker, settings: ActorSettings, run: str, actor: str, instance: str, status: Status
+) -> Heartbeats:
+    return Heartbeats(
+        broker,
+        run=run,
+        actor=actor,
+        instance=instance,
+        status=status,
+        every_s=settings.heartbeat_s,
     )
