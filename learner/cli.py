@@ -126,7 +126,10 @@ def replay(
     context: typer.Context,
     name: Name,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Said for clearness: every replay compares.")
+        bool,
+        typer.Option(
+            "--verify", help="Changes nothing: every replay compares, with it or without."
+        ),
     ] = True,
     from_step: Annotated[
         int,
