@@ -16,7 +16,13 @@ from learner.report.groups import refused_group, used_group
 from learner.report.page import page
 from learner.report.story import Story, tell
 from learner.run_folder import RunFolder
-from schemas.errors import DigestMismatch, ObjectMissing, SignatureInvalid, UserError
+from schemas.errors import (
+    DigestMismatch,
+    ObjectMissing,
+    SignatureInvalid,
+    StoreUnavailable,
+    UserError,
+)
 from schemas.policy import PolicyManifest
 from schemas.settings import LearnerSettings
 
@@ -37,10 +43,18 @@ async def read_story(broker: Broker, run: str, outside: Sequence[RunEvent] = ())
 
 
 async def build_report(story: Story, store: Store) -> str:
-    """The HTML document."""
-    used = await used_group(story, store)
-    refused = await refused_group(story, store)
-    return page(story, used=used, refused=refused, model=await _read_model(story, store))
+    """The HTML document.
+
+    Raises:
+        UserError: object storage does not answer.
+    """
+    try:
+        used = await used_group(story, store)
+        refused = await refused_group(story, store)
+        model = await _read_model(story, store)
+    except StoreUnavailable as error:
+        raise UserError(f"{error}; no report was made, ask again when it answers") from None
+    return page(story, used=used, refused=refused, model=model)
 
 
 async def _read_model(story: Story, store: Store) -> PolicyManifest | None:

@@ -165,6 +165,13 @@ async def test_groups_whose_bytes_are_gone_are_left_out(run, outside):
     assert "rollout by rollout" not in " ".join(Checker(document).text)
 
 
+async def test_a_storage_that_is_away_can_be_mended_by_who_asks(run):
+    run.store.away = True
+    with pytest.raises(UserError, match="no report was made") as caught:
+        await document_of(run)
+    assert caught.value.exit_status == 2
+
+
 async def test_kept_bytes_that_are_no_group_are_left_out(run):
     story = await story_of(run)
     for info in await run.store.list("refused/"):
