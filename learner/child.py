@@ -1,6 +1,7 @@
 """One verb of `learner` in a process of its own, started again whenever it is killed."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 import time
@@ -62,11 +63,16 @@ def verb_command(verb: str, settings_file: Path, *options: str) -> list[str]:
 
 
 async def run_until(process: asyncio.subprocess.Process, stop: asyncio.Event) -> int:
-    """The exit status of a process that `stop` cuts short."""
+    """The exit status of a process that `stop` cuts short; it is killed when this is cancelled."""
     ended = asyncio.create_task(process.wait())
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not ended.done():
-        await child_process.end(process, grace_s=_GRACE_S)
-    return await ended
+    try:
+        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            await child_process.end(process, grace_s=_GRACE_S)
+        return await ended
+    finally:
+        stopping.cancel()
+        if not ended.done():
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()

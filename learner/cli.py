@@ -40,13 +40,14 @@ app = application(
 
 @app.command(**takes(LearnerSettings))
 def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
-    """Open a run unless it is open, and run coordinator and trainer to its last step."""
-    import asyncio
+    """Open a run unless it is open, and run coordinator and trainer to its last step.
 
+    Ctrl-C or SIGTERM lets them end what they have in hand; the second kills them.
+    """
     from learner.launch import launch
 
     settings = _settings(context, dry_run)
-    outcome = asyncio.run(launch(settings, take_over=take_over, say=typer.echo))
+    outcome = launch(settings, take_over=take_over, say=typer.echo)
     if outcome.sentence:
         typer.echo(f"learner run: {outcome.sentence}", err=outcome.exit_status != 0)
     raise typer.Exit(outcome.exit_status)

@@ -3,6 +3,8 @@
 The children die with this process. One that ends by itself ends the run: the trainer with 0 when
 the last step is trained, anything else is passed on. A kill costs nothing but the time to start
 again, so a killed child is started again, unless it is killed too often.
+
+The first SIGTERM or Ctrl-C lets the children end what they have in hand, a second one kills them.
 """
 
 import asyncio
@@ -28,6 +30,11 @@ from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
 
 _LAST_LINES_S: Final = 1.0
+_KILLED: Final = 1
+_STOPPING: Final = (
+    "stopping: waits for the trainer to end its step and its upload, and for the coordinator; "
+    "a second Ctrl-C kills both at once, which costs no accepted group"
+)
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -38,7 +45,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """Empty when all was said already."""
 
 
-async def launch(settings: LearnerSettings, *, take_over: bool, say: Say) -> Outcome:
+def launch(settings: LearnerSettings, *, take_over: bool, say: Say) -> Outcome:
     """Open the run unless it is open, and keep it running to its end, or until SIGTERM.
 
     `say` takes lines about what happens meanwhile.
@@ -46,10 +53,15 @@ async def launch(settings: LearnerSettings, *, take_over: bool, say: Say) -> Out
     Raises:
         RoleTaken: the run has a coordinator or a trainer.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    try:
+        return asyncio.run(_launch(settings, take_over=take_over, say=say))
+    except asyncio.CancelledError:
+        sentence = "coordinator and trainer were killed; start it again to go on"
+        return Outcome(exit_status=_KILLED, sentence=sentence)
+
+
+async def _launch(settings: LearnerSettings, *, take_over: bool, say: Say) -> Outcome:
+    stop = stop_on_signals(say)
     status = await _open(settings, stop)
     if status or stop.is_set():
         return Outcome(exit_status=_exit_status(status), sentence="")
@@ -70,6 +82,23 @@ async def launch(settings: LearnerSettings, *, take_over: bool, say: Say) -> Out
     finally:
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
+
+
+def stop_on_signals(say: Say) -> asyncio.Event:
+    """An event that the first SIGTERM or SIGINT sets; the second one cancels the caller."""
+    stop, caller, loop = asyncio.Event(), asyncio.current_task(), asyncio.get_running_loop()
+    assert caller is not None
+
+    def on_signal() -> None:
+        if stop.is_set():
+            caller.cancel()
+            return
+        stop.set()
+        say(_STOPPING)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop
 
 
 async def _open(settings: LearnerSettings, stop: asyncio.Event) -> int:

@@ -1,12 +1,15 @@
 """Processes that are started, killed and asked what they said last."""
 
 import asyncio
+import os
+import signal
 import sys
+from pathlib import Path
 
 import pytest
 
 from learner import child as children
-from learner import launch
+from learner import child_process, launch
 from learner.child import Child
 
 
@@ -50,3 +53,59 @@ async def test_a_child_that_is_killed_again_and_again_ends_the_run(tmp_path, mon
 @pytest.mark.parametrize(("status", "shown"), [(0, 0), (2, 2), (-9, 137)])
 def test_a_death_by_a_signal_is_shown_as_a_shell_shows_it(status, shown):
     assert launch._exit_status(status) == shown
+
+
+@pytest.fixture
+async def signals():
+    """Sends signals to this process, whose handlers are as before afterwards."""
+    yield lambda: os.kill(os.getpid(), signal.SIGTERM)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def test_the_first_signal_says_what_is_waited_for_and_the_second_ends_it_at_once(signals):
+    said: asyncio.Queue[str] = asyncio.Queue()
+
+    async def run() -> None:
+        stop = launch.stop_on_signals(said.put_nowait)
+        await stop.wait()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(run())
+    await asyncio.sleep(0)
+    signals()
+    assert "waits for the trainer to end its step" in await said.get()
+    assert not running.done()
+    signals()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert said.empty()
+
+
+async def test_a_child_that_ends_slowly_is_killed_when_nobody_waits_any_more(tmp_path):
+    program = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('ends slowly', flush=True))\n"
+        "print('ready', flush=True)\n"
+        "while True: time.sleep(60)\n"
+    )
+    log, stop = tmp_path / "log", asyncio.Event()
+    process = await child_process.start([sys.executable, "-c", program], log)
+    running = asyncio.create_task(children.run_until(process, stop))
+    await until_it_says(log, "ready")
+    stop.set()
+    await until_it_says(log, "ends slowly")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    async with asyncio.timeout(1):
+        assert await process.wait() == -signal.SIGKILL
+
+
+async def until_it_says(log: Path, word: str) -> None:
+    # A file has no event that can be waited for.
+    while not says(log, word):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+def says(log: Path, word: str) -> bool:
+    return log.exists() and word in log.read_text()
