@@ -49,7 +49,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     step: int
     """Of the last batch that was cut; 0 before the first."""
     num_steps: int
-    """Of the whole run; 0 before it is opened."""
+    """Of the whole run; 0 while no coordinator has opened its log."""
     num_open_leases: int
     num_waiting: int
     """Accepted groups with signal that no batch has taken."""

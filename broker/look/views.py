@@ -41,7 +41,7 @@ def show_listing(listing: Listing) -> None:
             [
                 run.run,
                 run.policy or "none yet",
-                f"{run.step} of {run.num_steps}" if run.num_steps else "not opened",
+                f"{run.step} of {run.num_steps}" if run.num_steps else "no coordinator yet",
                 run.num_open_leases,
                 run.num_waiting,
                 ", ".join(f"{count.verdict} {count.count}" for count in run.verdicts),
@@ -121,7 +121,7 @@ def show_audit(report: AuditReport) -> None:
     for equation in report.equations:
         show_line(f"{'ok ' if equation.holds else 'NOT'}  {equation.about:<{width}}  {equation}")
     if report.max_staleness is None:
-        show_line("the run is not opened yet")
+        show_line("no coordinator has opened the log yet")
     else:
         show_line(
             f"{report.num_batches} batches of {report.num_rows} rows; the stalest row has "

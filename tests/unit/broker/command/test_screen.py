@@ -12,7 +12,10 @@ from broker.look.life import Life, life_in_run
 from broker.look.listing import list_server
 from broker.look.moments import Moment, What
 from broker.look.peek import peek
+from broker.memory import MemoryBroker, MemoryServer
 from broker.program.screen import Column, ascii_json, show_json, show_line, show_table
+from broker.streams import run_streams
+from schemas.settings import RunSettings
 
 
 class Terminal(io.StringIO):
@@ -74,6 +77,16 @@ async def test_answers_in_words(broker, capsys, store) -> None:
     assert "\x1b" not in out
 
 
+async def test_a_run_that_was_opened_and_has_no_coordinator_yet_is_shown_so(capsys) -> None:
+    broker = MemoryBroker(MemoryServer())
+    for spec in run_streams(RunSettings(name="mine")):
+        await broker.ensure_stream(spec)
+    views.show_listing(await list_server(broker))
+    out = capsys.readouterr().out
+    assert "mine  none yet  no coordinator yet" in out
+    assert "not opened" not in out
+
+
 def test_an_actors_key_is_cut_and_stands_whole_once(capsys) -> None:
     key = "UALICE" + "A2" * 25
     moments = tuple(
@@ -91,7 +104,7 @@ def test_a_run_that_is_not_opened_has_no_limit(capsys) -> None:
     assert capsys.readouterr().out == (
         "ok   leases  0 issued = 0 open + 0 fulfilled + 0 refused + 0 expired + 0 abandoned\n"
         "ok   groups  0 accepted = 0 in a batch + 0 waiting + 0 no signal + 0 stale at the cut\n"
-        "the run is not opened yet\n"
+        "no coordinator has opened the log yet\n"
         "The audit of demo holds.\n"
     )
 
