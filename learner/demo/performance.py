@@ -16,6 +16,7 @@ from broker.jetstream import NatsBroker
 from learner.demo.plan import Kill
 from learner.demo.players import Player, PlayerLost
 from learner.demo.screen import Screen
+from learner.demo.server import Server
 from learner.demo.stage import Stage
 from learner.demo.strikes import Strikes
 from learner.demo.watch import Watch
@@ -39,7 +40,7 @@ class Performance(Struct, frozen=True, kw_only=True):
 
 
 async def perform(
-    stage: Stage, servers: Sequence[Player], screen: Screen, kills: Sequence[Kill]
+    stage: Stage, servers: Sequence[Server], screen: Screen, kills: Sequence[Kill]
 ) -> Performance:
     """Run to the last step, kill whom the plan says, and tell everybody to stop."""
     watch = Watch(stage.settings.trainer.num_steps)
@@ -58,7 +59,7 @@ async def perform(
                     watch.listen(broker, run),
                     _keep_looking(watch, screen),
                     strikes.run(),
-                    *(process.run() for process in processes),
+                    *(each.run() for each in (*servers, *processes)),
                 )
     except TimeoutError:
         screen.say(f"the run has come to a halt at step {watch.step}")
@@ -70,7 +71,11 @@ async def perform(
         # Actors first: what they finish is still judged.
         for some in (processes[2:], processes[:2]):
             await asyncio.gather(*(process.stop(grace_s=_GRACE_S) for process in some))
-    died = [f"{each.name} (status {status})" for each in processes for status in each.deaths]
+    died = [
+        f"{each.name} (status {status})"
+        for each in (*servers, *processes)
+        for status in each.deaths
+    ]
     return Performance(planned=[kill.who for kill in kills], came_back=strikes.came_back, died=died)
 
 

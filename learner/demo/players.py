@@ -7,17 +7,13 @@ waits for  the process to end
 
 import asyncio
 import contextlib
-import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from broker.embedded import servers
 from broker.program.process import bound
 from learner.child_process import end, last_line, start
-from learner.deeds import NATS, S3
 from learner.events import Died, EventLog, Killed, Started
 from schemas.errors import TributaryError
 
@@ -91,41 +87,6 @@ class Process:
         self._process = await start(self._command, self._log)
         self._events.write(Started(time=time.time(), who=self.name))
         return await self._process.wait()
-
-
-class NatsServer:
-    """The message broker, which lives beside the object storage in one directory."""
-
-    name = NATS
-
-    def __init__(self, directory: Path, events: EventLog) -> None:
-        self._directory = directory
-        self._events = events
-
-    async def kill(self, killed: Killed) -> None:
-        os.kill(servers.read(self._directory).nats_process.pid, signal.SIGKILL)
-        self._events.write(killed)
-        # In this thread although it blocks: a server dies with the thread that started it.
-        servers.start_nats(self._directory, detached=False)
-        self._events.write(Started(time=time.time(), who=self.name))
-
-
-class S3Server:
-    """The object storage; it takes seconds until it stores again."""
-
-    name = S3
-
-    def __init__(self, directory: Path, events: EventLog) -> None:
-        self._directory = directory
-        self._events = events
-
-    async def kill(self, killed: Killed) -> None:
-        os.kill(servers.read(self._directory).s3_process.pid, signal.SIGKILL)
-        self._events.write(killed)
-        # In this thread: a server dies with the thread that started it.
-        servers.start_s3(self._directory, detached=False)
-        await asyncio.to_thread(servers.wait_s3, self._directory)
-        self._events.write(Started(time=time.time(), who=self.name))
 
 
 async def run_to_end(

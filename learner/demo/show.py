@@ -57,7 +57,7 @@ async def show(stage: Stage, screen: Screen, kills: Sequence[Kill]) -> Sequence[
     with screen:
         screen.say("starting the servers")
         # In this thread although it blocks: a server dies with the thread that started it.
-        servers = stage.start_servers()
+        servers = stage.start_servers(screen.say)
         await stage.name_actors()
         screen.say("making the initial policy by supervised fine-tuning")
         await stage.open_run(screen)

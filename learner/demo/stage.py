@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +12,9 @@ from broker.embedded import servers
 from learner.child_process import last_line
 from learner.demo import cast, plan
 from learner.demo.phases import Phase
-from learner.demo.players import NatsServer, Player, Process, S3Server, run_to_end
+from learner.demo.players import Process, run_to_end
 from learner.demo.screen import Screen
+from learner.demo.server import Server, open_nats, open_s3
 from learner.events import ActorNamed, EventLog
 from learner.run_folder import RunFolder
 from schemas import names
@@ -35,15 +37,15 @@ class Stage:
         """Ids to names."""
         self._servers = self.folder.path / "servers"
 
-    def start_servers(self) -> list[Player]:
-        """Start both servers; they die with the thread that calls this."""
+    def start_servers(self, say: Callable[[str], None]) -> list[Server]:
+        """Start both servers; they die with the thread that calls this.
+
+        `say` takes a line when one of them ends unasked.
+        """
         started = servers.up(self._servers, detached=False)
         self.settings = structs.replace(self.settings, connection=started.connection())
         self.folder.settings.write_text(to_toml(self.settings), encoding="utf-8")
-        return [
-            NatsServer(self._servers, self.events),
-            S3Server(self._servers, self.events),
-        ]
+        return [open_(self._servers, self.events, say) for open_ in (open_nats, open_s3)]
 
     def stop_servers(self) -> None:
         """Stop what runs of them."""
