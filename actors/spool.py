@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from actors.changes import Changes
+from broker.changes import Changes
 from schemas.atomic_file import write_atomically
 from schemas.errors import Rejected
 from schemas.names import parse_rollouts_subject

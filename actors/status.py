@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from actors.changes import Changes
 from actors.rate import Rate
+from broker.changes import Changes
 from broker.program.sanitise import sanitise
 from schemas.heartbeat import State
 from schemas.policy import PolicyId

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-from actors.changes import Changes
+from broker.changes import Changes
 from broker.interface import Broker
 from broker.program.sanitise import sanitise
 from schemas import wire

@@ -5,13 +5,13 @@
 | subject and bytes per call | stored messages | room in the window, the broker, room in the queue |
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import tenacity
 
 from broker import retry
+from broker.changes import Changes
 from broker.interface import Broker, Stored
 from schemas.errors import QueueFull
 
@@ -37,7 +37,7 @@ class Publisher:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._on_full = on_full
-        self._room = asyncio.Condition()
+        self._changes = Changes()
         self._num_messages = 0
         self._num_bytes = 0
         self._turned_away: set[object] = set()
@@ -69,17 +69,15 @@ class Publisher:
 
     @contextlib.asynccontextmanager
     async def _window(self, size: int) -> AsyncIterator[None]:
-        async with self._room:
-            await self._room.wait_for(lambda: self._has_room(size))
-            self._num_messages += 1
-            self._num_bytes += size
+        await self._changes.until(lambda: self._has_room(size))
+        self._num_messages += 1
+        self._num_bytes += size
         try:
             yield
         finally:
             self._num_messages -= 1
             self._num_bytes -= size
-            async with self._room:
-                self._room.notify_all()
+            self._changes.notify()
 
     def _has_room(self, size: int) -> bool:
         if self._num_messages == 0:

@@ -5,11 +5,11 @@ A test can take the server away (`stop`, `start`), lose the answers to writes th
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from broker.changes import Changes
 from broker.memory.stream import MemoryStream
 from broker.memory.subjects import matches
 from schemas.errors import BrokerError, BrokerUnavailable
@@ -45,7 +45,7 @@ class MemoryServer:
         self.listeners: list[Listener] = []
         self.running = True
         self._answers_to_lose = 0
-        self._changed = asyncio.Event()
+        self._changes = Changes()
 
     def stop(self) -> None:
         """Go away: every call raises BrokerUnavailable, followers wait."""
@@ -69,14 +69,11 @@ class MemoryServer:
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._changes.notify()
 
     async def change(self, timeout_s: float | None = None) -> None:
         """Wait until something changes, or the time is over."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._changed.wait()
+        await self._changes.next(timeout_s=timeout_s)
 
     def stream(self, name: str) -> MemoryStream:
         """Raises BrokerUnavailable when the server is away, BrokerError without such a stream."""

@@ -1,4 +1,8 @@
-"""Rings when something has changed that others may be waiting for."""
+"""Rings when something has changed that others may be waiting for.
+
+A ring is remembered for each listener, so that one that works when it rings looks once more. For
+waiting until a condition over attributes is true, see `broker.changes`.
+"""
 
 import asyncio
 

@@ -103,4 +103,4 @@ class Intake:
         actor, delivery = await self._suspects.take()
         case = await self.judging.judge_alone(delivery)
         await self.writer.write([case])
-        await self._suspects.settle(actor, delivery, case.finding)
+        self._suspects.settle(actor, delivery, case.finding)

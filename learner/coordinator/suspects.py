@@ -6,9 +6,9 @@ and the others' messages go on. What a sender hits in spite of that is counted; 
 hits the others are not stopped for its messages any more.
 """
 
-import asyncio
 from collections import Counter, deque
 
+from broker.changes import Changes
 from broker.interface import Delivery
 from learner.coordinator.finding import Finding
 from schemas.verdict import Reason
@@ -29,7 +29,7 @@ class Suspects:
         self._num_bytes = 0
         self._hits: dict[str, int] = {}
         """Confirmed ones by actor, the latest hit last."""
-        self._changed = asyncio.Condition()
+        self._changes = Changes()
 
     def suspects(self, actor: str) -> bool:
         """True when this actor's messages are to be judged aside."""
@@ -41,31 +41,28 @@ class Suspects:
 
     async def put(self, actor: str, delivery: Delivery) -> None:
         """Set a message aside; waits while too many bytes lie here already."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._num_bytes < _MAX_WAITING_BYTES)
-            self._waiting.append((actor, delivery))
-            self._num_waiting[actor] += 1
-            self._num_bytes += len(delivery.record.data)
-            self._changed.notify_all()
+        await self._changes.until(lambda: self._num_bytes < _MAX_WAITING_BYTES)
+        self._waiting.append((actor, delivery))
+        self._num_waiting[actor] += 1
+        self._num_bytes += len(delivery.record.data)
+        self._changes.notify()
 
     async def take(self) -> tuple[str, Delivery]:
         """The next message to judge; waits for one."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._waiting)
-            return self._waiting.popleft()
+        await self._changes.until(lambda: self._waiting)
+        return self._waiting.popleft()
 
-    async def settle(self, actor: str, delivery: Delivery, finding: Finding | None) -> None:
+    def settle(self, actor: str, delivery: Delivery, finding: Finding | None) -> None:
         """A message that was taken has its verdict."""
         if finding is not None and finding.reason in _LIMITS:
             self._hits[actor] = self._hits.pop(actor, 0) + 1
             if len(self._hits) > _REMEMBERED_ACTORS:
                 del self._hits[next(iter(self._hits))]
-        async with self._changed:
-            self._num_waiting[actor] -= 1
-            if not self._num_waiting[actor]:
-                del self._num_waiting[actor]
-            self._num_bytes -= len(delivery.record.data)
-            self._changed.notify_all()
+        self._num_waiting[actor] -= 1
+        if not self._num_waiting[actor]:
+            del self._num_waiting[actor]
+        self._num_bytes -= len(delivery.record.data)
+        self._changes.notify()
 
     @property
     def is_empty(self) -> bool:

@@ -5,8 +5,6 @@ produces   the view that the screen shows, and a wake-up after every change
 waits for  nothing; others wait on it with `until`
 """
 
-import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from broker.changes import Changes
 from broker.interface import Broker
 from broker.logbook import LogItem, PolicyItem
 from learner.deeds import Deeds
@@ -51,7 +50,7 @@ class Watch:
         """By actor: messages by reason."""
         self.deeds = Deeds()
         self._clock = clock
-        self._changed = asyncio.Event()
+        self._changes = Changes()
 
     @property
     def step(self) -> int:
@@ -67,7 +66,7 @@ class Watch:
 
     def take_row(self, row: StepRow) -> None:
         self.rows.append(row)
-        self._wake()
+        self._changes.notify()
 
     def take_item(self, item: LogItem | PolicyItem) -> None:
         """Enter a record of one of the logs, and count verdicts per actor."""
@@ -75,7 +74,7 @@ class Watch:
         if isinstance(item.content, ledger.LedgerEntry):
             for event in item.content.events:
                 self._count(event)
-        self._wake()
+        self._changes.notify()
 
     def _count(self, event: ledger.LedgerEvent) -> None:
         match event:
@@ -95,7 +94,7 @@ class Watch:
         if heartbeat.who != who or (who not in self.seen and len(self.seen) >= _MAX_SENDERS):
             return
         self.seen[who] = Seen(heartbeat=heartbeat, at=self._clock())
-        self._wake()
+        self._changes.notify()
 
     async def listen(self, broker: Broker, run: str) -> None:
         """Take every heartbeat of the run, until the connection closes."""
@@ -104,19 +103,11 @@ class Watch:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until it holds; it is looked at after every change."""
-        while not condition():
-            await self._changed.wait()
+        await self._changes.until(condition)
 
     async def change(self, *, timeout_s: float) -> None:
         """Wait for the next change, or until the time is over."""
-        with contextlib.suppress(TimeoutError):
-            # Not wait_for: in Python 3.11 it loses a cancellation that comes with the change.
-            async with asyncio.timeout(timeout_s):
-                await self._changed.wait()
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        await self._changes.next(timeout_s=timeout_s)
 
 
 def who_waits(watch: Watch) -> str:

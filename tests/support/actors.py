@@ -9,12 +9,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from actors.changes import Changes
 from actors.engine import Engine, Generated
 from actors.groups import Groups
 from actors.report import Report
 from actors.status import Status
 from actors.wiring import Outside, wire_daemon
+from broker.changes import Changes
 from broker.memory import MemoryBroker, MemoryServer
 from broker.policies.signing import RunKey, sign_announcement
 from broker.streams import run_streams

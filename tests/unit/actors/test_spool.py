@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from actors.changes import Changes
 from actors.spool import Spool, Spooled
+from broker.changes import Changes
 from schemas.names import rollouts_subject
 
 SUBJECT = rollouts_subject("demo", "s0", (1, 7), "ALICE")

@@ -22,7 +22,7 @@ def delivery(size: int = 10) -> MemoryDelivery:
 async def judged(suspects: Suspects, actor: str, finding: Finding) -> None:
     await suspects.put(actor, delivery())
     taken, message = await suspects.take()
-    await suspects.settle(taken, message, finding)
+    suspects.settle(taken, message, finding)
 
 
 async def test_an_actor_is_a_suspect_while_something_of_it_waits_or_is_judged():
@@ -33,7 +33,7 @@ async def test_an_actor_is_a_suspect_while_something_of_it_waits_or_is_judged():
     assert not suspects.suspects("ALICE")
     actor, message = await suspects.take()
     assert suspects.suspects("EVE")
-    await suspects.settle(actor, message, FINE)
+    suspects.settle(actor, message, FINE)
     assert not suspects.suspects("EVE")
     assert suspects.is_empty
 
@@ -66,5 +66,5 @@ async def test_many_bytes_wait_outside():
     await asyncio.sleep(0)
     assert not more.done()
     actor, message = await suspects.take()
-    await suspects.settle(actor, message, HIT)
+    suspects.settle(actor, message, HIT)
     await asyncio.wait_for(more, 1.0)
