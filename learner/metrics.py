@@ -218,7 +218,10 @@ def mean_reward(rows: Iterable[StepRow]) -> float | None:
 
 
 def edges(rows: Sequence[StepRow]) -> tuple[float, float] | None:
-    """Mean reward of the first and of the last EDGE_STEPS; None where nothing was scored."""
+    """Mean reward of all rollouts of the first and of the last EDGE_STEPS together.
+
+    None where nothing was scored.
+    """
     first, last = mean_reward(rows[:EDGE_STEPS]), mean_reward(rows[-EDGE_STEPS:])
     return None if first is None or last is None else (first, last)
 

@@ -72,8 +72,8 @@ def _rise(evidence: Evidence) -> Finding:
     return Finding(
         holds=last - first >= WANTED_RISE,
         text=f"Reward: mean {part} reward {verb} from {first:.2f} in the first {EDGE_STEPS} steps "
-        f"to {last:.2f} in the last {EDGE_STEPS}: {last - first:+.2f}, at least {WANTED_RISE:+.2f} "
-        "is asked for",
+        f"to {last:.2f} in the last {EDGE_STEPS}, each over all their rollouts: "
+        f"{last - first:+.2f}, at least {WANTED_RISE:+.2f} is asked for",
     )
 
 

@@ -31,7 +31,9 @@ def _tiles(story: Story) -> Iterator[tuple[str, str]]:
     num_accepted, num_quiet = len(tally.accepted), len(tally.without_signal)
     trained_on = story.opened.environment.train_on
     if found := edges(rows):
-        name = f"mean reward ({trained_on}), first and last {EDGE_STEPS} steps"
+        name = (
+            f"mean reward ({trained_on}) of all rollouts of the first and last {EDGE_STEPS} steps"
+        )
         yield f"{found[0]:.2f} → {found[1]:.2f}", name
     if num_quiet:
         name = f"of {num_accepted:,} accepted groups without signal ({num_quiet:,}): in no batch"

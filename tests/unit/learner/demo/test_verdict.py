@@ -66,6 +66,7 @@ def test_a_good_run_has_a_finding_for_each_promise():
         "Reward", "Run", "Kills", "Liar", "Audit", "Replay",
     ]  # fmt: skip
     assert "exact reward rose from 0.50 in the first 10 steps to 0.75" in findings[0].text
+    assert "each over all their rollouts" in findings[0].text
 
 
 def test_a_check_that_holds_says_what_it_promises_and_repeats_nothing():

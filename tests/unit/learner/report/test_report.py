@@ -120,6 +120,7 @@ async def test_the_page_says_what_happened(run, outside):
     document = await document_of(run, outside)
     text = " ".join(Checker(document).text)
     assert "exact, trained on" in text
+    assert "mean reward (exact) of all rollouts of the first and last 10 steps" in text
     assert "liar" in text
     assert "honest-1" in text
     assert "the middle of a step" in text
