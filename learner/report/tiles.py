@@ -45,12 +45,20 @@ def _tiles(story: Story) -> Iterator[tuple[str, str]]:
     yield f"{len(story.actors)}", "actors"
     if story.kills:
         yield f"{len(story.kills)}", "kills"
+    elif num_again := starts_again(story):
+        yield f"{num_again}", "times that coordinator or trainer started again"
     share = waited_share(story)
     if share is not None:
         name = (
             "of the time between steps the trainer waited for a batch; restarts and gaps left out"
         )
         yield f"{share:.0%}", name
+
+
+def starts_again(story: Story) -> int:
+    """Of coordinator and trainer: all but the first one of each."""
+    starts = [mark.who for mark in story.deeds.marks if mark.what == START and mark.who in _ROLES]
+    return len(starts) - len(set(starts))
 
 
 def waited_share(story: Story) -> float | None:

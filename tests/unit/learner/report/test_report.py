@@ -397,3 +397,12 @@ async def test_the_time_of_a_step_in_which_one_of_them_began_is_not_counted():
     story = await story_of(run)
     last, before = story.rows[2].announced_time, story.rows[1].announced_time
     assert tiles.waited_share(story) == 0.5 / (last - before)
+
+
+async def test_starts_are_told_where_nobody_wrote_down_a_kill(run, outside):
+    standing = await standing_still()
+    assert tiles.starts_again(await story_of(standing)) == 2
+    assert "times that coordinator or trainer started again" in await document_of(standing)
+    assert "started again" not in await document_of(run, outside)
+    text = Checker(lanes.draw(await story_of(standing), "trainer", Scale(0, 4000, 0, 100), 0)).text
+    assert text.count("started") == 2
