@@ -306,10 +306,14 @@ def test_it_says_that_the_storage_is_away_and_goes_on_when_it_is_back(
     assert run.weights() == uninterrupted
 
 
-def test_it_logs_that_the_run_is_over_and_only_then(run) -> None:
+def test_it_logs_that_the_run_is_over_and_only_then(portal, tmp_path) -> None:
+    run = TinyRun(portal, tmp_path, num_steps=2)
+    portal.call(run.log.open(run.opened))
+    portal.call(run.log.cut())
     with capture_logs() as logs:
-        run.train(until=NUM_STEPS - 1)
+        run.train(until=1)
     assert "run-finished" not in [line["event"] for line in logs]
+    portal.call(run.log.cut())
     with capture_logs() as logs:
         run.train()
     assert [line["event"] for line in logs][-1] == "run-finished"
