@@ -57,14 +57,14 @@ class Died(_Event, frozen=True):
     """Exit status; negative: the signal that ended it."""
 
 
-class Finding(_Event, frozen=True):
-    """Something that was checked at the end."""
+class Checked(_Event, frozen=True):
+    """A promise that was checked at the end."""
 
     text: Text
     holds: bool
 
 
-RunEvent = ActorNamed | Started | Killed | Died | Finding
+RunEvent = ActorNamed | Started | Killed | Died | Checked
 
 
 class EventLog:

@@ -13,18 +13,18 @@ from learner.demo import cast
 from learner.demo.performance import Performance
 from learner.demo.phases import Phase
 from learner.demo.players import run_to_end
+from learner.demo.promises import CheckResult, Evidence, check
 from learner.demo.screen import Screen
 from learner.demo.stage import Stage
-from learner.demo.verdict import CheckResult, Evidence, judge
-from learner.events import Finding, read_events
+from learner.events import Checked, read_events
 from learner.report.build import build_report, read_story
 from learner.report.story import Story, verdicts_of
 
 _COMPARED: Final = re.compile(r"compared (\d+) of (\d+) versions")
 
 
-async def end(stage: Stage, performance: Performance, screen: Screen) -> tuple[Finding, ...]:
-    """Check, judge, and write the report."""
+async def end(stage: Stage, performance: Performance, screen: Screen) -> tuple[Checked, ...]:
+    """Audit, train again, check the promises, and write the report."""
     run, settings_file = stage.settings.name, str(stage.folder.settings)
     auditing = cast.broker("audit", run, "--deep", "--settings", settings_file)
     replaying = cast.learner("replay", run, "--verify", "@", settings_file)
@@ -35,22 +35,22 @@ async def end(stage: Stage, performance: Performance, screen: Screen) -> tuple[F
     store = S3Store.open(stage.settings.connection)
     try:
         story = await read_story(broker, run, read_events(stage.folder.events))
-        findings = judge(evidence(story, performance, audit=audit, replay=replay))
-        for finding in findings:
-            stage.events.write(finding)
+        checks = check(evidence(story, performance, audit=audit, replay=replay))
+        for one in checks:
+            stage.events.write(one)
         story.events = read_events(stage.folder.events)
         document = await build_report(story, store)
         stage.folder.report.write_text(document, encoding="utf-8")
     finally:
         await broker.close()
         await store.close()
-    return findings
+    return checks
 
 
 def evidence(
     story: Story, performance: Performance, *, audit: CheckResult, replay: CheckResult
 ) -> Evidence:
-    """Put together what the verdict rests on."""
+    """Put together what the checks rest on."""
     liars = [actor for actor in story.actors if story.is_liar(actor)]
     verdicts = [verdict_name(event) for liar in liars for event in verdicts_of(story, liar)]
     num_accepted = verdicts.count("accepted")
@@ -69,10 +69,10 @@ def evidence(
     )
 
 
-def summary(stage: Stage, findings: Sequence[Finding]) -> Iterator[str]:
-    """The verdict in words, one line each."""
-    for finding in findings:
-        yield f"{'  ok  ' if finding.holds else 'FAILED'}  {finding.text}"
+def summary(stage: Stage, checks: Sequence[Checked]) -> Iterator[str]:
+    """The checks in words, one line each."""
+    for one in checks:
+        yield f"{'  ok  ' if one.holds else 'FAILED'}  {one.text}"
     yield f"        Every step: {stage.folder.metrics}"
     yield f"        Pictures:   {stage.folder.report}"
 

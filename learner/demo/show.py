@@ -1,4 +1,4 @@
-"""The whole demo, from an empty folder to a verdict.
+"""The whole demo, from an empty folder to checked promises.
 
     stage        servers up, initial policy, run opened
     performance  coordinator, trainer, three honest actors and a liar work; kills by plan
@@ -15,10 +15,10 @@ from learner.demo.ending import end, summary
 from learner.demo.folder import take_folder
 from learner.demo.performance import perform
 from learner.demo.plan import KILLS, Kill
+from learner.demo.promises import holds
 from learner.demo.screen import Screen, open_screen
 from learner.demo.stage import Stage
-from learner.demo.verdict import holds
-from learner.events import Finding
+from learner.events import Checked
 from learner.run_folder import RunFolder
 from schemas.settings import LearnerSettings
 
@@ -37,19 +37,19 @@ def run_demo(settings: LearnerSettings) -> int:
         screen = open_screen(stage.actors)
         try:
             with asyncio.Runner() as runner:
-                findings = runner.run(show(stage, screen, KILLS))
+                checks = runner.run(show(stage, screen, KILLS))
         except (asyncio.CancelledError, KeyboardInterrupt):
             screen.say("interrupted; everything is stopped")
             return INTERRUPTED
         finally:
             stage.stop_servers()
-    for line in summary(stage, findings):
+    for line in summary(stage, checks):
         screen.say(line)
-    return 0 if holds(findings) else 1
+    return 0 if holds(checks) else 1
 
 
-async def show(stage: Stage, screen: Screen, kills: Sequence[Kill]) -> Sequence[Finding]:
-    """Everything between an empty folder and the findings; the servers are left to the caller."""
+async def show(stage: Stage, screen: Screen, kills: Sequence[Kill]) -> Sequence[Checked]:
+    """Everything between an empty folder and the checks; the servers are left to the caller."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -65,7 +65,7 @@ def page(
 
 
 def _findings(story: Story) -> str:
-    found = [each for each in story.events if isinstance(each, events.Finding)]
+    found = [each for each in story.events if isinstance(each, events.Checked)]
     if not found:
         return ""
     lines = (tag("li", words(each.text), class_="" if each.holds else "broken") for each in found)

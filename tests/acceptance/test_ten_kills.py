@@ -20,7 +20,7 @@ from learner.demo.plan import HONEST, LIAR, Kill
 from learner.demo.screen import open_screen
 from learner.demo.show import show
 from learner.demo.stage import Stage
-from learner.events import Finding
+from learner.events import Checked
 from learner.run_folder import RunFolder
 from schemas import names
 from schemas.settings import (
@@ -69,7 +69,7 @@ def random_kills(chance: random.Random) -> list[Kill]:
     ]
 
 
-async def survive(directory: Path, kills: Sequence[Kill]) -> Sequence[Finding]:
+async def survive(directory: Path, kills: Sequence[Kill]) -> Sequence[Checked]:
     settings = settings_in(directory)
     with take_folder(RunFolder(settings).path):
         stage = Stage(settings)
@@ -89,11 +89,11 @@ def left_running(directory: Path) -> str:
 async def check(directory: Path, seed: int) -> None:
     print(f"TRIBUTARY_SEED={seed}")
     kills = random_kills(random.Random(seed))
-    findings = await survive(directory, kills)
+    checks = await survive(directory, kills)
     # Whether so short a run learns anything is not asked here.
-    broken = [one.text for one in findings if not one.holds and not one.text.startswith("Reward")]
+    broken = [one.text for one in checks if not one.holds and not one.text.startswith("Reward")]
     assert not broken, (f"TRIBUTARY_SEED={seed}", broken, kills)
-    assert len(findings) > 4
+    assert len(checks) > 4
     assert not left_running(directory), f"TRIBUTARY_SEED={seed}"
 
 

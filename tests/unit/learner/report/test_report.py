@@ -93,7 +93,7 @@ def outside():
         ),
         events.Killed(time=1_700_000_021.0, who="nats-server", step=1, doing=HOSTILE),
         events.Started(time=1_700_000_022.5, who="coordinator"),
-        events.Finding(text=f"the replay {HOSTILE}", holds=False),
+        events.Checked(text=f"the replay {HOSTILE}", holds=False),
     ]
 
 

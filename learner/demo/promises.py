@@ -1,11 +1,11 @@
-"""Whether the demo showed what it promises. Pure: what was seen in, findings out."""
+"""Whether the demo kept its promises. Pure: evidence in, one check for each promise out."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from learner.events import Finding
+from learner.events import Checked
 from learner.metrics import EDGE_STEPS, StepRow, edges
 
 WANTED_RISE: Final = 0.2
@@ -26,7 +26,7 @@ class CheckResult(Struct, frozen=True, kw_only=True):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """Everything that the verdict rests on."""
+    """Everything that the checks rest on."""
 
     rows: Sequence[StepRow]
     num_steps: int
@@ -47,8 +47,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Who ended although nobody had asked for it."""
 
 
-def judge(evidence: Evidence) -> tuple[Finding, ...]:
-    """One finding for each promise."""
+def check(evidence: Evidence) -> tuple[Checked, ...]:
+    """What became of each promise."""
     return (
         _rise(evidence),
         _length(evidence),
@@ -59,17 +59,17 @@ def judge(evidence: Evidence) -> tuple[Finding, ...]:
     )
 
 
-def holds(findings: Sequence[Finding]) -> bool:
-    return all(finding.holds for finding in findings)
+def holds(checks: Sequence[Checked]) -> bool:
+    return all(one.holds for one in checks)
 
 
-def _rise(evidence: Evidence) -> Finding:
+def _rise(evidence: Evidence) -> Checked:
     part, found = evidence.trained_on, edges(evidence.rows)
     if found is None:
-        return Finding(holds=False, text=f"Reward: nothing was scored ({part})")
+        return Checked(holds=False, text=f"Reward: nothing was scored ({part})")
     first, last = found
     verb = "rose" if last >= first else "fell"
-    return Finding(
+    return Checked(
         holds=last - first >= WANTED_RISE,
         text=f"Reward: mean {part} reward {verb} from {first:.2f} in the first {EDGE_STEPS} steps "
         f"to {last:.2f} in the last {EDGE_STEPS}, each over all their rollouts: "
@@ -77,38 +77,38 @@ def _rise(evidence: Evidence) -> Finding:
     )
 
 
-def _length(evidence: Evidence) -> Finding:
+def _length(evidence: Evidence) -> Checked:
     died = f"; ended unasked: {', '.join(evidence.died)}" if evidence.died else ""
-    return Finding(
+    return Checked(
         holds=len(evidence.rows) >= evidence.num_steps and not evidence.died,
         text=f"Run: {len(evidence.rows)} of {evidence.num_steps} steps{died}",
     )
 
 
-def _kills(evidence: Evidence) -> Finding:
+def _kills(evidence: Evidence) -> Checked:
     missing = [who for who in evidence.planned_kills if who not in evidence.came_back]
     if missing:
-        return Finding(
+        return Checked(
             holds=False, text=f"Kills: {', '.join(missing)} was not killed, or did not come back"
         )
     killed = ", ".join(evidence.planned_kills) or "nobody"
-    return Finding(holds=True, text=f"Kills: SIGKILL to {killed} in the middle of work; all back")
+    return Checked(holds=True, text=f"Kills: SIGKILL to {killed} in the middle of work; all back")
 
 
-def _liar(evidence: Evidence) -> Finding:
+def _liar(evidence: Evidence) -> Checked:
     sent = evidence.liar_accepted + evidence.liar_refused
     fate = (
         f"{evidence.liar_refused:,} refused, {evidence.liar_accepted:,} with all answers right "
         "and so without signal"
     )
-    return Finding(
+    return Checked(
         holds=evidence.liar_rows == 0 and evidence.liar_refused > 0,
         text=f"Liar: sent {sent:,} groups, {fate}; {evidence.liar_rows} in a batch",
     )
 
 
-def _checked(name: str, result: CheckResult, promise: str) -> Finding:
+def _checked(name: str, result: CheckResult, promise: str) -> Checked:
     """What a check promises when it holds, else what it said itself."""
     if result.status == 0:
-        return Finding(holds=True, text=f"{name}: {promise}"[:500])
-    return Finding(holds=False, text=f"{name}: {result.last_words} (status {result.status})"[:500])
+        return Checked(holds=True, text=f"{name}: {promise}"[:500])
+    return Checked(holds=False, text=f"{name}: {result.last_words} (status {result.status})"[:500])

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from learner.demo.plan import KILLS, step_of
-from learner.demo.verdict import CheckResult, Evidence, holds, judge
+from learner.demo.promises import CheckResult, Evidence, check, holds
 from learner.metrics import StepRow
 from schemas.policy import StepMetrics
 
@@ -56,21 +56,21 @@ GOOD = Evidence(
 
 
 def broken(**changes: object) -> list[str]:
-    return [each.text for each in judge(replace(GOOD, **changes)) if not each.holds]
+    return [each.text for each in check(replace(GOOD, **changes)) if not each.holds]
 
 
 def test_a_good_run_has_a_finding_for_each_promise():
-    findings = judge(GOOD)
-    assert holds(findings)
-    assert [finding.text.partition(":")[0] for finding in findings] == [
+    checks = check(GOOD)
+    assert holds(checks)
+    assert [one.text.partition(":")[0] for one in checks] == [
         "Reward", "Run", "Kills", "Liar", "Audit", "Replay",
     ]  # fmt: skip
-    assert "exact reward rose from 0.50 in the first 10 steps to 0.75" in findings[0].text
-    assert "each over all their rollouts" in findings[0].text
+    assert "exact reward rose from 0.50 in the first 10 steps to 0.75" in checks[0].text
+    assert "each over all their rollouts" in checks[0].text
 
 
 def test_a_check_that_holds_says_what_it_promises_and_repeats_nothing():
-    audit, replay = judge(replace(GOOD, replay=CheckResult(status=0, last_words="41 of 41")))[-2:]
+    audit, replay = check(replace(GOOD, replay=CheckResult(status=0, last_words="41 of 41")))[-2:]
     assert audit.text.count("udit") == 1
     assert "every lease, message and group has one counted end" in audit.text
     assert replay.text == "Replay: 41 of 41"
@@ -107,8 +107,8 @@ def test_steps_without_rewards_are_left_out_of_the_means():
 
 
 def test_last_words_of_any_length_fit():
-    findings = judge(replace(GOOD, audit=CheckResult(status=1, last_words="x" * 10_000)))
-    assert max(len(finding.text) for finding in findings) == 500
+    checks = check(replace(GOOD, audit=CheckResult(status=1, last_words="x" * 10_000)))
+    assert max(len(one.text) for one in checks) == 500
 
 
 def test_kills_strike_at_different_steps_in_their_order():
