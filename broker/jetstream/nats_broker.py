@@ -28,6 +28,8 @@ from schemas.wire import sha256_hex
 
 _READ_AHEAD = 16
 """Records asked for at once by `read`."""
+_INBOXES = "_INBOX."
+"""Beginning of the subjects that answers go to."""
 
 T = TypeVar("T")
 
@@ -218,7 +220,8 @@ class NatsBroker:
         turnstile = Turnstile()
 
         def take(subject: str, reply_to: str, data: bytes) -> None:
-            if reply_to and turnstile.enter(subject):
+            # To any other subject the answer would be a message of ours that a stranger has placed.
+            if reply_to.startswith(_INBOXES) and turnstile.enter(subject):
                 self._spawn(answer(subject, reply_to, data))
 
         async def answer(subject: str, reply_to: str, data: bytes) -> None:

@@ -108,9 +108,18 @@ async def echo(_subject: str, data: bytes) -> bytes:
 @pytest.mark.parametrize("name", NAMES)
 async def test_who_serves_hears_the_next_question(broker, stranger, nats_url, name):
     await broker.serve("served.*", echo)
-    await asyncio.to_thread(stranger.publish, b"served." + name, b"x", reply=b"inbox.me")
-    await asyncio.to_thread(stranger.publish, b"served.mallory", b"x", reply=b"in" + name)
+    await asyncio.to_thread(stranger.publish, b"served." + name, b"x", reply=b"_INBOX.me")
+    await asyncio.to_thread(stranger.publish, b"served.mallory", b"x", reply=b"_INBOX." + name)
     await answers(broker, nats_url)
+
+
+async def test_an_answer_goes_to_inboxes_only(broker, stranger, nats_url):
+    """Or a stranger could have us write where he may not: into a log, or to the server's API."""
+    await broker.serve("served.*", echo)
+    for subject in (b"hostile.placed", b"$JS.API.STREAM.DELETE.HOSTILE", b"_INBOXES.x"):
+        await asyncio.to_thread(stranger.publish, b"served.mallory", b"x", reply=subject)
+    await answers(broker, nats_url)
+    assert await broker.last("HOSTILE", "hostile.placed") is None
 
 
 @pytest.mark.parametrize("headers", HEADERS)
@@ -118,7 +127,7 @@ async def test_headers_make_nobody_deaf(broker, stranger, nats_url, headers):
     await broker.serve("served.*", echo)
     heard = broker.listen("told.*")
     await asyncio.to_thread(
-        stranger.publish, b"served.mallory", b"x", reply=b"inbox.me", headers=headers
+        stranger.publish, b"served.mallory", b"x", reply=b"_INBOX.me", headers=headers
     )
     await asyncio.to_thread(stranger.publish, b"told.mallory", b"hostile", headers=headers)
     await answers(broker, nats_url)
