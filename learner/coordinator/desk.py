@@ -11,7 +11,7 @@ from msgspec import Struct
 from learner.coordinator import capacity
 from learner.coordinator.cut import hard_cap
 from learner.coordinator.draw import draw_lease
-from learner.coordinator.probation import may_probe, probation
+from learner.coordinator.probation import may_have_one, probation
 from learner.coordinator.state import RunState
 from schemas import ledger
 from schemas.lease import Lease, LeaseRequest, WaitReason
@@ -115,7 +115,8 @@ class _Trial:
             return WaitReason.CAPACITY
         doubt = probation(self._state, self._settings, actor)
         if doubt and (
-            self.num_open(actor) > 0 or not may_probe(self._state, self._settings, actor, self._now)
+            self.num_open(actor) > 0
+            or not may_have_one(self._state, self._settings, actor, self._now)
         ):
             return doubt
         if self.num_open(actor) >= leases.max_open_per_actor:

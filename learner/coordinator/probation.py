@@ -5,17 +5,17 @@
 | with a good part of the groups without signal that pause the run | some group has signal |
 | that left many more leases unanswered than it fulfilled | it has fulfilled some |
 
-So a policy that has converged pauses the run, and a probe by each actor shows when it goes on; an
-actor whose groups never have signal, however fast it is, stops nobody else. Leases may be given
-back freely up to about half of them, for whatever reason: beyond, each needs one that is answered,
-which keeps the log short and tasks from being picked.
+So a policy that has converged pauses the run, and a group of each actor now and then shows when it
+goes on; an actor whose groups never have signal, however fast it is, stops nobody else. Leases may
+be given back freely up to about half of them, for whatever reason: beyond, each needs one that is
+answered, which keeps the log short and tasks from being picked.
 """
 
 from learner.coordinator.state import RunState
 from schemas.lease import WaitReason
 from schemas.settings import RunSettings
 
-_PROBE_EVERY_S = 10.0
+_LEASE_EVERY_S = 10.0
 _FREE_UNANSWERED = 2
 """Times the leases that an actor may hold at once: one restart, and another."""
 
@@ -37,10 +37,10 @@ def lacks_signal(state: RunState, settings: RunSettings) -> bool:
     return state.without_signal.total() >= settings.batch.no_signal_limit
 
 
-def may_probe(state: RunState, settings: RunSettings, actor: str, now: float) -> bool:
+def may_have_one(state: RunState, settings: RunSettings, actor: str, now: float) -> bool:
     """True when an actor on probation that holds no lease may have one; `now` is Unix seconds."""
     last = state.last_requests.get(actor)
     if last is None:
         return True
     issued = last.deadline - settings.leases.lifetime_s
-    return now >= issued + _PROBE_EVERY_S
+    return now >= issued + _LEASE_EVERY_S

@@ -7,7 +7,7 @@
 | `intake` (one per shard) | rollout groups | segments, verdicts, acks | messages, storage |
 | `endings` | deadlines, new instances | LeaseExpired, LeaseAbandoned | older messages judged |
 | `cutter` | waiting groups | batches | groups, version s - 2 |
-| `pulse` | all of their states | heartbeats | a second |
+| `heartbeats` | all of their states | heartbeats | a second |
 
 The loops do not know each other. They share the state behind the log's lock, and a bell that rings
 when it has changed. The process can be killed at any instant: what it decided is in the log.
@@ -33,11 +33,11 @@ from learner.coordinator.endings import Endings
 from learner.coordinator.front import FrontDesk
 from learner.coordinator.garbage import collect_garbage
 from learner.coordinator.grants import Grants
+from learner.coordinator.heartbeats import Heartbeats
 from learner.coordinator.intake import Intake
 from learner.coordinator.job import WorkerSetup
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
-from learner.coordinator.pulse import Pulse
 from learner.coordinator.workers import WorkerPool
 from learner.role import claim
 from schemas import ledger, names
@@ -99,7 +99,7 @@ class Coordinator:
             front.run(),
             endings.run(),
             Cutter(self.log, known, self._bell).run(),
-            Pulse(self._broker, self.log, known, writers).run(),
+            Heartbeats(self._broker, self.log, known, writers).run(),
             *(loop for one in intakes for loop in one.loops()),
         ]
         self.ready.set()

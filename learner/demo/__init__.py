@@ -1,1 +1,1 @@
-"""The demo: a whole run on one machine, with kills and a liar, and its promises checked at the end."""
+"""The demo: a run on one machine, with kills and a liar, and its promises checked at the end."""

@@ -25,11 +25,11 @@ from learner.trainer import checkpoint, resume
 from learner.trainer.crew import Crew
 from learner.trainer.engine import StepResult
 from learner.trainer.feed import BatchFeed
+from learner.trainer.heartbeats import Heartbeats
 from learner.trainer.history import History
 from learner.trainer.orders import Load, Train
 from learner.trainer.policy_log import PolicyLog
 from learner.trainer.policy_publisher import PolicyPublisher
-from learner.trainer.pulse import Pulse
 from learner.trainer.replica import Replica
 from learner.trainer.shelf import Shelf
 from schemas.errors import DigestMismatch, PolicyTaken
@@ -53,7 +53,7 @@ class Leader:
     feed: BatchFeed
     log: PolicyLog
     publisher: PolicyPublisher
-    pulse: Pulse
+    heartbeats: Heartbeats
     shelf: Shelf
     initial_folder: Path
     settings: TrainerSettings
@@ -94,7 +94,7 @@ class Leader:
             self._begin(first, from_checkpoint=start.from_checkpoint)
         if first not in self._history.announced:
             self._publish_first(first)
-        self.pulse.say(State.WAITING_FOR_BATCH, policy=first)
+        self.heartbeats.say(State.WAITING_FOR_BATCH, policy=first)
 
     def _load_newest(self) -> resume.Start:
         """Load the newest state that is what was published; a checkpoint that is not is removed."""
@@ -154,7 +154,7 @@ class Leader:
 
     def _train(self) -> None:
         while self.replica.version < self.settings.num_steps:
-            self.pulse.say(State.WAITING_FOR_BATCH, waiting_for="the next batch")
+            self.heartbeats.say(State.WAITING_FOR_BATCH, waiting_for="the next batch")
             began = time.monotonic()
             batch = self.crew.wait(self.feed.next())
             if batch is None:
@@ -163,7 +163,7 @@ class Leader:
         self._finish()
 
     def _step(self, batch: bytes, waited_s: float) -> None:
-        self.pulse.say(State.TRAINING)
+        self.heartbeats.say(State.TRAINING)
         order = Train(batch=batch)
         self.crew.give(order)
         result = self.replica.train(order)
@@ -182,7 +182,7 @@ class Leader:
         self._publishing = self.crew.start(self.publisher.publish(product))
         logger.info("step", policy=str(policy), loss=metrics.loss, step_s=metrics.step_s)
         rate = metrics.num_packed_tokens / max(metrics.step_s, 1e-9)
-        self.pulse.say(State.TRAINING, policy=policy, tokens_per_s=rate)
+        self.heartbeats.say(State.TRAINING, policy=policy, tokens_per_s=rate)
 
     def _skipped(self, policy: PolicyId, result: StepResult) -> StepSkipped:
         return StepSkipped(
@@ -209,7 +209,7 @@ class Leader:
 
     def _finish(self) -> None:
         """Leave the newest state on disk, and the last policy announced."""
-        self.pulse.say(State.DRAINING)
+        self.heartbeats.say(State.DRAINING)
         policy = PolicyId(self._incarnation, self.replica.version)
         if policy not in self.shelf.policies():
             self.replica.engine.save(self.shelf.path(policy))

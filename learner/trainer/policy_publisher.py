@@ -16,8 +16,8 @@ from broker.policies.signing import RunKey, sign_announcement
 from broker.store import Store
 from learner.trainer.digest import weights_digest
 from learner.trainer.engine import TrainEngine
+from learner.trainer.heartbeats import Heartbeats
 from learner.trainer.policy_log import PolicyLog
-from learner.trainer.pulse import Pulse
 from schemas.arrays import pack_f32, unpack_u32
 from schemas.ledger import RunOpened
 from schemas.policy import (
@@ -48,7 +48,7 @@ class PolicyPublisher:
         self,
         store: Store,
         log: PolicyLog,
-        pulse: Pulse,
+        heartbeats: Heartbeats,
         key: RunKey,
         initial: PolicyManifest,
         opened: RunOpened,
@@ -57,7 +57,7 @@ class PolicyPublisher:
         """`initial` says what is the same in every policy: run, renderer, the probe's text."""
         self._store = store
         self._log = log
-        self._pulse = pulse
+        self._heartbeats = heartbeats
         self._key = key
         self._initial = initial
         self._opened = opened
@@ -118,7 +118,7 @@ class PolicyPublisher:
             SignatureInvalid, DigestMismatch, ObjectMissing
         """
         async for attempt in retry.until_available():
-            with attempt, self._pulse.asking_store():
+            with attempt, self._heartbeats.asking_store():
                 manifest, _ = await publication.read_policy(
                     self._store, self._initial.run, policy, self._key.public
                 )
@@ -140,7 +140,7 @@ class PolicyPublisher:
         history = self._log.history
         before = history.before(product.policy)
         async for attempt in retry.until_available():
-            with attempt, self._pulse.asking_store():
+            with attempt, self._heartbeats.asking_store():
                 return await publication.publish_anchor(
                     self._store,
                     self._key,

@@ -19,12 +19,12 @@ from learner.same_run import trainer_settings
 from learner.trainer import determinism, orders
 from learner.trainer.crew import Crew
 from learner.trainer.feed import BatchFeed
+from learner.trainer.heartbeats import Heartbeats
 from learner.trainer.initial import fetch_initial
 from learner.trainer.loop import Leader
 from learner.trainer.policy_log import PolicyLog
 from learner.trainer.policy_publisher import PolicyPublisher
 from learner.trainer.portal import Portal
-from learner.trainer.pulse import Pulse
 from learner.trainer.replica import Replica
 from learner.trainer.rows import ArchiveRows
 from learner.trainer.shelf import Shelf
@@ -99,7 +99,7 @@ class FirstRank:
         self._holder = f"process {os.getpid()} on {socket.gethostname()} ({instance})"
         self._feed = BatchFeed(broker, self._run)
         self._log = PolicyLog(broker, self._run, instance)
-        self._pulse = Pulse(portal, broker, self._run, instance)
+        self._heartbeats = Heartbeats(portal, broker, self._run, instance)
 
     def stop(self) -> None:
         """End after the step in hand; safe in a signal handler."""
@@ -116,7 +116,7 @@ class FirstRank:
         self._portal.call(
             claim(self._broker, self._run, names.TRAINER, self._holder, take_over=take_over)
         )
-        beating = self._portal.start(self._pulse.beat())
+        beating = self._portal.start(self._heartbeats.beat())
         try:
             leader = self._prepare()
             if leader is not None:
@@ -124,16 +124,16 @@ class FirstRank:
             self._crew.give(orders.Leave())
         finally:
             beating.cancel()
-            self._pulse.say(State.STOPPED)
-            self._portal.call(self._pulse.beat_once())
+            self._heartbeats.say(State.STOPPED)
+            self._portal.call(self._heartbeats.beat_once())
 
     def _prepare(self) -> Leader | None:
         """Read how the run was opened, and take over its log; None when told to stop before."""
-        self._pulse.say(State.STARTING, waiting_for="the coordinator to open the run")
+        self._heartbeats.say(State.STARTING, waiting_for="the coordinator to open the run")
         opened = self._crew.wait(self._feed.opening())
         if opened is None:
             return None
-        self._pulse.say(State.STARTING)
+        self._heartbeats.say(State.STARTING)
         self._crew.wait(self._log.take_over(opened.run_key))
         shelf = Shelf(self._folder.checkpoints)
         shelf.sweep()
@@ -145,7 +145,7 @@ class FirstRank:
         trainer = trainer_settings(opened.settings, self._settings)
         determinism.make_deterministic(trainer.num_threads)
         initial_folder = self._folder.scratch / "initial"
-        asking = self._pulse.asking_store
+        asking = self._heartbeats.asking_store
         initial = self._crew.wait(fetch_initial(self._store, opened, initial_folder, asking))
         archive = Archive(self._store, self._run)
         return Leader(
@@ -154,9 +154,9 @@ class FirstRank:
             feed=self._feed,
             log=self._log,
             publisher=PolicyPublisher(
-                self._store, self._log, self._pulse, key, initial, opened, self._folder.scratch
+                self._store, self._log, self._heartbeats, key, initial, opened, self._folder.scratch
             ),
-            pulse=self._pulse,
+            heartbeats=self._heartbeats,
             shelf=shelf,
             initial_folder=initial_folder,
             settings=trainer,

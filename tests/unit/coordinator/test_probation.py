@@ -59,7 +59,7 @@ def test_a_run_without_signal_pauses_all_who_took_part_and_goes_on_with_the_next
     assert counts(ask(folded, "ALICE", "BOB")) == [4, 4]
 
 
-def test_a_paused_run_is_probed_by_one_lease_of_each_actor_now_and_then():
+def test_a_paused_run_gives_each_actor_one_lease_now_and_then():
     folded = Folded(SETTINGS)
     accept(folded, "ALICE", 6, rewards=NO_SIGNAL)
     assert counts(ask(folded, "ALICE", now=NOW + 9.0)) == [0]

@@ -1,4 +1,4 @@
-"""The coordinator's heartbeat: what it is doing and what it waits for."""
+"""The coordinator's heartbeats: what it is doing and what it waits for."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ _CLOSED = {
 }
 
 
-class Pulse:
+class Heartbeats:
     """Publishes a heartbeat every second."""
 
     def __init__(

@@ -20,7 +20,7 @@ _EVERY_S = 2.0
 logger = structlog.get_logger()
 
 
-class Pulse:
+class Heartbeats:
     """Publishes the last state at each change, and every few seconds. Any thread may speak."""
 
     def __init__(self, portal: Portal, broker: Broker, run: str, instance: str) -> None:

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from learner.coordinator import pulse
-from learner.coordinator.pulse import Pulse
+from learner.coordinator import heartbeats
+from learner.coordinator.heartbeats import Heartbeats
 from schemas import names
 from schemas.heartbeat import Heartbeat, State
 from schemas.policy import PolicyId
@@ -35,12 +35,12 @@ async def heartbeat(world: World, folded: Folded) -> Heartbeat:
     coordinator = DrivenCoordinator(world)
     await coordinator.start()
     coordinator.log.state = folded.state
-    return pulse_of(coordinator).heartbeat()
+    return heartbeats_of(coordinator).heartbeat()
 
 
-def pulse_of(coordinator: DrivenCoordinator) -> Pulse:
+def heartbeats_of(coordinator: DrivenCoordinator) -> Heartbeats:
     writers = [coordinator.intake.writer]
-    return Pulse(coordinator.broker, coordinator.log, coordinator.known, writers)
+    return Heartbeats(coordinator.broker, coordinator.log, coordinator.known, writers)
 
 
 async def test_it_waits_for_the_first_policy(world):
@@ -88,7 +88,7 @@ async def test_a_run_whose_last_batch_is_cut_is_finished(world):
 async def test_a_server_that_is_away_ends_nothing(world):
     coordinator = DrivenCoordinator(world)
     await coordinator.start()
-    beating = asyncio.create_task(pulse_of(coordinator).run())
+    beating = asyncio.create_task(heartbeats_of(coordinator).run())
     world.server.stop()
     await asyncio.sleep(0.01)
     assert not beating.done()
@@ -109,10 +109,10 @@ async def test_a_round_that_waits_for_object_storage_is_seen(world):
     judging = asyncio.create_task(coordinator.round())
     for _ in range(100):
         await asyncio.sleep(0)
-    assert pulse_of(coordinator).heartbeat().state is State.STORE_AWAY
+    assert heartbeats_of(coordinator).heartbeat().state is State.STORE_AWAY
     world.store.away = False
     await judging
-    assert pulse_of(coordinator).heartbeat().state is State.TOO_FEW_ACTORS
+    assert heartbeats_of(coordinator).heartbeat().state is State.TOO_FEW_ACTORS
 
 
 async def test_object_storage_that_is_away_is_logged_once_and_so_is_that_it_is_back(
@@ -120,9 +120,9 @@ async def test_object_storage_that_is_away_is_logged_once_and_so_is_that_it_is_b
 ):
     coordinator = DrivenCoordinator(world)
     await coordinator.start()
-    monkeypatch.setattr(pulse, "_EVERY_S", 0.0)
+    monkeypatch.setattr(heartbeats, "_EVERY_S", 0.0)
     with capture_logs() as logs:
-        beating = asyncio.create_task(pulse_of(coordinator).run())
+        beating = asyncio.create_task(heartbeats_of(coordinator).run())
         for away in (False, True, False):
             coordinator.intake.writer.store_is_away = away
             await asyncio.sleep(0.01)
@@ -133,9 +133,9 @@ async def test_object_storage_that_is_away_is_logged_once_and_so_is_that_it_is_b
 async def test_that_the_run_is_over_is_logged_once_the_last_policy_is_announced(world, monkeypatch):
     coordinator = DrivenCoordinator(world)
     await coordinator.start()
-    monkeypatch.setattr(pulse, "_EVERY_S", 0.0)
+    monkeypatch.setattr(heartbeats, "_EVERY_S", 0.0)
     with capture_logs() as logs:
-        beating = asyncio.create_task(pulse_of(coordinator).run())
+        beating = asyncio.create_task(heartbeats_of(coordinator).run())
         for version in (2, 3):
             assert logs == []
             await world.announce(PolicyId(1, version))
