@@ -1,1 +1,12 @@
-"""Lease -> rollouts -> queue: the daemon that contributors run."""
+"""Lease -> rollouts -> queue: the daemon that contributors run.
+
+| what | files, in an order to read them |
+|---|---|
+| a process | `cli`, `start`, `identity`, `instance_lock`, `wiring`, `daemon` |
+| work | `leases`, `lease_client`, `terms` |
+| groups | `fulfilment`, `groups`, `seeds`, `spool`, `verdicts` |
+| policies | `policies`, `grant_client`, `probe` |
+| tokens | `engine`, `torch_engine`, `decoding`, `sampling` |
+| what people see | `status`, `rate`, `heartbeats`, `report`, `screens` |
+| `actor check` | `check`, `reach`, `speed` |
+"""

@@ -1,1 +1,14 @@
-"""The queue, the logs and object storage: everything between actors and the learner that lasts."""
+"""The queue, the logs and object storage: everything between actors and the learner that lasts.
+
+| what | files, in an order to read them |
+|---|---|
+| the two seams | `interface`, `store` |
+| behind them, over servers | `jetstream`, `objects`, `embedded` |
+| behind them, in memory | `memory` |
+| a run's streams | `streams`, `inventory`, `fence`, `logbook`, `tally` |
+| weights on their way | `policies` |
+| going on when something is away or too much | `retry`, `again`, `publisher`, `turnstile` |
+| waiting, and working side by side | `changes`, `parallel` |
+| the command | `cli`, `look`, `audit`, `bench` |
+| what all three commands share | `program`, `addresses`, `actor_key` |
+"""

@@ -1,1 +1,11 @@
-"""The learner: a coordinator that judges and batches, and a trainer that learns."""
+"""The learner: a coordinator that judges and batches, and a trainer that learns.
+
+| what | files, in an order to read them |
+|---|---|
+| the two daemons | `coordinator`, `trainer` |
+| both as children of one process | `cli`, `launch`, `child`, `child_process`, `role`, `progress` |
+| opening a run | `initial_policy`, `open_run`, `opening_file`, `run_folder` |
+| going on with one | `same_run`, `code_digest` |
+| looking back | `metrics`, `metrics_file`, `events`, `deeds`, `report`, `replaying` |
+| all of it on one machine | `demo` |
+"""

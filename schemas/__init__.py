@@ -1,2 +1,12 @@
 """Every message, name and setting of Tributary, and the wire codec. Imports msgspec, zstandard and
-the standard library only, so that any part of the system can afford it."""
+the standard library only, so that any part of the system can afford it.
+
+| what | files, in an order to read them |
+|---|---|
+| of a group's life | `lease`, `rollout`, `verdict`, `ledger`, `batch` |
+| of a policy's | `policy`, `trainer_events` |
+| about both | `heartbeat`, `run_card`, `types`, `arrays` |
+| on the wire | `wire`, `names` |
+| settings | `settings`, `resolve`, `described`, `nearest` |
+| for everybody | `errors`, `atomic_file` |
+"""
