@@ -129,7 +129,7 @@ def replay(
     verify: Annotated[
         bool,
         typer.Option(
-            "--verify", help="Changes nothing: every replay compares, with it or without."
+            "--verify", show_default=False, help="Changes nothing: every replay compares."
         ),
     ] = True,
     from_step: Annotated[
