@@ -1,9 +1,10 @@
-"""Runs many small jobs side by side within a bound."""
+"""Runs jobs side by side: many within a bound, or a blocking one in a thread."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -26,3 +27,16 @@ async def run_all(jobs: Iterable[Callable[[], Awaitable[T]]], *, at_once: int) -
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `asyncio.to_thread`, but a cancellation comes through when the thread has ended.
+
+    So whoever begins again does not meet it at work on the same file.
+    """
+    running = asyncio.create_task(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise

@@ -19,6 +19,7 @@ from typing import Final
 import httpx
 
 from broker import retry
+from broker.parallel import run_in_thread
 from broker.policies.part_file import PartFile
 from schemas.errors import DigestMismatch, ObjectMissing, StoreDenied, StoreUnavailable
 
@@ -77,7 +78,8 @@ class Downloader:
         """
         source = _Source(self._http, self._grant, key)
         part_path = path.with_name(f"{path.name}.part")
-        with await asyncio.to_thread(PartFile, part_path) as part:
+        with PartFile(part_path) as part:
+            await run_in_thread(part.resume)
             resumed = part.size > 0
             async with _in_time(key, size):
                 await self._fill(part, source, size)
@@ -87,7 +89,7 @@ class Downloader:
             if part.sha256() != sha256:
                 part.discard()
                 raise DigestMismatch(f"{key} has other bytes than the manifest says")
-            await asyncio.to_thread(part.finish, path)
+            await run_in_thread(part.finish, path)
 
     async def _fill(self, part: PartFile, source: "_Source", size: int) -> None:
         if part.size > size:

@@ -18,7 +18,7 @@ from typing import Final
 import httpx
 from msgspec import Struct
 
-from broker.parallel import run_all
+from broker.parallel import run_all, run_in_thread
 from broker.policies import signing
 from broker.policies.download import Downloader, Grant
 from broker.policies.policy_check import check_manifests
@@ -74,8 +74,8 @@ class PolicyFetcher:
             folder = self._policies / str(announcement.policy)
             if not _is_whole(folder, path_manifest.files):
                 await self._fetch_blobs(path_manifest.files)
-                await asyncio.to_thread(self._assemble, folder, path_manifest.files)
-            await asyncio.to_thread(self._prune)
+                await run_in_thread(self._assemble, folder, path_manifest.files)
+            await run_in_thread(self._prune)
             return FetchedPolicy(folder=folder, manifest=manifest)
 
     def _accept(self, announcement: PolicyAnnouncement) -> None:

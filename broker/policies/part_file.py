@@ -13,7 +13,7 @@ _READ_BYTES = 1 << 20
 
 
 class PartFile:
-    """Bytes that came in stay over restarts: opening it digests what is there and goes on."""
+    """Bytes that came in stay over restarts: `resume` digests what is there, then more may come."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -22,6 +22,9 @@ class PartFile:
         self._digest = hashlib.sha256()
         self.size = 0
         """Bytes that are in it."""
+
+    def resume(self) -> None:
+        """Read what earlier processes left, before anything is written."""
         self._file.seek(0)
         while data := self._file.read(_READ_BYTES):
             self._digest.update(data)
