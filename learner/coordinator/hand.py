@@ -91,8 +91,10 @@ class Hand:
             end += 1
         if end > first:
             # If the last of the front is still what was judged, so are those below it. If not,
-            # nothing is removed: what is still there comes again.
-            if await self._broker.get(self.stream, end - 1) != settled[end - 1]:
+            # nothing is removed: what is still there comes again. Its data says so, as it does for
+            # verdicts: two ways to read a message may spell a hostile subject differently.
+            last = await self._broker.get(self.stream, end - 1)
+            if last is None or last.data != settled[end - 1].data:
                 return
             await self._broker.purge(self.stream, before=end)
         # A second ack of one that went through changes nothing.

@@ -9,6 +9,7 @@ import pytest
 
 from broker.interface import StreamKind, StreamSpec
 from broker.jetstream import NatsBroker
+from learner.coordinator.hand import Hand
 
 pytestmark = pytest.mark.integration
 
@@ -135,6 +136,17 @@ async def test_headers_make_nobody_deaf(broker, stranger, nats_url, headers):
     async with asyncio.timeout(2):
         seen = {data async for _, data in _until(heard, b"honest")}
     assert b"honest" in seen
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_message_that_is_judged_leaves_the_queue_whatever_its_subject(
+    broker, stranger, name
+):
+    hand = Hand(broker, "HOSTILE", "intake", 100)
+    await asyncio.to_thread(stranger.publish, b"hostile." + name, uuid.uuid4().bytes)
+    while deliveries := await hand.pull(timeout_s=0.2):
+        await hand.release([delivery.record for delivery in deliveries])
+    assert (await broker.state("HOSTILE")).num_messages == 0
 
 
 @pytest.mark.parametrize(
