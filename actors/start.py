@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import httpx
 import structlog
 
 from actors.engine import Engine
@@ -24,6 +23,7 @@ from actors.screens import Screen
 from actors.status import Status
 from actors.wiring import Outside, wire_daemon
 from broker.jetstream import NatsBroker
+from broker.policies.download import open_http
 from broker.policies.fetch import PolicyFetcher
 from schemas.errors import PermissionDenied, UserError
 from schemas.run_card import RunCard
@@ -65,7 +65,7 @@ async def _run(
     async with AsyncExitStack() as stack:
         broker = await NatsBroker.connect(card.nats, name=f"actor {actor}")
         stack.push_async_callback(broker.close)
-        http = await stack.enter_async_context(httpx.AsyncClient())
+        http = await stack.enter_async_context(open_http())
         fetcher = PolicyFetcher(
             run=card.run,
             run_key=card.run_key,

@@ -13,6 +13,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +43,17 @@ _ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
 """What we send back to a server that is not trusted."""
 
 
+def open_http(*, trust_env: bool = True) -> httpx.AsyncClient:
+    """A client that keeps no cookies: a server could fill its requests until nobody takes them.
+
+    `trust_env` lets environment variables name proxies.
+    """
+    keep_none = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return httpx.AsyncClient(cookies=keep_none, trust_env=trust_env)
+
+
 class Downloader:
-    """Fetches objects by their keys.
+    """Fetches objects by their keys, with a client as `open_http` makes it.
 
     Its methods raise ObjectMissing when the storage has no such object, StoreDenied when it gives
     an answer that a retry cannot mend, StoreUnavailable when retries have not helped, and whatever

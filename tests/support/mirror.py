@@ -15,6 +15,8 @@ class Mirror:
         self.port = 0
         self.asked: list[tuple[str, str]] = []
         """(key, Range header) of each request."""
+        self.num_cookies = 0
+        """Requests that came with cookies."""
         self.num_grants = 0
         self.cut_after_bytes: int | None = None
         """Bytes of a large body after which the connection is dropped."""
@@ -53,6 +55,7 @@ class Mirror:
         headers = dict(re.findall(r"(?m)^([a-z-]+): (.*?)\r$", head.lower()))
         async with self._news:
             self.asked.append((key, headers.get("range", "")))
+            self.num_cookies += "cookie" in headers
             self._news.notify_all()
         if self.first_answers:
             status = self.first_answers.pop(0)

@@ -3,10 +3,10 @@
 import asyncio
 import random
 
-import httpx
 import pytest
 
 from broker.objects.s3 import S3Store
+from broker.policies.download import open_http
 from broker.policies.fetch import PolicyFetcher
 from broker.policies.publication import download, read_policy
 from schemas import names, wire
@@ -49,7 +49,7 @@ async def fetcher(store, publisher, tmp_path):
     # The first URL has expired when it is used.
     lifetime_s = iter([0, *[60] * 100])
     lifetimes_s = []
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with open_http(trust_env=False) as http:
         yield PolicyFetcher(
             run="demo",
             run_key=publisher.key.public,

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from broker.policies import signing
+from broker.policies.download import open_http
 from broker.policies.fetch import PolicyFetcher
 from schemas import names, wire
 from schemas.errors import (
@@ -39,7 +40,7 @@ async def mirror(store):
 
 @pytest.fixture
 async def http():
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with open_http(trust_env=False) as http:
         yield http
 
 
@@ -182,6 +183,15 @@ async def test_a_server_without_ranges_will_do(new_fetcher, publisher, mirror):
     await mirror.until_asked(blob(WEIGHTS), f"bytes={1 << 18}-")
     mirror.cut_after_bytes = None
     assert contents((await task).folder) == FILES
+
+
+async def test_cookies_are_not_kept(new_fetcher, publisher, mirror):
+    """Enough of them, and no server would take the requests any more."""
+    announcement = await publisher.publish(FIRST, FILES)
+    mirror.first_answers = ["503 Busy\r\nSet-Cookie: a=b; Max-Age=99999999; Path=/"]
+    fetched = await new_fetcher().fetch(announcement)
+    assert contents(fetched.folder) == FILES
+    assert mirror.num_cookies == 0
 
 
 async def test_tampered_bytes_are_refused(new_fetcher, publisher, mirror, home):
