@@ -24,8 +24,9 @@ _PREFIX: Final = MAGIC + bytes([SCHEMA_VERSION])
 
 MAX_WIRE_BYTES: Final = 2 << 20
 """Largest message on the queue; a larger group goes through object storage."""
-MAX_DECODED_BYTES: Final = 8 << 20
-"""Largest msgpack document inside a message."""
+MAX_DECODED_BYTES: Final = 4 << 20
+"""Largest msgpack document inside a message: as text of four bytes a character, twice over, it
+still fits the memory that judging may take."""
 _MAX_OWN_WIRE_BYTES: Final = 64 << 20
 _MAX_OWN_DECODED_BYTES: Final = 256 << 20
 """Far above what a server stores as one message, which is what binds a writer of our own."""

@@ -11,6 +11,7 @@ from broker import retry
 from broker.interface import Broker
 from broker.objects.archive import Archive
 from schemas import ledger, names
+from schemas.errors import StoreUnavailable
 from schemas.wire import decode_own
 
 logger = structlog.get_logger()
@@ -27,7 +28,12 @@ async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[st
             )
     async for attempt in retry.until_available():
         with attempt:
-            removed = await archive.collect(named)
+            try:
+                removed = await archive.collect(named)
+            except StoreUnavailable as error:
+                if attempt.retry_state.attempt_number == 1:
+                    logger.warning("storage-away", detail=f"waits for it before it begins: {error}")
+                raise
             if removed:
                 logger.info("garbage", num_segments=len(removed))
             return removed

@@ -138,3 +138,10 @@ class WorkerProcess:
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
+        # The event loop keeps what belongs to the process until both pipes have ended.
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        with contextlib.suppress(ConnectionError):
+            await self.process.stdin.wait_closed()
+        await self.process.stdout.read()

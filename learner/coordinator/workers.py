@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
+from broker.parallel import run_all
 from learner.coordinator.finding import Finding
 from learner.coordinator.job import WorkerJob, WorkerSetup
 from learner.coordinator.worker_process import WorkerProcess
@@ -29,7 +30,12 @@ class WorkerPool:
         self._collecting = asyncio.Lock()
 
     async def start(self) -> None:
-        await asyncio.gather(*(worker.start() for worker in self.workers))
+        """Raises UserError when a process does not come up; the others are ended then."""
+        try:
+            await run_all([worker.start for worker in self.workers], at_once=len(self.workers))
+        except BaseException:
+            await self.close()
+            raise
         for worker in self.workers:
             self._idle.put_nowait(worker)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 
 from environments.catalogue import open_environment
 from learner.coordinator.draw import draw_lease
@@ -202,6 +203,19 @@ async def test_bytes_of_any_kind_cost_a_worker_little():
         idle = peak_kib(worker.process.pid)
         await pool.examine([await most_work("ALICE")])
         assert peak_kib(worker.process.pid) - idle < 64 << 10
+    finally:
+        await pool.close()
+
+
+async def test_the_longest_text_is_an_ordinary_refusal():
+    """A key of ASCII and one character beyond: four bytes each once decoded, and in the error."""
+    text = b"a" * (wire.MAX_DECODED_BYTES - 64) + "\U0001f600".encode()
+    document = b"\x81\xdb" + len(text).to_bytes(4, "big") + text + b"\xc0"
+    compressed = zstandard.ZstdCompressor(write_content_size=True).compress(document)
+    pool = await make_pool(num_workers=1)
+    try:
+        (finding,) = await pool.examine([as_job(b"TRIB\x01" + compressed)])
+        assert finding.reason is Reason.SCHEMA
     finally:
         await pool.close()
 
