@@ -41,6 +41,8 @@ class Child:
         while True:
             self._log_begin = self._log.stat().st_size if self._log.exists() else 0
             status = await run_until(await child_process.start(self._command, self._log), stop)
+            if stop.is_set() and status == -signal.SIGTERM:
+                return 0  # It was told to end before it could listen, and had nothing in hand.
             if status >= 0 or stop.is_set() or self._killed_too_often():
                 return status
             signal_name = signal.Signals(-status).name

@@ -50,6 +50,12 @@ async def test_a_child_that_is_killed_again_and_again_ends_the_run(tmp_path, mon
     assert len(said) == 1
 
 
+async def test_a_child_that_is_told_to_end_before_it_listens_ends_well(tmp_path):
+    stop = asyncio.Event()
+    stop.set()
+    assert await child(tmp_path, "import time; time.sleep(60)", []).keep_running(stop) == 0
+
+
 @pytest.mark.parametrize(("status", "shown"), [(0, 0), (2, 2), (-9, 137)])
 def test_a_death_by_a_signal_is_shown_as_a_shell_shows_it(status, shown):
     assert launch._exit_status(status) == shown
