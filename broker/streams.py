@@ -14,8 +14,9 @@ from schemas.settings import RunSettings
 _ACK_WAIT_S = 15.0
 """So long what a killed coordinator had in hand stays away, and keeps leases from expiring. A round
 of intake is shorter; what waits longer for its verdict gets `in_progress`."""
-_DUPLICATE_WINDOW_S = 600.0
-"""A resend inside it is not even stored; beyond it the coordinator tells it by its digest."""
+_DUPLICATE_WINDOW_S = 120.0
+"""A resend inside it is not even stored; beyond it the lease is used up, and so it is refused as a
+duplicate. The server keeps the id of each message in memory meanwhile, and strangers choose them."""
 _SPARE_PER_SUBJECT = 4
 """Times the leases that an actor may have open: resends and late groups of earlier leases too."""
 

@@ -83,6 +83,9 @@ class Judging:
         (one,) = await self._look([delivery])
         if not self._is_open(one):
             return one
+        if surplus := self._suspects.surplus(one.actor):
+            detail = "not looked at: others of this actor hit the limit, and many more wait"
+            return msgspec.structs.replace(one, refusal=(Outcome.REJECTED, surplus, detail))
         job = _job(one, self._open_leases({one.actor}))
         stop_others = not self._suspects.is_notorious(one.actor)
         finding = await self._workers.examine_alone(job, stop_others=stop_others)

@@ -8,7 +8,7 @@
 So a policy that has converged pauses the run, and a group of each actor now and then shows when it
 goes on; an actor whose groups never have signal, however fast it is, stops nobody else. Leases may
 be given back freely up to about half of them, for whatever reason: beyond, each needs one that is
-answered, which keeps the log short and tasks from being picked.
+fulfilled. A refused answer is neither: whoever sends garbage gets leases like the others.
 """
 
 from learner.coordinator.state import RunState

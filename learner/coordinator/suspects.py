@@ -3,10 +3,12 @@
 A message on which a judging process hits a limit may have been unlucky in its neighbours, so it is
 judged once more while nothing else is. Until then all that its sender sends waits here behind it,
 and the others' messages go on. What a sender hits in spite of that is counted; after a few such
-hits the others are not stopped for its messages any more.
+hits the others are not stopped for its messages any more, and of a crowd of them that waits, most
+are refused for what those before them did: a hit costs the time of a thousand honest messages.
 """
 
 from collections import Counter, deque
+from typing import NamedTuple
 
 from broker.changes import Changes
 from broker.interface import Delivery
@@ -14,9 +16,17 @@ from learner.coordinator.finding import Finding
 from schemas.verdict import Reason
 
 _NOTORIOUS_HITS = 3
+_PATIENCE = 16
+"""Messages of a notorious actor that wait, up to which each is examined."""
 _REMEMBERED_ACTORS = 1024
 _MAX_WAITING_BYTES = 32 << 20
 _LIMITS = (Reason.CPU, Reason.MEMORY)
+
+
+class _Hits(NamedTuple):
+    number: int = 0
+    reason: Reason = Reason.NONE
+    """Of the last one."""
 
 
 class Suspects:
@@ -27,7 +37,7 @@ class Suspects:
         self._num_waiting: Counter[str] = Counter()
         """By actor, the one that is being judged included."""
         self._num_bytes = 0
-        self._hits: dict[str, int] = {}
+        self._hits: dict[str, _Hits] = {}
         """Confirmed ones by actor, the latest hit last."""
         self._changes = Changes()
 
@@ -37,7 +47,12 @@ class Suspects:
 
     def is_notorious(self, actor: str) -> bool:
         """True when its first hit is the verdict, and nobody is stopped for it."""
-        return self._hits.get(actor, 0) >= _NOTORIOUS_HITS
+        return self._hits.get(actor, _Hits()).number >= _NOTORIOUS_HITS
+
+    def surplus(self, actor: str) -> Reason:
+        """Why to refuse this actor's message without a look at it; NONE when it is looked at."""
+        crowd = self.is_notorious(actor) and self._num_waiting[actor] > _PATIENCE
+        return self._hits[actor].reason if crowd else Reason.NONE
 
     async def put(self, actor: str, delivery: Delivery) -> None:
         """Set a message aside; waits while too many bytes lie here already."""
@@ -55,7 +70,8 @@ class Suspects:
     def settle(self, actor: str, delivery: Delivery, finding: Finding | None) -> None:
         """A message that was taken has its verdict."""
         if finding is not None and finding.reason in _LIMITS:
-            self._hits[actor] = self._hits.pop(actor, 0) + 1
+            number = self._hits.pop(actor, _Hits()).number + 1
+            self._hits[actor] = _Hits(number, finding.reason)
             if len(self._hits) > _REMEMBERED_ACTORS:
                 del self._hits[next(iter(self._hits))]
         self._num_waiting[actor] -= 1

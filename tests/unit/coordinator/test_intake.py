@@ -187,6 +187,16 @@ async def test_after_a_few_hits_nobody_is_stopped_for_an_actor(stage):
     assert await stage.num_queued() == 0
 
 
+async def test_of_a_crowd_of_hits_few_are_examined_and_each_has_its_verdict(stage):
+    limited = Limited(stage, "EVE")
+    stage.intake.judging._workers = limited
+    await stage.noise("EVE", 40)
+    await stage.coordinator.round(40)
+    assert len(limited.aside) == 3 + 16
+    assert stage.state.num_judged == {Reason.CPU: 40}
+    assert await stage.num_queued() == 0
+
+
 async def test_others_do_not_wait_for_a_suspect(stage):
     limited = Limited(stage, "EVE")
     going_on = asyncio.Event()

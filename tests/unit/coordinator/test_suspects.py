@@ -68,3 +68,22 @@ async def test_many_bytes_wait_outside():
     actor, message = await suspects.take()
     suspects.settle(actor, message, HIT)
     await asyncio.wait_for(more, 1.0)
+
+
+async def test_of_a_notorious_actors_crowd_most_are_refused_for_what_the_others_did():
+    suspects = Suspects()
+    for _ in range(100):
+        await suspects.put("EVE", delivery())
+    await suspects.put("ALICE", delivery())
+    examined = 0
+    for _ in range(100):
+        actor, message = await suspects.take()
+        if surplus := suspects.surplus(actor):
+            assert surplus is Reason.MEMORY
+            suspects.settle(actor, message, None)
+        else:
+            examined += 1
+            suspects.settle(actor, message, HIT)
+    assert examined == 3 + 16
+    actor, _ = await suspects.take()
+    assert (actor, suspects.surplus(actor)) == ("ALICE", Reason.NONE)
