@@ -16,7 +16,7 @@ _ACK_WAIT_S = 15.0
 of intake is shorter; what waits longer for its verdict gets `in_progress`."""
 _DUPLICATE_WINDOW_S = 120.0
 """A resend inside it is not even stored; beyond it the lease is used up, and so it is refused as a
-duplicate. The server keeps the id of each message in memory meanwhile, and strangers choose them."""
+duplicate. The server keeps each message's id in memory meanwhile, and strangers choose ids."""
 _SPARE_PER_SUBJECT = 4
 """Times the leases that an actor may have open: resends and late groups of earlier leases too."""
 

@@ -190,10 +190,10 @@ async def test_after_a_few_hits_nobody_is_stopped_for_an_actor(stage):
 async def test_of_a_crowd_of_hits_few_are_examined_and_each_has_its_verdict(stage):
     limited = Limited(stage, "EVE")
     stage.intake.judging._workers = limited
-    await stage.noise("EVE", 40)
-    await stage.coordinator.round(40)
+    await stage.noise("EVE", 30)
+    await stage.coordinator.round(30)
     assert len(limited.aside) == 3 + 16
-    assert stage.state.num_judged == {Reason.CPU: 40}
+    assert stage.state.num_judged == {Reason.CPU: 30}
     assert await stage.num_queued() == 0
 
 
