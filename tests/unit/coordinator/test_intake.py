@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from broker.memory import MemoryBroker
-from learner.coordinator import round_writer
+from learner.coordinator import round_writer, suspects
 from learner.coordinator.finding import Finding
 from learner.coordinator.job import WorkerJob
 from schemas import names
@@ -187,13 +187,14 @@ async def test_after_a_few_hits_nobody_is_stopped_for_an_actor(stage):
     assert await stage.num_queued() == 0
 
 
-async def test_of_a_crowd_of_hits_few_are_examined_and_each_has_its_verdict(stage):
+async def test_of_a_crowd_of_hits_few_are_examined_and_each_has_its_verdict(stage, monkeypatch):
+    monkeypatch.setattr(suspects, "_PATIENCE", 4)
     limited = Limited(stage, "EVE")
     stage.intake.judging._workers = limited
-    await stage.noise("EVE", 30)
-    await stage.coordinator.round(30)
-    assert len(limited.aside) == 3 + 16
-    assert stage.state.num_judged == {Reason.CPU: 30}
+    await stage.noise("EVE", 12)
+    await stage.coordinator.round(12)
+    assert len(limited.aside) == 3 + 4
+    assert stage.state.num_judged == {Reason.CPU: 12}
     assert await stage.num_queued() == 0
 
 
