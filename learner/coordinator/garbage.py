@@ -9,10 +9,10 @@ import structlog
 
 from broker import retry
 from broker.interface import Broker
+from broker.logbook import read_log
 from broker.objects.archive import Archive
-from schemas import ledger, names
+from schemas import ledger
 from schemas.errors import StoreUnavailable
-from schemas.wire import decode_own
 
 logger = structlog.get_logger()
 
@@ -20,12 +20,10 @@ logger = structlog.get_logger()
 async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[str]:
     """Returns the removed segments; waits for object storage, however long it is away."""
     named: set[str] = set()
-    async for record in broker.read(names.log_stream(run)):
-        if record.subject == names.ledger_subject(run):
-            entry = decode_own(record.data, ledger.LedgerEntry)
-            named.update(
-                event.segment for event in entry.events if isinstance(event, ledger.GroupAccepted)
-            )
+    async for item in read_log(broker, run):
+        if isinstance(item.content, ledger.LedgerEntry):
+            events = item.content.events
+            named.update(one.segment for one in events if isinstance(one, ledger.GroupAccepted))
     async for attempt in retry.until_available():
         with attempt:
             try:

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 import structlog
 
 from broker import retry
-from broker.interface import Broker
+from broker.interface import Broker, Record
+from broker.logbook import Unreadable, log_item
 from learner.coordinator.state import RunState
 from schemas import ledger
 from schemas.batch import Batch
 from schemas.errors import Fenced
 from schemas.names import batch_subject, ledger_subject, log_stream
-from schemas.wire import decode_own, encode, sha256_hex
+from schemas.wire import encode, sha256_hex
 
 logger = structlog.get_logger()
 
@@ -59,7 +60,7 @@ class LogWriter:
 
     async def _fold(self) -> None:
         async for record in self._broker.read(self._stream, first=self.state.last_sequence + 1):
-            fold_record(self.state, self._run, record.subject, record.data, record.sequence)
+            fold_record(self.state, self._run, record)
 
     async def append(self, events: Sequence[ledger.LedgerEvent]) -> None:
         """Write the events and fold them: one entry, or several where one would be too large.
@@ -86,10 +87,31 @@ class LogWriter:
     async def _write(self, subject: str, data: bytes) -> int:
         async for attempt in retry.until_available():
             with attempt:
+                return await self._write_behind(subject, data)
+        raise AssertionError("the retry has no limit")
+
+    async def _write_behind(self, subject: str, data: bytes) -> int:
+        while True:
+            try:
                 return await self._broker.append(
                     self._stream, subject, data, expected_last=self.state.last_sequence
                 )
-        raise AssertionError("the retry has no limit")
+            except Fenced:
+                if not await self._pass_over():
+                    raise
+
+    async def _pass_over(self) -> bool:
+        """Fold what lies behind our last record if nobody like us wrote it; False if somebody did.
+
+        It changes nothing in the state, so what was decided from it still stands.
+        """
+        first = self.state.last_sequence + 1
+        found = [record async for record in self._broker.read(self._stream, first=first)]
+        if any(not isinstance(log_item(self._run, one).content, Unreadable) for one in found):
+            return False
+        for record in found:
+            fold_record(self.state, self._run, record)
+        return bool(found)
 
 
 def entries(
@@ -106,9 +128,18 @@ def entries(
     yield from entries(instance, events[middle:])
 
 
-def fold_record(state: RunState, run: str, subject: str, data: bytes, sequence: int) -> None:
-    """Fold one record of LOG. Raises Rejected when it is not what the coordinator writes."""
-    if subject == ledger_subject(run):
-        state.apply_entry(decode_own(data, ledger.LedgerEntry), sequence)
-    else:
-        state.apply_batch(decode_own(data, Batch), sha256_hex(data), sequence)
+def fold_record(state: RunState, run: str, record: Record) -> None:
+    """Fold one record of LOG.
+
+    What no coordinator can have written is passed over with a warning: the log keeps it for ever,
+    and a run must not end by it. `broker audit` tells of it.
+    """
+    item = log_item(run, record)
+    match item.content:
+        case Unreadable(detail=detail):
+            logger.warning("not-by-the-coordinator", sequence=item.sequence, why=detail)
+            state.last_sequence = item.sequence
+        case Batch() as batch:
+            state.apply_batch(batch, item.sha256, item.sequence)
+        case ledger.LedgerEntry() as entry:
+            state.apply_entry(entry, item.sequence)

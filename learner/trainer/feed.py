@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 
+import structlog
+
 from broker import retry
 from broker.interface import Broker, Record
-from broker.logbook import opening_of
+from broker.logbook import Unreadable, log_item, opening_of
 from schemas import names
+from schemas.batch import Batch
 from schemas.errors import BrokerError
 from schemas.ledger import RunOpened
 from schemas.wire import sha256_hex
+
+logger = structlog.get_logger()
 
 
 class BatchFeed:
@@ -46,8 +51,10 @@ class BatchFeed:
     async def next(self) -> bytes | None:
         """The wire bytes of the next batch; None when it is time to stop."""
         assert self._records is not None, "seek comes first"
-        record = await self._unless_stopping(anext(self._records))
-        return record.data if record else None
+        while record := await self._unless_stopping(anext(self._records)):
+            if self._is_batch(record):
+                return record.data
+        return None
 
     async def opening(self) -> RunOpened | None:
         """The first event of the run, once the coordinator has written it; None when it is time to
@@ -75,11 +82,24 @@ class BatchFeed:
                 task.cancel()
 
     async def _batch(self, step: int) -> Record:
+        """The first on its subject: what a stranger adds there comes behind it."""
         stream, subject = names.log_stream(self._run), names.batch_subject(self._run, step)
         async for attempt in retry.until_available():
             with attempt:
-                record = await self._broker.last(stream, subject)
-                if record is None:
+                last = await self._broker.last(stream, subject)
+                if last is None:
                     raise BrokerError(f"{stream} has no batch {step}, which was trained on")
-                return record
+                async for record in self._broker.follow(stream, subject=subject):
+                    if self._is_batch(record):
+                        return record
+                    if record.sequence >= last.sequence:
+                        raise BrokerError(f"{stream} has no batch {step} that can be read")
         raise AssertionError("the retry has no limit")
+
+    def _is_batch(self, record: Record) -> bool:
+        """False, with a warning, for what no coordinator can have written."""
+        content = log_item(self._run, record).content
+        if isinstance(content, Unreadable):
+            sequence, why = record.sequence, content.detail
+            logger.warning("not-by-the-coordinator", sequence=sequence, why=why)
+        return isinstance(content, Batch)

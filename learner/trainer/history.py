@@ -87,14 +87,27 @@ class History(msgspec.Struct, kw_only=True):
         """
         self.last_sequence = record.sequence
         try:
-            if record.subject == policy_subject(run):
-                announcement = decode_own(record.data, PolicyAnnouncement)
-                verify_announcement(run_key, announcement)
-                self.announce(announcement)
-            else:
-                self.apply(decode_own(record.data, TrainerEntry).event)
+            content = content_of(run, run_key, record)
         except (Rejected, SignatureInvalid) as error:
             logger.warning("not-by-the-trainer", sequence=record.sequence, why=str(error))
+            return
+        if isinstance(content, PolicyAnnouncement):
+            self.announce(content)
+        else:
+            self.apply(content.event)
+
+
+def content_of(run: str, run_key: str, record: Record) -> PolicyAnnouncement | TrainerEntry:
+    """What a record of POLICIES says.
+
+    Raises:
+        Rejected, SignatureInvalid: no trainer of this run can have written it.
+    """
+    if record.subject != policy_subject(run):
+        return decode_own(record.data, TrainerEntry)
+    announcement = decode_own(record.data, PolicyAnnouncement)
+    verify_announcement(run_key, announcement)
+    return announcement
 
 
 async def read_history(broker: Broker, run: str, run_key: str) -> History:

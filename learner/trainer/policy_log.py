@@ -3,6 +3,7 @@
 A write happens, is folded into the history, and only then returns.
 """
 
+import contextlib
 import os
 import socket
 
@@ -10,8 +11,8 @@ import structlog
 
 from broker import retry
 from broker.interface import Broker
-from learner.trainer.history import History
-from schemas.errors import Fenced
+from learner.trainer.history import History, content_of
+from schemas.errors import Fenced, Rejected, SignatureInvalid
 from schemas.names import policies_stream, policy_subject, trainer_subject
 from schemas.policy import PolicyAnnouncement
 from schemas.trainer_events import (
@@ -34,6 +35,7 @@ class PolicyLog:
         self._stream = policies_stream(run)
         self.instance = instance
         self.history = History()
+        self._run_key = ""
 
     async def take_over(self, run_key: str) -> None:
         """Fold the log, as far as the run's key signed it, and write TrainerStarted.
@@ -41,9 +43,10 @@ class PolicyLog:
         A conflict here means that the trainer before this one wrote its last word in the meantime:
         that is folded too, and the write is repeated.
         """
+        self._run_key = run_key
         started = TrainerStarted(instance=self.instance, host=socket.gethostname(), pid=os.getpid())
         while True:
-            await self._fold(run_key)
+            await self._fold()
             try:
                 await self.write(started)
             except Fenced as conflict:
@@ -75,23 +78,42 @@ class PolicyLog:
         Raises:
             Fenced: another trainer has taken over.
         """
-        expected = self.history.last_sequence
         async for attempt in retry.until_available():
             with attempt:
                 found = (await self._broker.state(self._stream)).last_sequence
-                if found != expected:
-                    raise Fenced(self._stream, expected, found)
+                if found != self.history.last_sequence and not await self._pass_over():
+                    raise Fenced(self._stream, self.history.last_sequence, found)
 
     async def _append(self, subject: str, data: bytes) -> None:
         async for attempt in retry.until_available():
             with attempt:
-                self.history.last_sequence = await self._broker.append(
+                self.history.last_sequence = await self._append_behind(subject, data)
+
+    async def _append_behind(self, subject: str, data: bytes) -> int:
+        while True:
+            try:
+                return await self._broker.append(
                     self._stream, subject, data, expected_last=self.history.last_sequence
                 )
+            except Fenced:
+                if not await self._pass_over():
+                    raise
 
-    async def _fold(self, run_key: str) -> None:
+    async def _pass_over(self) -> bool:
+        """Fold what lies behind our last record if no trainer wrote it; False if one did."""
+        first = self.history.last_sequence + 1
+        found = [record async for record in self._broker.read(self._stream, first=first)]
+        for record in found:
+            with contextlib.suppress(Rejected, SignatureInvalid):
+                content_of(self._run, self._run_key, record)
+                return False
+        for record in found:
+            self.history.apply_record(self._run, self._run_key, record)
+        return bool(found)
+
+    async def _fold(self) -> None:
         async for attempt in retry.until_available():
             with attempt:
                 first = self.history.last_sequence + 1
                 async for record in self._broker.read(self._stream, first=first):
-                    self.history.apply_record(self._run, run_key, record)
+                    self.history.apply_record(self._run, self._run_key, record)

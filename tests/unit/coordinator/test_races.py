@@ -3,10 +3,12 @@
 import asyncio
 
 import msgspec
+import pytest
 
 from broker.audit import audit_run
 from learner.coordinator import rounds
 from schemas import ledger, names
+from schemas.errors import Fenced
 from schemas.lease import LeaseReply
 from schemas.policy import PolicyId
 from schemas.verdict import Outcome, Reason
@@ -133,3 +135,19 @@ async def test_an_answer_judged_before_another_one_closed_its_lease_closes_nothi
         await coordinator.intake.writer.write(judged)
     assert coordinator.log.state.num_judged == {Outcome.ACCEPTED: 1, Reason.REWARD_MISMATCH: 1}
     assert (await audit_run(world.broker, "test", store=world.store)).holds
+
+
+@pytest.mark.parametrize("subject", [names.ledger_subject("test"), names.batch_subject("test", 1)])
+async def test_what_no_coordinator_wrote_into_its_log_stops_none(subject):
+    """Nobody can take it out again: the stream refuses to delete."""
+    world, coordinator = await start()
+    await world.broker.publish(subject, b"garbage")
+    (lease,) = (await coordinator.lease(make_request("ALICE", "r1"))).leases
+    await world.broker.publish(subject, b"more garbage")
+    again = DrivenCoordinator(world)
+    await again.start()
+    assert lease.lease_id in again.log.state.open_leases
+    # The one before it is fenced off all the same.
+    with pytest.raises(Fenced):
+        await coordinator.lease(make_request("BOB", "r1"))
+    assert not (await audit_run(world.broker, "test")).holds

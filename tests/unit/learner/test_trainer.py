@@ -224,29 +224,50 @@ def test_a_second_trainer_is_refused(run) -> None:
 
 def test_a_trainer_that_was_replaced_writes_nothing_more(run) -> None:
     """A take-over between two of its writes; what it still has in hand is fenced off."""
-    broker = UsurpedBroker(run.server, after=6)
+    taken_over = TrainerEntry(event=TrainerStarted(instance="other", host="h", pid=1))
+    broker = InterruptedBroker(run.server, after=6, data=encode(taken_over))
     with pytest.raises(Fenced):
         run.train(broker)
     run.train()
     assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
 
 
-class UsurpedBroker(MemoryBroker):
-    """After so many writes another trainer takes over behind its back."""
+@pytest.mark.parametrize("after", [2, 4, 6])
+def test_a_trainer_goes_on_behind_what_no_trainer_wrote(run, uninterrupted, after) -> None:
+    broker = InterruptedBroker(run.server, after=after, data=b"garbage")
+    run.train(broker)
+    assert broker.interrupted
+    assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
+    assert run.weights() == uninterrupted
 
-    def __init__(self, server, *, after: int) -> None:
+
+class InterruptedBroker(MemoryBroker):
+    """Before the n-th write to the trainer's log somebody else writes something there."""
+
+    def __init__(self, server, *, after: int, data: bytes) -> None:
         super().__init__(server)
         self._left = after
+        self._data = data
+        self.interrupted = False
 
     async def append(self, stream, subject, data, *, expected_last, timeout_s=30.0) -> int:
         self._left -= 1
         if self._left == 0:
-            entry = TrainerEntry(event=TrainerStarted(instance="other", host="h", pid=1))
-            subject_of_other = names.trainer_subject("tiny")
-            await super().append(
-                stream, subject_of_other, encode(entry), expected_last=expected_last
-            )
+            self.interrupted = True
+            other = names.trainer_subject("tiny")
+            await super().append(stream, other, self._data, expected_last=expected_last)
         return await super().append(stream, subject, data, expected_last=expected_last)
+
+
+def test_garbage_among_the_batches_is_passed_over(portal, tmp_path, uninterrupted) -> None:
+    run = TinyRun(portal, tmp_path, num_steps=NUM_STEPS)
+    portal.call(run.log.open(run.opened))
+    for step in range(1, NUM_STEPS + 1):
+        portal.call(run.log.cut())
+        portal.call(run.log._append(names.batch_subject("tiny", step), b"garbage"))
+    run.train(until=2)
+    run.train()
+    assert run.weights() == uninterrupted
 
 
 def test_lost_answers_are_settled_by_the_tail(run, uninterrupted) -> None:
