@@ -58,6 +58,10 @@ class KnownPolicies:
         except (Rejected, SignatureInvalid) as error:
             logger.warning("not-an-announcement", sequence=sequence, why=str(error))
             return
+        if self.last and announcement.policy <= self.last.policy:
+            # Signed once, and put there again by somebody: a trainer's announcements only rise.
+            logger.warning("announced-before", sequence=sequence, policy=str(announcement.policy))
+            return
         self._manifests[announcement.policy] = announcement.manifest_sha256
         self.last = announcement
         self._bell.ring()

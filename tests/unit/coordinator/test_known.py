@@ -35,3 +35,17 @@ async def test_what_the_key_did_not_sign_announces_nothing_and_stops_nothing():
     assert known.last.policy == PolicyId(1, 1)
     assert known.manifest(PolicyId(1, 0)) == manifest_of(PolicyId(1, 0))
     assert known.manifest(PolicyId(1, 10)) is None
+
+
+async def test_an_announcement_that_is_put_there_again_takes_nothing_back():
+    world = World()
+    await world.open()
+    for version in range(3):
+        await world.announce(PolicyId(1, version))
+    first = await world.broker.get(names.policies_stream("test"), 1)
+    assert first is not None
+    await append(world, first.subject, first.data)
+    coordinator = DrivenCoordinator(world)
+    await coordinator.start()
+    assert coordinator.known.last is not None
+    assert coordinator.known.last.policy == PolicyId(1, 2)
