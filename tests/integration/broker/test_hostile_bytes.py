@@ -149,6 +149,19 @@ async def test_a_message_that_is_judged_leaves_the_queue_whatever_its_subject(
     assert (await broker.state("HOSTILE")).num_messages == 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_a_killed_server_forgot_to_have_handed_over_can_be_removed(
+    broker, stranger, name
+):
+    await asyncio.to_thread(stranger.publish, b"hostile." + name, uuid.uuid4().bytes)
+    while deliveries := await broker.pull(
+        "HOSTILE", "intake", max_messages=100, max_bytes=1 << 22, timeout_s=0.2
+    ):
+        for delivery in deliveries:
+            await delivery._remove()
+    assert (await broker.state("HOSTILE")).num_messages == 0
+
+
 @pytest.mark.parametrize(
     ("name", "headers"), [*((name, b"") for name in NAMES), *((b"a", each) for each in HEADERS)]
 )
