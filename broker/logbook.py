@@ -1,4 +1,9 @@
-"""Reads a run's two logs, LOG and POLICIES, into decoded items in the order of the log."""
+"""Reads a run's two logs, LOG and POLICIES, into decoded items in the order of the log.
+
+An announcement counts when the run's key signed it and its policy comes after every one that
+counted before it, as a trainer's announcements do. The log keeps for ever whatever else somebody
+puts there, a copy of an old announcement too: that announces nothing.
+"""
 
 from collections.abc import AsyncIterator
 from typing import TypeVar
@@ -6,11 +11,12 @@ from typing import TypeVar
 from msgspec import Struct
 
 from broker.interface import Broker, Record
+from broker.policies.signing import verify_announcement
 from schemas import names
 from schemas.batch import Batch
-from schemas.errors import BrokerError, Rejected
+from schemas.errors import BrokerError, Rejected, SignatureInvalid
 from schemas.ledger import LedgerEntry, RunOpened
-from schemas.policy import PolicyAnnouncement
+from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.trainer_events import TrainerEntry
 from schemas.wire import decode_own, sha256_hex
 
@@ -21,6 +27,9 @@ class Unreadable(Struct, frozen=True, kw_only=True):
     """A record that is not what its subject says."""
 
     detail: str
+
+
+PolicyContent = PolicyAnnouncement | TrainerEntry | Unreadable
 
 
 class LogItem(Struct, frozen=True, kw_only=True):
@@ -39,7 +48,8 @@ class PolicyItem(Struct, frozen=True, kw_only=True):
 
     sequence: int
     time: float
-    content: PolicyAnnouncement | TrainerEntry | Unreadable
+    """Unix seconds, when it was stored."""
+    content: PolicyContent
 
 
 def log_item(run: str, record: Record) -> LogItem:
@@ -55,10 +65,40 @@ def log_item(run: str, record: Record) -> LogItem:
     )
 
 
-def policy_item(run: str, record: Record) -> PolicyItem:
-    """Decode one record of POLICIES."""
-    content = _decode(record, PolicyAnnouncement, TrainerEntry, is_first=names.policy_subject(run))
-    return PolicyItem(sequence=record.sequence, time=record.time, content=content)
+def decode_policy(run: str, record: Record) -> PolicyContent:
+    """Decode one record of POLICIES, whether it counts or not."""
+    return _decode(record, PolicyAnnouncement, TrainerEntry, is_first=names.policy_subject(run))
+
+
+def counted(content: PolicyContent, run_key: str, last: PolicyId | None) -> PolicyContent:
+    """What a record says when `last` is the last policy announced before it."""
+    if not isinstance(content, PolicyAnnouncement):
+        return content
+    try:
+        verify_announcement(run_key, content)
+    except SignatureInvalid as error:
+        return Unreadable(detail=str(error))
+    if last is not None and content.policy <= last:
+        return Unreadable(detail=f"policy {content.policy} is announced behind policy {last}")
+    return content
+
+
+class PolicyReader:
+    """Reads POLICIES record by record, in the order of the log."""
+
+    def __init__(self, run: str, run_key: str) -> None:
+        self._run = run
+        self._run_key = run_key
+        self.last: PolicyAnnouncement | None = None
+        """The last announcement that counts."""
+
+    def read(self, record: Record) -> PolicyItem:
+        """What the next record says."""
+        last = self.last.policy if self.last else None
+        content = counted(decode_policy(self._run, record), self._run_key, last)
+        if isinstance(content, PolicyAnnouncement):
+            self.last = content
+        return PolicyItem(sequence=record.sequence, time=record.time, content=content)
 
 
 async def read_log(broker: Broker, run: str, *, first: int = 1) -> AsyncIterator[LogItem]:
@@ -71,14 +111,26 @@ async def read_log(broker: Broker, run: str, *, first: int = 1) -> AsyncIterator
         yield log_item(run, record)
 
 
-async def read_policies(broker: Broker, run: str) -> AsyncIterator[PolicyItem]:
+async def read_policies(broker: Broker, run: str, run_key: str) -> AsyncIterator[PolicyItem]:
     """POLICIES to its end as of the call.
 
     Raises:
         BrokerError: there is no such stream.
     """
+    reader = PolicyReader(run, run_key)
     async for record in broker.read(names.policies_stream(run)):
-        yield policy_item(run, record)
+        yield reader.read(record)
+
+
+async def follow_policies(broker: Broker, run: str, run_key: str) -> AsyncIterator[PolicyItem]:
+    """POLICIES from its first record on, for ever.
+
+    Raises:
+        BrokerError: there is no such stream.
+    """
+    reader = PolicyReader(run, run_key)
+    async for record in broker.follow(names.policies_stream(run)):
+        yield reader.read(record)
 
 
 async def first_event(broker: Broker, run: str) -> RunOpened | None:

@@ -8,7 +8,6 @@ A row is complete when its batch is cut and the policy that the batch makes is a
 in the order of the steps and depend on the two logs alone, not on when they are read.
 """
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -17,12 +16,10 @@ import msgspec
 from msgspec import Struct
 
 from broker.logbook import LogItem, PolicyItem
-from broker.policies.signing import verify_announcement
 from broker.tally import verdict_name
 from learner.coordinator.advantages import has_signal
 from schemas import ledger
 from schemas.batch import Batch, staleness
-from schemas.errors import SignatureInvalid
 from schemas.policy import PolicyAnnouncement, StepMetrics
 
 EDGE_STEPS: Final = 10
@@ -94,8 +91,8 @@ class MetricsFold:
         self._interval = _Interval()
         self._cuts: dict[int, _Cut] = {}
         """Of steps that are not announced yet."""
-        self._announced: dict[int, list[tuple[float, PolicyAnnouncement]]] = {}
-        """What announces each version that has no row yet, signed or not."""
+        self._announced: dict[int, tuple[float, PolicyAnnouncement]] = {}
+        """The first to announce each version that has no row yet."""
         self._last_log = 0
         self._last_policy = 0
 
@@ -126,7 +123,7 @@ class MetricsFold:
         if isinstance(item.content, PolicyAnnouncement):
             version = item.content.policy.version
             if version > self.num_rows:
-                self._announced.setdefault(version, []).append((item.time, item.content))
+                self._announced.setdefault(version, (item.time, item.content))
         return self._complete()
 
     def _add_event(self, event: ledger.LedgerEvent) -> None:
@@ -151,28 +148,13 @@ class MetricsFold:
 
     def _complete(self) -> list[StepRow]:
         rows: list[StepRow] = []
-        while (step := self.num_rows + 1) in self._cuts:
+        while (step := self.num_rows + 1) in self._cuts and step in self._announced:
             assert self.opened is not None, "a log begins with RunOpened"
-            signed = _first_signed(self._announced.get(step, []), self.opened.run_key)
-            if signed is None:
-                break
-            time, announcement = signed
+            time, announcement = self._announced.pop(step)
             trained_on = self.opened.environment.train_on
             rows.append(_row(self._cuts.pop(step), time, announcement, trained_on))
-            del self._announced[step]
             self.num_rows = step
         return rows
-
-
-def _first_signed(
-    announced: Iterable[tuple[float, PolicyAnnouncement]], run_key: str
-) -> tuple[float, PolicyAnnouncement] | None:
-    """The trainer's own announcement: what else lies in its log announces nothing."""
-    for time, announcement in announced:
-        with contextlib.suppress(SignatureInvalid):
-            verify_announcement(run_key, announcement)
-            return time, announcement
-    return None
 
 
 def _row(

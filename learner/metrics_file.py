@@ -16,7 +16,7 @@ from typing import Any
 from broker.interface import Broker
 from broker.inventory import the_run
 from broker.jetstream import NatsBroker
-from broker.logbook import LogItem, PolicyItem, log_item, policy_item, read_log, read_policies
+from broker.logbook import LogItem, PolicyItem, follow_policies, log_item, read_log, read_policies
 from learner.metrics import MetricsFold, StepRow, to_line
 from learner.run_folder import RunFolder
 from schemas import names
@@ -38,8 +38,9 @@ async def read_rows(broker: Broker, run: str) -> list[StepRow]:
     rows: list[StepRow] = []
     async for item in read_log(broker, run):
         rows += fold.add_log(item)
-    async for item in read_policies(broker, run):
-        rows += fold.add_policy(item)
+    if fold.opened is not None:
+        async for item in read_policies(broker, run, fold.opened.run_key):
+            rows += fold.add_policy(item)
     return rows
 
 
@@ -55,6 +56,7 @@ async def follow_rows(
     `on_item` is told of every record of both logs, for who counts more than steps.
     """
     fold = MetricsFold()
+    run_key: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     finished = asyncio.Event()
 
     def take(rows: list[StepRow]) -> None:
@@ -63,20 +65,21 @@ async def follow_rows(
         if fold.finished:
             finished.set()
 
-    async def follow_log() -> None:
+    async def take_log() -> None:
         async for record in broker.follow(names.log_stream(run)):
             item = log_item(run, record)
             on_item(item)
             take(fold.add_log(item))
+            if fold.opened is not None and not run_key.done():
+                run_key.set_result(fold.opened.run_key)
 
-    async def follow_policies() -> None:
-        async for record in broker.follow(names.policies_stream(run)):
-            item = policy_item(run, record)
+    async def take_policies() -> None:
+        async for item in follow_policies(broker, run, await run_key):
             on_item(item)
             take(fold.add_policy(item))
 
     tasks: list[asyncio.Task[Any]] = [
-        asyncio.create_task(each) for each in (follow_log(), follow_policies(), finished.wait())
+        asyncio.create_task(each) for each in (take_log(), take_policies(), finished.wait())
     ]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -44,7 +44,8 @@ async def life_in_run(broker: Broker, run: str, text: str) -> Life:
         record = await broker.get(place.stream, place.sequence)
     # Read after the queue: a message that has just been judged is in the log, or was in the queue.
     log = [item async for item in read_log(broker, run)]
-    policies = [item async for item in read_policies(broker, run)]
+    opened = tally(log[:1]).opened
+    policies = [item async for item in read_policies(broker, run, opened.run_key)] if opened else []
     return life_of(run, text, log, policies, record=record)
 
 

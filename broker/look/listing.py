@@ -6,9 +6,10 @@ from msgspec import Struct
 
 from broker.interface import Broker
 from broker.inventory import Inventory, read_inventory
-from broker.logbook import policy_item, read_log
+from broker.logbook import read_log, read_policies
 from broker.tally import Tally, verdict_name
 from schemas import names
+from schemas.ledger import RunOpened
 from schemas.policy import PolicyAnnouncement, PolicyId
 
 
@@ -89,7 +90,7 @@ async def view_run(broker: Broker, inventory: Inventory, run: str) -> RunView:
     verdicts = Counter(verdict_name(event) for events in log.judged.values() for event in events)
     return RunView(
         run=run,
-        policy=await last_policy(broker, inventory, run),
+        policy=await last_policy(broker, inventory, log.opened),
         step=log.cuts[-1].batch.step if log.cuts else 0,
         num_steps=log.opened.settings.trainer.num_steps if log.opened else 0,
         num_open_leases=len(log.open_leases),
@@ -100,14 +101,16 @@ async def view_run(broker: Broker, inventory: Inventory, run: str) -> RunView:
     )
 
 
-async def last_policy(broker: Broker, inventory: Inventory, run: str) -> PolicyId | None:
-    """The last policy announced; None before the first."""
-    stream = names.policies_stream(run)
-    if stream not in inventory.streams:
-        return None
-    record = await broker.last(stream, names.policy_subject(run))
-    content = policy_item(run, record).content if record else None
-    return content.policy if isinstance(content, PolicyAnnouncement) else None
+async def last_policy(
+    broker: Broker, inventory: Inventory, opened: RunOpened | None
+) -> PolicyId | None:
+    """The last policy announced in a run; None before the first."""
+    policy = None
+    if opened is not None and names.policies_stream(opened.settings.name) in inventory.streams:
+        async for item in read_policies(broker, opened.settings.name, opened.run_key):
+            if isinstance(item.content, PolicyAnnouncement):
+                policy = item.content.policy
+    return policy
 
 
 async def view_stream(broker: Broker, inventory: Inventory, name: str) -> StreamView:

@@ -4,19 +4,20 @@ Every look is a direct get by sequence, which moves no consumer. What a stranger
 under the codec's guards; what does not decode is shown as undecodable, with its first bytes in hex.
 """
 
+import contextlib
 from collections import Counter
 
 from msgspec import Struct
 
 from broker.interface import Broker, Record
 from broker.inventory import Inventory, read_inventory
-from broker.logbook import Unreadable, log_item, policy_item
+from broker.logbook import PolicyContent, Unreadable, decode_policy, first_event, log_item
 from broker.look.listing import last_policy
 from schemas import names
 from schemas.batch import Batch
-from schemas.errors import Rejected, UserError
+from schemas.errors import BrokerError, Rejected, UserError
 from schemas.lease import EngineProfile
-from schemas.ledger import LedgerEntry, RunOpened
+from schemas.ledger import LedgerEntry
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.rollout import RolloutGroup, check_shape
 from schemas.trainer_events import TrainerEntry
@@ -103,7 +104,7 @@ def look(record: Record, context: Context) -> Sight:
         if record.stream == names.log_stream(context.run):
             said = _log_words(log_item(context.run, record).content)
         elif record.stream == names.policies_stream(context.run):
-            said = _policy_words(policy_item(context.run, record).content)
+            said = _policy_words(decode_policy(context.run, record))
         else:
             group = _view(record, context)
     except Rejected as refusal:
@@ -158,7 +159,7 @@ def _log_words(content: LedgerEntry | Batch | Unreadable) -> str:
             return f"{listed}, by {instance}"
 
 
-def _policy_words(content: PolicyAnnouncement | TrainerEntry | Unreadable) -> str:
+def _policy_words(content: PolicyContent) -> str:
     match content:
         case Unreadable(detail=detail):
             raise Rejected(Reason.SCHEMA, detail)
@@ -204,12 +205,11 @@ async def _the_record(broker: Broker, streams: tuple[str, ...], sequence: int) -
 
 
 async def _read_context(broker: Broker, inventory: Inventory, run: str) -> Context:
-    vocabulary_size = _ANY_VOCABULARY
-    announced = await last_policy(broker, inventory, run)
-    opening = await broker.get(names.log_stream(run), 1)
-    if opening is not None:
-        content = log_item(run, opening).content
-        for event in content.events if isinstance(content, LedgerEntry) else ():
-            if isinstance(event, RunOpened):
-                vocabulary_size = event.vocabulary_size
-    return Context(run=run, announced=announced, vocabulary_size=vocabulary_size)
+    opened = None
+    with contextlib.suppress(BrokerError):
+        opened = await first_event(broker, run)
+    return Context(
+        run=run,
+        announced=await last_policy(broker, inventory, opened),
+        vocabulary_size=opened.vocabulary_size if opened else _ANY_VOCABULARY,
+    )

@@ -11,6 +11,7 @@ from broker.logbook import read_log, read_policies
 from broker.objects.s3 import S3Store
 from broker.policies.publication import read_policy
 from broker.store import Store
+from broker.tally import tally
 from learner.events import RunEvent, read_events
 from learner.report.groups import refused_group, used_group
 from learner.report.page import page
@@ -35,11 +36,11 @@ async def read_story(broker: Broker, run: str, outside: Sequence[RunEvent] = ())
     """
     (await read_inventory(broker)).require(run)
     log = [item async for item in read_log(broker, run)]
-    policies = [item async for item in read_policies(broker, run)]
-    story = tell(log, policies, outside)
-    if story.tally.opened is None:
+    opened = tally(log[:1]).opened
+    if opened is None:
         raise UserError(f"nothing has happened in run {run}: no coordinator has opened its log")
-    return story
+    policies = [item async for item in read_policies(broker, run, opened.run_key)]
+    return tell(log, policies, outside)
 
 
 async def build_report(story: Story, store: Store) -> str:

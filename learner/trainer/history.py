@@ -6,17 +6,11 @@ time.
 """
 
 import msgspec
-import structlog
 
-from broker.interface import Broker, Record
-from broker.policies.signing import verify_announcement
-from schemas.errors import Rejected, SignatureInvalid
-from schemas.names import policies_stream, policy_subject
+from broker.interface import Broker
+from broker.logbook import PolicyContent, Unreadable, read_policies
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.trainer_events import IncarnationStarted, StepSkipped, TrainerEntry, TrainerStarted
-from schemas.wire import decode_own
-
-logger = structlog.get_logger()
 
 
 class History(msgspec.Struct, kw_only=True):
@@ -33,6 +27,11 @@ class History(msgspec.Struct, kw_only=True):
     def current(self) -> IncarnationStarted | None:
         """The incarnation that policies are made in; None before the first."""
         return self.incarnations[max(self.incarnations)] if self.incarnations else None
+
+    @property
+    def last(self) -> PolicyId | None:
+        """The last policy announced; None before the first."""
+        return max(self.announced, default=None)
 
     def last_version(self, incarnation: int) -> int:
         """The last version announced in an incarnation, or else the one that it goes on from."""
@@ -65,49 +64,17 @@ class History(msgspec.Struct, kw_only=True):
             return PolicyId(policy.incarnation, policy.version - 1)
         return self.origin(policy.incarnation)
 
-    def apply(self, event: IncarnationStarted | StepSkipped | TrainerStarted) -> None:
-        """Fold one of the trainer's events other than announcements."""
-        match event:
-            case TrainerStarted():
-                pass
-            case IncarnationStarted(incarnation=incarnation):
+    def apply(self, content: PolicyContent) -> None:
+        """Fold what one record says."""
+        match content:
+            case PolicyAnnouncement(policy=policy):
+                self.announced.setdefault(policy, content)
+            case TrainerEntry(event=IncarnationStarted(incarnation=incarnation) as event):
                 self.incarnations.setdefault(incarnation, event)
-            case StepSkipped(incarnation=incarnation, step=step):
+            case TrainerEntry(event=StepSkipped(incarnation=incarnation, step=step)):
                 self.skipped.add(PolicyId(incarnation, step))
-
-    def announce(self, announcement: PolicyAnnouncement) -> None:
-        """Fold one announcement."""
-        self.announced.setdefault(announcement.policy, announcement)
-
-    def apply_record(self, run: str, run_key: str, record: Record) -> None:
-        """Fold one record of POLICIES.
-
-        What the trainer cannot have written is passed over with a warning: the log keeps it for
-        ever, and a run must not end by it.
-        """
-        self.last_sequence = record.sequence
-        try:
-            content = content_of(run, run_key, record)
-        except (Rejected, SignatureInvalid) as error:
-            logger.warning("not-by-the-trainer", sequence=record.sequence, why=str(error))
-            return
-        if isinstance(content, PolicyAnnouncement):
-            self.announce(content)
-        else:
-            self.apply(content.event)
-
-
-def content_of(run: str, run_key: str, record: Record) -> PolicyAnnouncement | TrainerEntry:
-    """What a record of POLICIES says.
-
-    Raises:
-        Rejected, SignatureInvalid: no trainer of this run can have written it.
-    """
-    if record.subject != policy_subject(run):
-        return decode_own(record.data, TrainerEntry)
-    announcement = decode_own(record.data, PolicyAnnouncement)
-    verify_announcement(run_key, announcement)
-    return announcement
+            case TrainerEntry(event=TrainerStarted()) | Unreadable():
+                pass
 
 
 async def read_history(broker: Broker, run: str, run_key: str) -> History:
@@ -117,6 +84,7 @@ async def read_history(broker: Broker, run: str, run_key: str) -> History:
         BrokerError: there is no such log.
     """
     history = History()
-    async for record in broker.read(policies_stream(run)):
-        history.apply_record(run, run_key, record)
+    async for item in read_policies(broker, run, run_key):
+        history.apply(item.content)
+        history.last_sequence = item.sequence
     return history

@@ -3,16 +3,16 @@
 A write happens, is folded into the history, and only then returns.
 """
 
-import contextlib
 import os
 import socket
 
 import structlog
 
 from broker import retry
-from broker.interface import Broker
-from learner.trainer.history import History, content_of
-from schemas.errors import Fenced, Rejected, SignatureInvalid
+from broker.interface import Broker, Record
+from broker.logbook import PolicyContent, Unreadable, counted, decode_policy
+from learner.trainer.history import History
+from schemas.errors import Fenced
 from schemas.names import policies_stream, policy_subject, trainer_subject
 from schemas.policy import PolicyAnnouncement
 from schemas.trainer_events import (
@@ -29,21 +29,20 @@ logger = structlog.get_logger()
 class PolicyLog:
     """Holds the history and the right to add to it."""
 
-    def __init__(self, broker: Broker, run: str, instance: str) -> None:
+    def __init__(self, broker: Broker, run: str, run_key: str, instance: str) -> None:
         self._broker = broker
         self._run = run
+        self._run_key = run_key
         self._stream = policies_stream(run)
         self.instance = instance
         self.history = History()
-        self._run_key = ""
 
-    async def take_over(self, run_key: str) -> None:
-        """Fold the log, as far as the run's key signed it, and write TrainerStarted.
+    async def take_over(self) -> None:
+        """Fold the log, and write TrainerStarted.
 
         A conflict here means that the trainer before this one wrote its last word in the meantime:
         that is folded too, and the write is repeated.
         """
-        self._run_key = run_key
         started = TrainerStarted(instance=self.instance, host=socket.gethostname(), pid=os.getpid())
         while True:
             await self._fold()
@@ -60,8 +59,9 @@ class PolicyLog:
         Raises:
             Fenced: another trainer has taken over.
         """
-        await self._append(trainer_subject(self._run), encode(TrainerEntry(event=event)))
-        self.history.apply(event)
+        entry = TrainerEntry(event=event)
+        await self._append(trainer_subject(self._run), encode(entry))
+        self.history.apply(entry)
 
     async def announce(self, announcement: PolicyAnnouncement) -> None:
         """Write one announcement.
@@ -70,7 +70,7 @@ class PolicyLog:
             Fenced: another trainer has taken over.
         """
         await self._append(policy_subject(self._run), encode(announcement))
-        self.history.announce(announcement)
+        self.history.apply(announcement)
 
     async def check_held(self) -> None:
         """Called before a write to object storage, which has no fence.
@@ -100,15 +100,16 @@ class PolicyLog:
                     raise
 
     async def _pass_over(self) -> bool:
-        """Fold what lies behind our last record if no trainer wrote it; False if one did."""
+        """Move behind what follows our last record if no trainer wrote it; False if one did.
+
+        Nothing moves before all of it is read: half of it folded would be half a fence.
+        """
         first = self.history.last_sequence + 1
         found = [record async for record in self._broker.read(self._stream, first=first)]
+        if not all(isinstance(self._content(record), Unreadable) for record in found):
+            return False
         for record in found:
-            with contextlib.suppress(Rejected, SignatureInvalid):
-                content_of(self._run, self._run_key, record)
-                return False
-        for record in found:
-            self.history.apply_record(self._run, self._run_key, record)
+            self._fold_in(record)
         return bool(found)
 
     async def _fold(self) -> None:
@@ -116,4 +117,14 @@ class PolicyLog:
             with attempt:
                 first = self.history.last_sequence + 1
                 async for record in self._broker.read(self._stream, first=first):
-                    self.history.apply_record(self._run, self._run_key, record)
+                    self._fold_in(record)
+
+    def _fold_in(self, record: Record) -> None:
+        content = self._content(record)
+        if isinstance(content, Unreadable):
+            logger.warning("announces-nothing", sequence=record.sequence, why=content.detail)
+        self.history.apply(content)
+        self.history.last_sequence = record.sequence
+
+    def _content(self, record: Record) -> PolicyContent:
+        return counted(decode_policy(self._run, record), self._run_key, self.history.last)

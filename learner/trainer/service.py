@@ -98,7 +98,7 @@ class FirstRank:
         self._folder = RunFolder(settings)
         self._holder = f"process {os.getpid()} on {socket.gethostname()} ({instance})"
         self._feed = BatchFeed(broker, self._run)
-        self._log = PolicyLog(broker, self._run, instance)
+        self._instance = instance
         self._heartbeats = Heartbeats(portal, broker, self._run, instance)
 
     def stop(self) -> None:
@@ -134,7 +134,8 @@ class FirstRank:
         if opened is None:
             return None
         self._heartbeats.say(State.STARTING)
-        self._crew.wait(self._log.take_over(opened.run_key))
+        log = PolicyLog(self._broker, self._run, opened.run_key, self._instance)
+        self._crew.wait(log.take_over())
         shelf = Shelf(self._folder.checkpoints)
         shelf.sweep()
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
@@ -152,9 +153,9 @@ class FirstRank:
             crew=self._crew,
             replica=Replica(self._world, ArchiveRows(self._portal, archive, asking)),
             feed=self._feed,
-            log=self._log,
+            log=log,
             publisher=PolicyPublisher(
-                self._store, self._log, self._heartbeats, key, initial, opened, self._folder.scratch
+                self._store, log, self._heartbeats, key, initial, opened, self._folder.scratch
             ),
             heartbeats=self._heartbeats,
             shelf=shelf,

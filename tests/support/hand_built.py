@@ -17,6 +17,7 @@ Message 6 answers lease 0 again, 7 does not decode, 11 is stale; 13 has no verdi
 
 from broker.interface import Broker, StreamKind, StreamSpec, StreamState
 from broker.logbook import LogItem
+from broker.policies.signing import RunKey, sign_announcement
 from schemas import names
 from schemas.arrays import pack_f32, pack_u32
 from schemas.batch import Batch, Row
@@ -40,6 +41,7 @@ from schemas.trainer_events import IncarnationStarted, Numerics, TrainerEntry, T
 from schemas.verdict import Outcome, Reason
 from schemas.wire import encode, sha256_hex
 
+KEY = RunKey(bytes(32))
 RUN, QUEUE = "demo", "ROLLOUTS_demo_s0"
 START = 1_800_000_000.0
 ENVIRONMENT = EnvironmentRef(
@@ -188,7 +190,7 @@ OPENED = RunOpened(
     vocabulary_size=64,
     initial_policy=PolicyId(1, 0),
     initial_manifest_sha256="a" * 64,
-    run_key="b" * 64,
+    run_key=KEY.public,
     code_sha256="c" * 64,
 )
 
@@ -270,11 +272,11 @@ def policies() -> list[PolicyAnnouncement | TrainerEntry]:
         IncarnationStarted(instance="trainer-1", incarnation=1, numerics=numerics, resumed_from=0),
     ]
     announced = [
-        PolicyAnnouncement(
+        sign_announcement(
+            KEY,
             run=RUN,
             policy=PolicyId(1, version),
             manifest_sha256=digit * 64,
-            signature=bytes(64),
             instance="trainer-1",
         )
         for version, digit in enumerate("abc")

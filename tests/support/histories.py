@@ -5,7 +5,7 @@ import msgspec
 from broker.policies.signing import RunKey, sign_announcement
 from learner.trainer.history import History
 from schemas.policy import PolicyAnnouncement, PolicyId
-from schemas.trainer_events import IncarnationStarted, Numerics
+from schemas.trainer_events import IncarnationStarted, Numerics, TrainerEntry
 from tests.support.examples import NUMERICS
 
 ONE_RANK = msgspec.structs.replace(NUMERICS, world_size=1)
@@ -31,7 +31,7 @@ def history(*segments: tuple[int, int, int, Numerics]) -> History:
     """From (incarnation, resumed from, last announced version, numerics)."""
     made = History()
     for incarnation, first, last, numerics in segments:
-        made.apply(started(incarnation, first, numerics))
+        made.apply(TrainerEntry(event=started(incarnation, first, numerics)))
         for version in range(first, last + 1):
-            made.announce(announcement(incarnation, version))
+            made.apply(announcement(incarnation, version))
     return made

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from broker.interface import StreamKind, StreamSpec
+from broker.logbook import PolicyItem, read_policies
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
 from broker.objects.archive import Archive
 from broker.policies.signing import RunKey, sign_announcement
@@ -86,6 +87,10 @@ class SyntheticRun:
             names.ledger_subject(self.settings.name),
             encode(entry),
         )
+
+    async def policies(self) -> list[PolicyItem]:
+        """POLICIES to its end."""
+        return [item async for item in read_policies(self.broker, self.settings.name, KEY.public)]
 
     async def start_coordinator(self, instance: str) -> None:
         await self.say(_coordinator(instance))

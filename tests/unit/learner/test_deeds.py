@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.logbook import read_log, read_policies
+from broker.logbook import read_log
 from learner.deeds import NATS, S3, START, Deeds
 from schemas import names
 from schemas.verdict import Outcome
@@ -22,7 +22,7 @@ async def deeds_of(run: SyntheticRun) -> Deeds:
     deeds = Deeds()
     async for item in read_log(run.broker, run.settings.name):
         deeds.add(item)
-    async for item in read_policies(run.broker, run.settings.name):
+    for item in await run.policies():
         deeds.add(item)
     return deeds
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from broker.logbook import LogItem, PolicyItem, read_log, read_policies
+from broker.logbook import LogItem, PolicyItem, read_log
 from broker.policies.signing import RunKey
 from learner.metrics import MetricsFold, StepRow, edges, mean_reward, read_lines, rows_of, to_line
 from learner.metrics_file import follow_rows, read_rows, write_rows
@@ -37,7 +37,7 @@ async def two_steps() -> SyntheticRun:
 async def items(run: SyntheticRun) -> tuple[list[LogItem], list[PolicyItem]]:
     name = run.settings.name
     log = [item async for item in read_log(run.broker, name)]
-    return log, [item async for item in read_policies(run.broker, name)]
+    return log, await run.policies()
 
 
 @pytest.fixture

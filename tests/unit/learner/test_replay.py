@@ -10,6 +10,7 @@ from learner.trainer.rerun import Rerun
 from learner.trainer.world import World
 from schemas.errors import UserError
 from schemas.policy import PolicyId
+from schemas.trainer_events import TrainerEntry
 from tests.support.histories import ONE_RANK, TWO_RANKS, history, started
 from tests.support.trainers import TinyRun
 
@@ -90,8 +91,8 @@ def test_parts_hand_on_the_states_that_later_ones_begin_with() -> None:
 
 def test_an_incarnation_that_announced_nothing_is_no_part() -> None:
     made = history((1, 0, 9, ONE_RANK))
-    made.apply(started(2, 6, TWO_RANKS))
-    made.apply(started(3, 6, ONE_RANK))
+    made.apply(TrainerEntry(event=started(2, 6, TWO_RANKS)))
+    made.apply(TrainerEntry(event=started(3, 6, ONE_RANK)))
     assert [(part.incarnation, part.kept) for part in replay_parts(made)] == [(1, (6,))]
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from broker.interface import Record
 from broker.memory import MemoryBroker
 from learner.role import claim
 from learner.run_folder import RunFolder
@@ -225,16 +226,29 @@ def test_a_second_trainer_is_refused(run) -> None:
 def test_a_trainer_that_was_replaced_writes_nothing_more(run) -> None:
     """A take-over between two of its writes; what it still has in hand is fenced off."""
     taken_over = TrainerEntry(event=TrainerStarted(instance="other", host="h", pid=1))
-    broker = InterruptedBroker(run.server, after=6, data=encode(taken_over))
+    subject = names.trainer_subject("tiny")
+    broker = InterruptedBroker(run.server, 6, lambda _: (subject, encode(taken_over)))
     with pytest.raises(Fenced):
         run.train(broker)
     run.train()
     assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
 
 
-@pytest.mark.parametrize("after", [2, 4, 6])
-def test_a_trainer_goes_on_behind_what_no_trainer_wrote(run, uninterrupted, after) -> None:
-    broker = InterruptedBroker(run.server, after=after, data=b"garbage")
+def garbage(_: list[Record]) -> tuple[str, bytes]:
+    return names.trainer_subject("tiny"), b"garbage"
+
+
+def first_announcement_again(records: list[Record]) -> tuple[str, bytes]:
+    subject = names.policy_subject("tiny")
+    return subject, next(record.data for record in records if record.subject == subject)
+
+
+@pytest.mark.parametrize(
+    ("after", "stray"),
+    [(2, garbage), (4, garbage), (6, garbage), (6, first_announcement_again)],
+)
+def test_a_trainer_goes_on_behind_what_no_trainer_wrote(run, uninterrupted, after, stray) -> None:
+    broker = InterruptedBroker(run.server, after, stray)
     run.train(broker)
     assert broker.interrupted
     assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
@@ -244,18 +258,19 @@ def test_a_trainer_goes_on_behind_what_no_trainer_wrote(run, uninterrupted, afte
 class InterruptedBroker(MemoryBroker):
     """Before the n-th write to the trainer's log somebody else writes something there."""
 
-    def __init__(self, server, *, after: int, data: bytes) -> None:
+    def __init__(self, server, after: int, written) -> None:
+        """`written` makes subject and data from what lies in the log so far."""
         super().__init__(server)
         self._left = after
-        self._data = data
+        self._written = written
         self.interrupted = False
 
     async def append(self, stream, subject, data, *, expected_last, timeout_s=30.0) -> int:
         self._left -= 1
         if self._left == 0:
             self.interrupted = True
-            other = names.trainer_subject("tiny")
-            await super().append(stream, other, self._data, expected_last=expected_last)
+            subject_before, data_before = self._written([r async for r in self.read(stream)])
+            await super().append(stream, subject_before, data_before, expected_last=expected_last)
         return await super().append(stream, subject, data, expected_last=expected_last)
 
 

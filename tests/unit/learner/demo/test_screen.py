@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from actors import leases
-from broker.logbook import read_log, read_policies
+from broker.logbook import read_log
 from broker.memory import MemoryBroker, MemoryServer
 from learner.demo.phases import Phase, Phases
 from learner.demo.screen import Lines, phase_table, picture, reward_words, row_line
@@ -244,8 +244,7 @@ async def test_heartbeats_are_heard_and_wake_whoever_waits():
 async def test_a_step_is_one_line(run):
     await run.announce()
     log = [item async for item in read_log(run.broker, run.settings.name)]
-    policies = [item async for item in read_policies(run.broker, run.settings.name)]
-    (row,) = rows_of(log, policies)
+    (row,) = rows_of(log, await run.policies())
     assert row_line(row, NAMES) == (
         "step 1: reward 0.33 exact, 0.50 partial; staleness 0.0 (max 0); "
         "batch: honest-1 1, bob 1; 1 refused, 0 without signal"
