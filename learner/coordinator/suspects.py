@@ -20,7 +20,8 @@ _PATIENCE = 16
 """Messages of a notorious actor that wait, up to which each is examined."""
 _REMEMBERED_ACTORS = 1024
 _MAX_WAITING_BYTES = 32 << 20
-_LIMITS = (Reason.CPU, Reason.MEMORY)
+_HITS = (Reason.CPU, Reason.MEMORY, Reason.JUDGING_FAILED)
+"""What ends a judging process, or its environment, is one whoever is at fault: it costs the same."""
 
 
 class _Hits(NamedTuple):
@@ -69,7 +70,7 @@ class Suspects:
 
     def settle(self, actor: str, delivery: Delivery, finding: Finding | None) -> None:
         """A message that was taken has its verdict."""
-        if finding is not None and finding.reason in _LIMITS:
+        if finding is not None and finding.reason in _HITS:
             number = self._hits.pop(actor, _Hits()).number + 1
             self._hits[actor] = _Hits(number, finding.reason)
             if len(self._hits) > _REMEMBERED_ACTORS:

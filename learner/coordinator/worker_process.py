@@ -2,9 +2,9 @@
 
 | it ended by | verdict on the message | whose fault |
 |---|---|---|
-| SIGPROF, or silence | cpu-limit | the message's |
+| SIGPROF | cpu-limit | the message's |
 | SIGKILL, SIGSEGV, SIGABRT; or it said that memory ran out | memory-limit | the message's |
-| any other signal, any status | judging-failed | the environment's, or the machine's |
+| any other signal, any status; or silence | judging-failed | the environment's, or the machine's |
 """
 
 import asyncio
@@ -26,8 +26,11 @@ from schemas.verdict import Reason
 
 logger = structlog.get_logger()
 
-_WALL_TIMEOUT_S = 10.0
-"""For jobs of which one neither computes nor ends; above the CPU limits of a whole bundle."""
+_IDLE_S = 10.0
+"""So long one message may keep its process waiting beside its CPU time: a process that neither
+computes nor ends is silent."""
+_LEAST_SHARE = 0.1
+"""Of a core, that a process gets on a busy machine: its CPU limit may take so much longer."""
 _START_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 5.0
 """From the last word of a process to its end."""
@@ -42,6 +45,8 @@ class WorkerProcess:
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
+        self.silence_s = _IDLE_S + setup.intake.max_cpu_ms / 1000 / _LEAST_SHARE
+        """Without an answer to the next message, after which the process is ended."""
         self.process: asyncio.subprocess.Process | None = None
         self._decoder = msgspec.msgpack.Decoder(Finding)
 
@@ -78,15 +83,19 @@ class WorkerProcess:
         findings: list[Finding] = []
         try:
             self._send(b"".join([frame(msgspec.msgpack.encode(job)) for job in jobs]))
-            async with asyncio.timeout(_WALL_TIMEOUT_S):
-                while len(findings) < len(jobs):
+            while len(findings) < len(jobs):
+                async with asyncio.timeout(self.silence_s):
                     finding = self._decoder.decode(await self._receive())
-                    if finding.reason is Reason.MEMORY:
-                        await self.close()  # Whatever the allocator still holds goes with it.
-                        return findings, finding
-                    findings.append(finding)
-        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
-            return findings, await self._post_mortem(timed_out=isinstance(error, TimeoutError))
+                if finding.reason is Reason.MEMORY:
+                    await self.close()  # Whatever the allocator still holds goes with it.
+                    return findings, finding
+                findings.append(finding)
+        except TimeoutError:
+            await self.close()
+            detail = f"judging it neither computed nor ended for {self.silence_s:g} s"
+            return findings, Finding(reason=Reason.JUDGING_FAILED, detail=detail)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return findings, await self._post_mortem()
         return findings, None
 
     async def _start_again(self) -> None:
@@ -98,15 +107,14 @@ class WorkerProcess:
                 logger.error("judging-process-missing", why=str(error))
                 await asyncio.sleep(full_jitter_s(attempt))
 
-    async def _post_mortem(self, *, timed_out: bool) -> Finding:
+    async def _post_mortem(self) -> Finding:
         assert self.process is not None
-        if not timed_out:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_END_TIMEOUT_S):
-                    await self.process.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_TIMEOUT_S):
+                await self.process.wait()
         await self.close()
         status = self.process.returncode
-        if timed_out or status == -signal.SIGPROF:
+        if status == -signal.SIGPROF:
             detail = f"judging it took more than {self._setup.intake.max_cpu_ms} ms of CPU time"
             return Finding(reason=Reason.CPU, detail=detail)
         detail = f"the judging process ended with status {status}"

@@ -9,8 +9,10 @@ import pytest
 import zstandard
 
 from environments.catalogue import open_environment
+from learner.coordinator import worker_process
 from learner.coordinator.draw import draw_lease
 from learner.coordinator.job import WorkerJob, WorkerSetup, pack_leases
+from learner.coordinator.worker_process import WorkerProcess
 from learner.coordinator.workers import WorkerPool
 from schemas import wire
 from schemas.errors import UserError
@@ -172,6 +174,32 @@ async def test_a_failing_environment_is_not_the_actors_fault(broken, line, reaso
         assert finding.reason is reason
     finally:
         await pool.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(worker_process, "_IDLE_S", 0.3)
+
+
+async def test_a_process_that_neither_computes_nor_ends_hit_no_limit_of_cpu_time(broken, impatient):
+    broken("__import__('time').sleep(60)")
+    pool = await make_pool(num_workers=1, max_cpu_ms=20)
+    try:
+        finding = await pool.examine_alone(await honest_job(), stop_others=True)
+        assert finding.reason is Reason.JUDGING_FAILED
+        assert finding.detail == "judging it neither computed nor ended for 0.5 s"
+        (finding,) = await pool.examine([as_job(b"noise")])
+        assert finding is not None
+        assert finding.reason is Reason.ENVELOPE
+    finally:
+        await pool.close()
+
+
+@pytest.mark.parametrize("max_cpu_ms", [1, 250, 60_000])
+def test_what_may_compute_so_long_is_not_silent_before(max_cpu_ms):
+    intake = IntakeSettings(max_cpu_ms=max_cpu_ms)
+    worker = WorkerProcess(WorkerSetup(environment=ENVIRONMENT.ref, intake=intake))
+    assert worker.silence_s > 9.0 * max_cpu_ms / 1000
 
 
 async def test_what_the_environment_raises_is_told_and_its_lease_closed(broken):
