@@ -35,19 +35,6 @@ class Answer(NamedTuple):
     lease: Lease
 
 
-async def examine(
-    subject: RolloutsSubject,
-    data: bytes,
-    leases: PackedLeases,
-    environment: Environment,
-    *,
-    max_wire_bytes: int,
-) -> Finding:
-    """Examine a message against the open leases of its sender. Raises nothing on bad input."""
-    found = read(subject, data, leases, max_wire_bytes=max_wire_bytes)
-    return await recompute(subject, found, environment) if isinstance(found, Answer) else found
-
-
 def read(
     subject: RolloutsSubject, data: bytes, leases: PackedLeases, *, max_wire_bytes: int
 ) -> Answer | Finding:

@@ -18,9 +18,9 @@ Nothing leaves the queue without a verdict in the ledger.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 
-from broker.interface import Broker, Delivery
+from broker.interface import Broker
 from broker.objects.archive import Archive
 from learner.coordinator.bell import Bell
 from learner.coordinator.case import Case
@@ -71,12 +71,6 @@ class Intake:
             self.hand.keep(),
         ]
 
-    async def round(self, deliveries: Sequence[Delivery]) -> None:
-        """Judge and write one round by itself, and what was set aside of it."""
-        await self.writer.write(await self.judging.judge(deliveries))
-        while not self._suspects.is_empty:
-            await self._judge_suspect()
-
     async def _judge(self) -> None:
         pulling = asyncio.create_task(self.hand.pull())
         try:
@@ -97,9 +91,10 @@ class Intake:
 
     async def _judge_aside(self) -> None:
         while True:
-            await self._judge_suspect()
+            await self.judge_suspect()
 
-    async def _judge_suspect(self) -> None:
+    async def judge_suspect(self) -> None:
+        """Judge and write one message that was set aside; waits for one."""
         actor, delivery = await self._suspects.take()
         case = await self.judging.judge_alone(delivery)
         await self.writer.write([case])

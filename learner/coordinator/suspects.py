@@ -21,7 +21,7 @@ _PATIENCE = 16
 _REMEMBERED_ACTORS = 1024
 _MAX_WAITING_BYTES = 32 << 20
 _HITS = (Reason.CPU, Reason.MEMORY, Reason.JUDGING_FAILED)
-"""What ends a judging process, or its environment, is one whoever is at fault: it costs the same."""
+"""Whoever is at fault: what ends a judging process costs the same."""
 
 
 class _Hits(NamedTuple):
@@ -80,7 +80,3 @@ class Suspects:
             del self._num_waiting[actor]
         self._num_bytes -= len(delivery.record.data)
         self._changes.notify()
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._num_waiting

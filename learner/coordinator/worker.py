@@ -54,13 +54,14 @@ async def _serve(
         job = decoder.decode(job_data)
         # SIGPROF's default action ends the process; an examined message disarms it in time.
         signal.setitimer(signal.ITIMER_PROF, settings.max_cpu_ms / 1000)
-        finding = await _examine(job, environment, settings.max_message_bytes)
+        finding = await examine(job, environment, max_wire_bytes=settings.max_message_bytes)
         signal.setitimer(signal.ITIMER_PROF, 0)
         _write(stdout, msgspec.msgpack.encode(finding))
 
 
-async def _examine(job: WorkerJob, environment: Environment, max_wire_bytes: int) -> Finding:
-    """A finding in any case: what an environment raises is for the operator to mend."""
+async def examine(job: WorkerJob, environment: Environment, *, max_wire_bytes: int) -> Finding:
+    """Examine one message; a finding in any case: what an environment raises is for the operator to
+    mend."""
     found = None
     try:
         found = read(job.subject, job.data, job.leases, max_wire_bytes=max_wire_bytes)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from broker.interface import Broker, StreamSpec
+from broker.interface import Broker, Delivery, StreamSpec
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
 from broker.objects.archive import Archive
 from broker.policies.signing import RunKey, sign_announcement
@@ -13,13 +13,13 @@ from environments.catalogue import open_environment
 from learner.coordinator.bell import Bell
 from learner.coordinator.cutter import Cutter
 from learner.coordinator.endings import Endings
-from learner.coordinator.examination import examine
 from learner.coordinator.finding import Finding
 from learner.coordinator.front import FrontDesk
 from learner.coordinator.intake import Intake
 from learner.coordinator.job import WorkerJob
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
+from learner.coordinator.worker import examine
 from schemas import ledger, names
 from schemas.lease import LeaseReply, LeaseRequest
 from schemas.policy import PolicyId
@@ -132,13 +132,8 @@ class DrivenCoordinator:
         return [await self.examine_alone(job, stop_others=False) for job in jobs]
 
     async def examine_alone(self, job: WorkerJob, *, stop_others: bool) -> Finding:
-        return await examine(
-            job.subject,
-            job.data,
-            job.leases,
-            self._world.environment,
-            max_wire_bytes=self._world.settings.intake.max_message_bytes,
-        )
+        limit = self._world.settings.intake.max_message_bytes
+        return await examine(job, self._world.environment, max_wire_bytes=limit)
 
     async def lease(self, request: LeaseRequest) -> LeaseReply:
         """Ask, and let the desk serve at once."""
@@ -153,9 +148,15 @@ class DrivenCoordinator:
     async def round(self, max_messages: int = 8) -> int:
         """Pull and judge what the queue has; returns the number of messages."""
         deliveries = await self.intake.hand.pull(max_messages=max_messages, timeout_s=0.0)
-        if deliveries:
-            await self.intake.round(deliveries)
+        await self.judge(deliveries)
         return len(deliveries)
+
+    async def judge(self, deliveries: Sequence[Delivery]) -> None:
+        """Judge and write these by themselves, and then what was set aside of them."""
+        cases = await self.intake.judging.judge(deliveries)
+        await self.intake.writer.write(cases)
+        for _ in range(len(deliveries) - len(cases)):
+            await self.intake.judge_suspect()
 
     async def cut(self) -> None:
         await self.known.catch_up()

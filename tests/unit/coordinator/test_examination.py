@@ -5,8 +5,8 @@ import pytest
 
 from environments.catalogue import BUILDERS, open_environment
 from learner.coordinator.draw import draw_lease
-from learner.coordinator.examination import examine
-from learner.coordinator.job import pack_leases
+from learner.coordinator.job import WorkerJob, pack_leases
+from learner.coordinator.worker import examine
 from schemas.arrays import pack_f32, pack_u32, unpack_u32
 from schemas.names import RolloutsSubject
 from schemas.policy import PolicyId
@@ -41,7 +41,8 @@ async def honest(request):
 
 
 async def examined(environment, lease, data, subject=SUBJECT):
-    return await examine(subject, data, pack_leases([lease]), environment, max_wire_bytes=1 << 20)
+    job = WorkerJob(subject=subject, data=data, leases=pack_leases([lease]))
+    return await examine(job, environment, max_wire_bytes=1 << 20)
 
 
 async def test_an_honest_group_gets_its_rewards(honest):
@@ -148,7 +149,8 @@ async def test_every_span_is_held_against_the_lease(honest):
 
 async def test_without_its_lease_only_the_claim_is_read(honest):
     environment, lease, group = honest
-    finding = await examine(SUBJECT, encode(group), {}, environment, max_wire_bytes=1 << 20)
+    job = WorkerJob(subject=SUBJECT, data=encode(group), leases={})
+    finding = await examine(job, environment, max_wire_bytes=1 << 20)
     assert not finding.lease_is_open
     assert finding.claim is not None
     assert finding.claim.lease_id == lease.lease_id

@@ -143,14 +143,14 @@ async def test_a_sequence_that_is_given_to_another_message(stage, comes):
     clock = stage.world.server.clock
     stage.world.server.clock = lambda: clock() + 60.0
     if comes == "after the verdict":
-        await stage.intake.round([delivery])
+        await stage.coordinator.judge([delivery])
         assert await stage.num_queued() == 1
         assert await stage.coordinator.round() == 1
     else:
         (other,) = await stage.intake.hand.pull(timeout_s=0.0)
-        await stage.intake.round([delivery])
+        await stage.coordinator.judge([delivery])
         assert await stage.num_queued() == 1
-        await stage.intake.round([other])
+        await stage.coordinator.judge([other])
     assert await stage.num_queued() == 0
     assert stage.state.num_judged == {Outcome.ACCEPTED: 1, Reason.ENVELOPE: 1}
 
@@ -263,7 +263,7 @@ async def test_a_version_that_was_never_announced_is_refused_without_a_look_at_t
         await stage.world.broker.publish(subject, f"{version}".encode())
     stage.coordinator.examine = examine
     deliveries = await stage.intake.hand.pull(max_messages=20, timeout_s=0.0)
-    await stage.intake.round(deliveries)
+    await stage.coordinator.judge(deliveries)
     assert stage.state.num_judged == {Reason.POLICY_UNKNOWN: 20}
 
 

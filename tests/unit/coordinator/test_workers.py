@@ -178,12 +178,13 @@ async def test_a_failing_environment_is_not_the_actors_fault(broken, line, reaso
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(worker_process, "_IDLE_S", 0.3)
+    monkeypatch.setattr(worker_process, "_IDLE_S", 0.25)
+    monkeypatch.setattr(worker_process, "_LEAST_SHARE", 1.0)
 
 
 async def test_a_process_that_neither_computes_nor_ends_hit_no_limit_of_cpu_time(broken, impatient):
     broken("__import__('time').sleep(60)")
-    pool = await make_pool(num_workers=1, max_cpu_ms=20)
+    pool = await make_pool(num_workers=1, max_cpu_ms=250)
     try:
         finding = await pool.examine_alone(await honest_job(), stop_others=True)
         assert finding.reason is Reason.JUDGING_FAILED
