@@ -107,7 +107,6 @@ class Heartbeats:
             instance=self._log.instance,
             state=state,
             policy=policy,
-            groups_published=log.num_accepted,
             waiting_for=waiting_for,
         )
 
