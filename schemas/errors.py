@@ -12,7 +12,7 @@ TributaryError
     PermissionDenied   the server refuses this subject: never retried
     MessageTooLarge    the message is above the stream's or the server's limit: never retried
     NoResponders       nobody serves the subject of a request
-  Fenced             another writer holds this log: stop at once
+    Fenced             another writer holds this log: stop at once
   StoreError           object storage
     ObjectMissing      no object under this key
     ObjectExists       a write-once key is already taken
@@ -22,8 +22,9 @@ TributaryError
     SignatureInvalid   not signed by the run's key
     DigestMismatch     bytes are not what the manifest says
     RollbackRefused    older than a policy already seen
-    PolicyTaken        another trainer has published something else under this name
+    PolicyTaken        something else is published under the name of this policy
     ProbeMismatch      the engine computes other log-probabilities than the trainer did
+    PolicyUnloadable   its folder is no model that the engine knows, or is broken
 """
 
 from schemas.verdict import Reason

@@ -169,11 +169,12 @@ class S3Store:
 
     async def _run(self, request: Callable[[], T], key: str = "") -> T:
         """Send a request, again as long as that may help; its errors become ours."""
-        async for attempt in retry.for_seconds(_RETRY_FOR_S):
-            with attempt:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, _translated, request, key)
-        raise AssertionError("the retry returns or raises")
+
+        async def send() -> T:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, _translated, request, key)
+
+        return await retry.for_seconds(_RETRY_FOR_S)(send)
 
 
 class _BeyondEnd(Exception):

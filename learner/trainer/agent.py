@@ -21,7 +21,7 @@ from learner.trainer.rank import AGENT_PID
 def be_agent(
     module: str, arguments: Sequence[str], *, num_ranks: int, num_threads: int
 ) -> NoReturn:
-    """Run a module as `num_ranks` ranks, and end this process with the first bad status, or with 0.
+    """Run a module as `num_ranks` ranks, and end this process as the one that failed, or with 0.
 
     SIGTERM is passed on to the ranks, which then have 30 seconds to end; the status is then 0.
     """
@@ -36,7 +36,8 @@ def be_agent(
 
 
 def _run_ranks(module: str, arguments: Sequence[str], *, num_ranks: int, num_threads: int) -> int:
-    """The first bad exit status, negative for a signal, or 0."""
+    """0, or the exit status that says why the ranks ended: of a signal, as its negative number,
+    before any other."""
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     os.environ[AGENT_PID] = str(os.getpid())
 

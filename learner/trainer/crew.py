@@ -1,7 +1,8 @@
 """The other ranks, as the first one sees them: it reads the logs, and says what all of them do."""
 
 from collections.abc import Coroutine
-from concurrent.futures import Future, wait
+from concurrent import futures
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,12 +32,12 @@ class Crew:
         """Run a coroutine on the portal's loop beside the caller."""
         return self._portal.start(coroutine)
 
-    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the portal's loop, and wait for its result."""
-        return self.wait_for(self.start(coroutine))
+        return self.wait(self.start(coroutine))
 
-    def wait_for(self, future: "Future[T]") -> T:
+    def wait(self, future: "Future[T]") -> T:
         """The result of a future; meanwhile the others are told to wait."""
-        while not wait([future], timeout=_WAIT_ORDER_S).done:
+        while not futures.wait([future], timeout=_WAIT_ORDER_S).done:
             self.give(Wait())
         return future.result()

@@ -84,17 +84,15 @@ class BatchFeed:
     async def _batch(self, step: int) -> Record:
         """The first on its subject: what a stranger adds there comes behind it."""
         stream, subject = names.log_stream(self._run), names.batch_subject(self._run, step)
-        async for attempt in retry.until_available():
-            with attempt:
-                last = await self._broker.last(stream, subject)
-                if last is None:
-                    raise BrokerError(f"{stream} has no batch {step}, which was trained on")
-                async for record in self._broker.follow(stream, subject=subject):
-                    if self._is_batch(record):
-                        return record
-                    if record.sequence >= last.sequence:
-                        raise BrokerError(f"{stream} has no batch {step} that can be read")
-        raise AssertionError("the retry has no limit")
+        last = await retry.until_available()(self._broker.last, stream, subject)
+        if last is None:
+            raise BrokerError(f"{stream} has no batch {step}, which was trained on")
+        async for record in self._broker.follow(stream, subject=subject):
+            if self._is_batch(record):
+                return record
+            if record.sequence >= last.sequence:
+                break
+        raise BrokerError(f"{stream} has no batch {step} that can be read")
 
     def _is_batch(self, record: Record) -> bool:
         """False, with a warning, for what no coordinator can have written."""

@@ -37,10 +37,12 @@ async def fetch_initial(
     Raises:
         SignatureInvalid, DigestMismatch, ObjectMissing
     """
-    async for attempt in retry.until_available():
-        with attempt, asking():
+
+    async def fetch_once() -> PolicyManifest:
+        with asking():
             return await _fetch(store, opened, folder)
-    raise AssertionError("the retry has no limit")
+
+    return await retry.until_available()(fetch_once)
 
 
 async def _fetch(store: Store, opened: RunOpened, folder: Path) -> PolicyManifest:
@@ -75,23 +77,21 @@ async def publish_initial(
     tensors = engine.tensor_entries()
     probe = Probe(token_ids=pack_u32(token_ids), logprobs=pack_f32(engine.probe(token_ids)))
     try:
-        async for attempt in retry.for_seconds(_PUBLISH_S):
-            with attempt:
-                return await publication.publish_anchor(
-                    store,
-                    key,
-                    folder,
-                    run=run,
-                    policy=PolicyId(1, 0),
-                    tensors=tensors,
-                    weights_digest=weights_digest(tensors),
-                    renderer=environment.renderer,
-                    probe=probe,
-                    previous_sha256=None,
-                )
+        return await retry.for_seconds(_PUBLISH_S)(
+            publication.publish_anchor,
+            store,
+            key,
+            folder,
+            run=run,
+            policy=PolicyId(1, 0),
+            tensors=tensors,
+            weights_digest=weights_digest(tensors),
+            renderer=environment.renderer,
+            probe=probe,
+            previous_sha256=None,
+        )
     except PolicyTaken:
         raise UserError(
             f"the bucket already holds another initial policy of run {run}: "
             "begin a run under another `name`"
         ) from None
-    raise AssertionError("the retry returns or raises")

@@ -116,7 +116,7 @@ class Leader:
             settings=self.settings,
             initial_folder=str(self.initial_folder),
             checkpoint_folder=str(path) if start.from_checkpoint else "",
-            batch_sha256=self.crew.wait(self.feed.seek(start.version)),
+            batch_sha256=self.crew.call(self.feed.seek(start.version)),
         )
         self.crew.give(order)
         self.replica.load(order)
@@ -126,7 +126,7 @@ class Leader:
         """False when the weights in hand are not those of a policy that is announced."""
         if policy not in self._history.announced:
             return True
-        published = self.crew.wait(self.publisher.weights_digest(policy))
+        published = self.crew.call(self.publisher.weights_digest(policy))
         return self.replica.engine.weights_digest() == published
 
     def _begin(self, first: PolicyId, *, from_checkpoint: bool) -> None:
@@ -140,15 +140,15 @@ class Leader:
             numerics=self.numerics,
             resumed_from=first.version,
         )
-        self.crew.wait(self.log.write(started))
+        self.crew.call(self.log.write(started))
 
     def _publish_first(self, first: PolicyId) -> None:
         """Publish the policy that an incarnation begins with; the run's initial one is there."""
         if first.incarnation == 1:
-            self.crew.wait(self.publisher.announce_initial())
+            self.crew.call(self.publisher.announce_initial())
         else:
             product = self.publisher.export(self.replica.engine, first)
-            self.crew.wait(self.publisher.publish(product))
+            self.crew.call(self.publisher.publish(product))
 
     # Steps
 
@@ -156,7 +156,7 @@ class Leader:
         while self.replica.version < self.settings.num_steps:
             self.heartbeats.say(State.WAITING_FOR_BATCH, waiting_for="the next batch")
             began = time.monotonic()
-            batch = self.crew.wait(self.feed.next())
+            batch = self.crew.call(self.feed.next())
             if batch is None:
                 break
             self._step(batch, waited_s=time.monotonic() - began)
@@ -176,7 +176,7 @@ class Leader:
         self._settle()
         self._checkpoint_if_due(policy)
         if result.skipped and policy not in self._history.skipped:
-            self.crew.wait(self.log.write(self._skipped(policy, result)))
+            self.crew.call(self.log.write(self._skipped(policy, result)))
         metrics = msgspec.structs.replace(result.metrics, waited_s=waited_s)
         product = self.publisher.export(self.replica.engine, policy, metrics)
         self._publishing = self.crew.start(self.publisher.publish(product))
@@ -197,7 +197,7 @@ class Leader:
         if self._publishing is None:
             return
         publishing, self._publishing = self._publishing, None
-        self.crew.wait_for(publishing)
+        self.crew.wait(publishing)
         last = self._history.last_version(self._incarnation)
         self.shelf.prune(self.settings.keep_checkpoints, PolicyId(self._incarnation, last))
 

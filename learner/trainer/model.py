@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from learner.trainer import attention
 from learner.trainer.tensor_file import write_tensors
-from schemas.settings import ModelSettings
+from schemas.model_settings import ModelSettings
 
 EXPERTS: Final = "grouped_mm"
 """How the experts are computed; part of the numerics record."""

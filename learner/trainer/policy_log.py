@@ -45,7 +45,7 @@ class PolicyLog:
         """
         started = TrainerStarted(instance=self.instance, host=socket.gethostname(), pid=os.getpid())
         while True:
-            await self._fold()
+            await retry.until_available()(self._fold)
             try:
                 await self.write(started)
             except Fenced as conflict:
@@ -78,16 +78,16 @@ class PolicyLog:
         Raises:
             Fenced: another trainer has taken over.
         """
-        async for attempt in retry.until_available():
-            with attempt:
-                found = (await self._broker.state(self._stream)).last_sequence
-                if found != self.history.last_sequence and not await self._pass_over():
-                    raise Fenced(self._stream, self.history.last_sequence, found)
+        await retry.until_available()(self._check_held)
+
+    async def _check_held(self) -> None:
+        found = (await self._broker.state(self._stream)).last_sequence
+        if found != self.history.last_sequence and not await self._pass_over():
+            raise Fenced(self._stream, self.history.last_sequence, found)
 
     async def _append(self, subject: str, data: bytes) -> None:
-        async for attempt in retry.until_available():
-            with attempt:
-                self.history.last_sequence = await self._append_behind(subject, data)
+        append = retry.until_available()
+        self.history.last_sequence = await append(self._append_behind, subject, data)
 
     async def _append_behind(self, subject: str, data: bytes) -> int:
         while True:
@@ -113,11 +113,9 @@ class PolicyLog:
         return bool(found)
 
     async def _fold(self) -> None:
-        async for attempt in retry.until_available():
-            with attempt:
-                first = self.history.last_sequence + 1
-                async for record in self._broker.read(self._stream, first=first):
-                    self._fold_in(record)
+        first = self.history.last_sequence + 1
+        async for record in self._broker.read(self._stream, first=first):
+            self._fold_in(record)
 
     def _fold_in(self, record: Record) -> None:
         content = self._content(record)

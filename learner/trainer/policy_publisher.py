@@ -92,7 +92,7 @@ class PolicyPublisher:
         """
         began = time.monotonic()
         await self._log.check_held()
-        manifest_sha256 = await self._put(product)
+        manifest_sha256 = await retry.until_available()(self._put, product)
         await self._announce(
             product.policy,
             manifest_sha256,
@@ -117,13 +117,15 @@ class PolicyPublisher:
         Raises:
             SignatureInvalid, DigestMismatch, ObjectMissing
         """
-        async for attempt in retry.until_available():
-            with attempt, self._heartbeats.asking_store():
-                manifest, _ = await publication.read_policy(
-                    self._store, self._initial.run, policy, self._key.public
-                )
-                return manifest.weights_digest
-        raise AssertionError("the retry has no limit")
+        manifest = await retry.until_available()(self._read_manifest, policy)
+        return manifest.weights_digest
+
+    async def _read_manifest(self, policy: PolicyId) -> PolicyManifest:
+        with self._heartbeats.asking_store():
+            manifest, _ = await publication.read_policy(
+                self._store, self._initial.run, policy, self._key.public
+            )
+        return manifest
 
     async def _announce(self, policy: PolicyId, manifest_sha256: str, metrics: StepMetrics) -> None:
         announcement = sign_announcement(
@@ -139,18 +141,16 @@ class PolicyPublisher:
     async def _put(self, product: Product) -> str:
         history = self._log.history
         before = history.before(product.policy)
-        async for attempt in retry.until_available():
-            with attempt, self._heartbeats.asking_store():
-                return await publication.publish_anchor(
-                    self._store,
-                    self._key,
-                    product.folder,
-                    run=self._initial.run,
-                    policy=product.policy,
-                    tensors=product.tensors,
-                    weights_digest=product.weights_digest,
-                    renderer=self._initial.renderer,
-                    probe=product.probe,
-                    previous_sha256=history.announced[before].manifest_sha256 if before else None,
-                )
-        raise AssertionError("the retry has no limit")
+        with self._heartbeats.asking_store():
+            return await publication.publish_anchor(
+                self._store,
+                self._key,
+                product.folder,
+                run=self._initial.run,
+                policy=product.policy,
+                tensors=product.tensors,
+                weights_digest=product.weights_digest,
+                renderer=self._initial.renderer,
+                probe=product.probe,
+                previous_sha256=history.announced[before].manifest_sha256 if before else None,
+            )

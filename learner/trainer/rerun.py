@@ -62,7 +62,7 @@ class Rerun:
         Raises:
             UserError: this machine computes under another numerics record.
         """
-        opened = self._crew.wait(self._feed.opening())
+        opened = self._crew.call(self._feed.opening())
         assert opened is not None, "nobody stops a replay's feed"
         self._load(part, opened)
         while True:
@@ -81,12 +81,12 @@ class Rerun:
         determinism.make_deterministic(settings.num_threads)
         _check_numerics(determinism.numerics(settings, self._world), part)
         initial_folder = self._folder / "initial"
-        self._crew.wait(fetch_initial(self._store, opened, initial_folder))
+        self._crew.call(fetch_initial(self._store, opened, initial_folder))
         order = Load(
             settings=settings,
             initial_folder=str(initial_folder),
             checkpoint_folder=str(self._states.path(part.start)) if part.start else "",
-            batch_sha256=self._crew.wait(self._feed.seek(part.first)),
+            batch_sha256=self._crew.call(self._feed.seek(part.first)),
         )
         self._crew.give(order)
         self._replica.load(order)
@@ -94,7 +94,7 @@ class Rerun:
             self._keep(PolicyId(part.incarnation, part.first))
 
     def _step(self) -> None:
-        batch = self._crew.wait(self._feed.next())
+        batch = self._crew.call(self._feed.next())
         assert batch is not None, "nobody stops a replay's feed"
         order = Train(batch=batch)
         self._crew.give(order)
@@ -104,16 +104,15 @@ class Rerun:
         self._replica.engine.save(self._states.path(policy))
 
     def _differing(self, policy: PolicyId, run_key: str) -> tuple[str, ...]:
-        published = self._crew.wait(self._published(policy, run_key))
+        published = self._crew.call(self._published(policy, run_key))
         found = set(self._replica.engine.tensor_entries())
         return tuple(sorted({entry.name for entry in found ^ set(published)}))
 
     async def _published(self, policy: PolicyId, run_key: str) -> tuple[TensorEntry, ...]:
-        async for attempt in retry.for_seconds(_PATIENCE_S):
-            with attempt:
-                manifest, _ = await publication.read_policy(self._store, self._run, policy, run_key)
-                return manifest.tensors
-        raise AssertionError("the retry has no limit")
+        manifest, _ = await retry.for_seconds(_PATIENCE_S)(
+            publication.read_policy, self._store, self._run, policy, run_key
+        )
+        return manifest.tensors
 
 
 def _settings(opened: TrainerSettings, numerics: Numerics) -> TrainerSettings:

@@ -60,10 +60,11 @@ class ArchiveRows:
     async def _read(self, row: Row) -> RolloutGroup:
         patience_s = self._patience_s
         limit = retry.until_available() if patience_s is None else retry.for_seconds(patience_s)
-        async for attempt in limit:
-            with attempt, self._asking():
-                data = await self._archive.read(
-                    row.segment, offset=row.offset, length=row.length, sha256=row.sha256
-                )
-                return decode_own(data, RolloutGroup)
-        raise AssertionError("the retry has no limit")
+        return await limit(self._read_once, row)
+
+    async def _read_once(self, row: Row) -> RolloutGroup:
+        with self._asking():
+            data = await self._archive.read(
+                row.segment, offset=row.offset, length=row.length, sha256=row.sha256
+            )
+        return decode_own(data, RolloutGroup)

@@ -130,12 +130,12 @@ class FirstRank:
     def _prepare(self) -> Leader | None:
         """Read how the run was opened, and take over its log; None when told to stop before."""
         self._heartbeats.say(State.STARTING, waiting_for="the coordinator to open the run")
-        opened = self._crew.wait(self._feed.opening())
+        opened = self._crew.call(self._feed.opening())
         if opened is None:
             return None
         self._heartbeats.say(State.STARTING)
         log = PolicyLog(self._broker, self._run, opened.run_key, self._instance)
-        self._crew.wait(log.take_over())
+        self._crew.call(log.take_over())
         shelf = Shelf(self._folder.checkpoints)
         shelf.sweep()
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
@@ -147,7 +147,7 @@ class FirstRank:
         determinism.make_deterministic(trainer.num_threads)
         initial_folder = self._folder.scratch / "initial"
         asking = self._heartbeats.asking_store
-        initial = self._crew.wait(fetch_initial(self._store, opened, initial_folder, asking))
+        initial = self._crew.call(fetch_initial(self._store, opened, initial_folder, asking))
         archive = Archive(self._store, self._run)
         return Leader(
             crew=self._crew,
