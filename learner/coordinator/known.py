@@ -54,7 +54,7 @@ class KnownPolicies:
         self._next_sequence = record.sequence + 1
         match self._reader.read(record).content:
             case Unreadable(detail=detail):
-                logger.warning("announces-nothing", sequence=record.sequence, why=detail)
+                logger.warning("not-by-the-trainer", sequence=record.sequence, why=detail)
             case PolicyAnnouncement(policy=policy, manifest_sha256=sha256):
                 self._manifests[policy] = sha256
                 self._bell.ring()

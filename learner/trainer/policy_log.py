@@ -120,7 +120,7 @@ class PolicyLog:
     def _fold_in(self, record: Record) -> None:
         content = self._content(record)
         if isinstance(content, Unreadable):
-            logger.warning("announces-nothing", sequence=record.sequence, why=content.detail)
+            logger.warning("not-by-the-trainer", sequence=record.sequence, why=content.detail)
         self.history.apply(content)
         self.history.last_sequence = record.sequence
 
