@@ -13,17 +13,21 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     """Its rewards are verified; it waits for a batch, or carries no signal."""
     STALE = "stale"
-    """Made with a policy older than the staleness limit."""
+    """Made with a policy older than the staleness limit: looked for behind `subject`."""
     LATE = "late"
-    """Its lease had expired or been abandoned before it arrived."""
+    """Its lease had expired or been abandoned before it arrived: looked for behind
+    `lease-foreign`."""
     DUPLICATE = "duplicate"
-    """Its lease is already fulfilled: seen before, or a second answer to one lease."""
+    """Its lease has been answered, and that was accepted or refused: looked for with `late`."""
     REJECTED = "rejected"
     """Something in it is wrong; the reason says what."""
 
 
 class Reason(StrEnum):
-    """Why a message was rejected."""
+    """Why a message was rejected. They are looked for in this order, and the first one is said.
+
+    The last three are not looked for: they end the look at a message that has been taken up.
+    """
 
     NONE = ""
     """Not rejected."""
@@ -36,21 +40,25 @@ class Reason(StrEnum):
     SCHEMA = "schema"
     """Not the message it should be: a field is missing, unknown, of another type, out of bounds."""
     MISMATCH = "subject-payload-mismatch"
-    """Subject and payload name different runs, actors or policies."""
+    """Subject and payload name different runs, actors or policies, or the policy is not that of its
+    oldest span."""
+    POLICY_UNKNOWN = "policy-unknown"
+    """Made with a policy that was never announced, or whose manifest digest differs. For the policy
+    in the subject it is looked for behind `subject`."""
     LEASE_UNKNOWN = "lease-unknown"
     """No such lease was issued."""
     LEASE_FOREIGN = "lease-foreign"
     """The lease was issued to another actor."""
     LEASE_TERMS = "lease-terms"
-    """Not what the lease asked for: size, sampling limits or shard."""
-    POLICY_UNKNOWN = "policy-unknown"
-    """Made with a policy that was never announced, or whose manifest digest differs."""
+    """Not what the lease asked for: shard or number of rollouts."""
     POLICY_OLD = "policy-older-than-lease"
     """Made with an older policy than the lease asked for."""
     TOKENS = "tokens"
-    """Ids outside the vocabulary, lengths that disagree, or log-probabilities that cannot be."""
+    """Ids outside the vocabulary, lengths that disagree, log-probabilities that cannot be, or a
+    completion that does not end as sampling ends."""
     RENDERING = "rendering"
-    """A token that the environment renders is not the one that it renders."""
+    """A token that the environment renders is not the one that it renders. A rollout whose arrays
+    have the right shape is compared turn by turn, for this and for the ends of completions."""
     REWARD_MISMATCH = "reward-mismatch"
     """A claimed reward is not the recomputed one."""
     MEMORY = "memory-limit"

@@ -94,12 +94,12 @@ async def recompute(subject: RolloutsSubject, answer: Answer, environment: Envir
 def _check_identity(
     subject: RolloutsSubject, group: RolloutGroup, policies: Sequence[PolicyId]
 ) -> None:
+    if len(policies) > MAX_SPANS:
+        raise Rejected(Reason.SCHEMA, f"{len(policies)} policies in one group, limit {MAX_SPANS}")
     said = (subject.run, subject.actor, subject.incarnation, subject.version)
     found = (group.run, group.actor, group.policy.incarnation, group.policy.version)
     if said != found:
         raise Rejected(Reason.MISMATCH, f"the subject says {said}, the group {found}"[:500])
-    if len(policies) > MAX_SPANS:
-        raise Rejected(Reason.SCHEMA, f"{len(policies)} policies in one group, limit {MAX_SPANS}")
     if policies[0] != group.policy:
         raise Rejected(
             Reason.MISMATCH, f"the group says policy {group.policy}, its oldest span {policies[0]}"

@@ -34,6 +34,7 @@ def decide(
     """
     events: list[ledger.VerdictEvent] = []
     answered: set[int] = set()
+    """Of the answers to one lease the first one counts."""
     for one in sorted(cases, key=lambda one: one.sequence):
         record = one.delivery.record
         if state.verdicts.get((record.stream, record.sequence)) == one.sha256:
@@ -60,12 +61,8 @@ def _refusal(
 ) -> verdicts.Refusal | None:
     if one.subject is None or one.finding is None:
         return one.refusal
-    claim = one.finding.claim
-    if claim is not None and one.finding.lease_is_open and claim.lease_id in answered:
-        # Two messages of one round answer one lease: the first one counts.
-        return Outcome.DUPLICATE, Reason.NONE, f"lease {claim.lease_id} is already answered"
     # A second look may only be stricter: what was refused at the first is not in the archive.
-    return verdicts.refusal(state, known, one.subject, one.finding) or one.refusal
+    return verdicts.refusal(state, known, one.subject, one.finding, answered) or one.refusal
 
 
 def word(event: ledger.VerdictEvent) -> Verdict:

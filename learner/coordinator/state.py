@@ -54,10 +54,6 @@ class RunState(msgspec.Struct, kw_only=True):
 
     waiting: dict[int, ledger.GroupAccepted] = {}
     """Accepted groups with signal that no batch has taken, by lease, in order of acceptance."""
-    num_accepted: int = 0
-    num_without_signal: int = 0
-    num_dropped: int = 0
-    """Too old when a batch was cut."""
     without_signal: Counter[str] = msgspec.field(default_factory=Counter)
     """By actor: accepted groups without signal since anybody's last one with signal."""
 
@@ -104,8 +100,7 @@ class RunState(msgspec.Struct, kw_only=True):
                 self._refuse(event)
             case ledger.GroupsDropped(lease_ids=lease_ids):
                 for lease_id in lease_ids:
-                    if self.waiting.pop(lease_id, None):
-                        self.num_dropped += 1
+                    self.waiting.pop(lease_id, None)
 
     def _issue(self, event: ledger.LeaseIssued, lease_id: int, actor: str) -> None:
         if lease_id < self.num_issued:
@@ -136,12 +131,10 @@ class RunState(msgspec.Struct, kw_only=True):
         if not self._judge(event.stream, event.sequence, event.sha256, Outcome.ACCEPTED):
             return
         self._end(event.lease_id, LeaseEnd.FULFILLED)
-        self.num_accepted += 1
         if has_signal(event.rewards):
             self.waiting[event.lease_id] = event
             self.without_signal.clear()
         else:
-            self.num_without_signal += 1
             self.without_signal[event.actor] += 1
 
     def _refuse(self, event: ledger.GroupRefused) -> None:

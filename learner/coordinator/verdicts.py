@@ -1,15 +1,22 @@
 """From a finding to a verdict: the half of judging that depends on the run. Pure.
 
-| checked | against | verdict if not so |
+| looked at | by | verdicts |
 |---|---|---|
-| run, shard | the stream it came from | rejected(subject) |
-| not judged before | latest verdicts | none: ack and go on |
-| version in the window | next step, staleness limit | stale |
-| its policy announced | announcements | rejected(policy-unknown) |
-| message itself | `learner.coordinator.examination` | rejected(reason) |
-| all its policies announced, same manifest | announcements | rejected(policy-unknown) |
-| lease open, this actor's | open and ended leases | duplicate, late, rejected(lease-...) |
+| its subject | `read_subject` | subject |
+| the version and policy in it | `subject_refusal` | stale, policy-unknown |
+| the message alone | `examination.read` | oversize, envelope, schema, subject-payload-mismatch |
+| the policies of its tokens | `refusal` | policy-unknown |
+| its lease | `refusal` | lease-unknown, lease-foreign, late, duplicate |
+| what it answers, and how | `examination.recompute` | lease-terms, policy-older-than-lease |
+| its rollouts | `environments.recorded` | tokens, rendering |
+| its rewards | `examination.recompute` | reward-mismatch |
+
+In this order, that of `schemas.verdict.Reason`: the first one is said. A worker has looked at its
+rollouts by the time that its policies and its lease are decided on; what it found is said only
+where these stand. What has a verdict already gets none again.
 """
+
+from collections.abc import Set
 
 from broker.interface import Record
 from learner.coordinator import capacity
@@ -68,18 +75,31 @@ def subject_refusal(
 
 
 def refusal(
-    state: RunState, known: KnownPolicies, subject: RolloutsSubject, finding: Finding
+    state: RunState,
+    known: KnownPolicies,
+    subject: RolloutsSubject,
+    finding: Finding,
+    answered: Set[int] = frozenset(),
 ) -> Refusal | None:
-    """Why a message with this finding is refused; None when it is accepted."""
+    """Why a message with this finding is refused; None when it is accepted.
+
+    `answered` are open leases to which there is an answer that the state does not have yet.
+    """
     claim = finding.claim
-    if claim is not None and not finding.lease_is_open and finding.reason is Reason.NONE:
+    wrong = Outcome.REJECTED, finding.reason, finding.detail
+    if claim is None or (finding.reason and not finding.lease_is_open):
+        return wrong  # It was not read as far as its lease.
+    if why := _policy_refusal(known, claim):
+        return why
+    if finding.lease_is_open and claim.lease_id in answered:
+        return Outcome.DUPLICATE, Reason.NONE, f"lease {claim.lease_id} is already answered"
+    # A lease may have ended since the worker looked.
+    if not finding.lease_is_open or claim.lease_id not in state.open_leases:
         return _lease_refusal(state, claim, subject.actor)
-    if finding.reason is not Reason.NONE:
-        return Outcome.REJECTED, finding.reason, finding.detail
-    assert claim is not None
-    if claim.lease_id not in state.open_leases:
-        # It was open when the worker looked, and has ended since.
-        return _lease_refusal(state, claim, subject.actor)
+    return wrong if finding.reason else None
+
+
+def _policy_refusal(known: KnownPolicies, claim: Claim) -> Refusal | None:
     if known.manifest(claim.policy) != claim.manifest_sha256:
         return Outcome.REJECTED, Reason.POLICY_UNKNOWN, f"policy {claim.policy} is not ours"
     for policy in claim.policies:

@@ -215,7 +215,7 @@ async def test_others_do_not_wait_for_a_suspect(stage):
             await stage.noise("EVE", 5)
             for count in (1, 2):
                 await stage.send(await stage.group("ALICE"))
-                while stage.state.num_accepted < count:
+                while stage.state.num_judged[Outcome.ACCEPTED] < count:
                     await stage.world.server.change()
             while await stage.num_queued() > 5:
                 await stage.world.server.change()

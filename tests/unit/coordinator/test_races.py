@@ -133,7 +133,7 @@ async def test_an_answer_judged_before_another_one_closed_its_lease_closes_nothi
         rounds_in_flight.append(await coordinator.intake.judging.judge(deliveries))
     for judged in rounds_in_flight:
         await coordinator.intake.writer.write(judged)
-    assert coordinator.log.state.num_judged == {Outcome.ACCEPTED: 1, Reason.REWARD_MISMATCH: 1}
+    assert coordinator.log.state.num_judged == {Outcome.ACCEPTED: 1, Outcome.DUPLICATE: 1}
     assert (await audit_run(world.broker, "test", store=world.store)).holds
 
 
