@@ -1,13 +1,18 @@
-"""Where the servers are: said on the command line, in a settings file, or by `broker up`."""
+"""Where the servers are: said on the command line, in a settings file, or by `broker up`.
 
+>>> typed("up", SERVERS_DIRECTORY), typed("down", Path("my servers"))
+('`broker up`', "`broker down --servers 'my servers'`")
+"""
+
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
-from schemas.errors import UserError
-from schemas.resolve import resolve, says
+from schemas.errors import ServerMissing
+from schemas.resolve import resolve, said
 from schemas.settings import Connection, LearnerSettings
 
 SERVERS_DIRECTORY: Final = Path("runs/servers")
@@ -17,29 +22,37 @@ SERVERS_DIRECTORY: Final = Path("runs/servers")
 def find_connection(
     arguments: Sequence[str] = (), *, nats: str = "", directory: Path = SERVERS_DIRECTORY
 ) -> Connection:
-    """The [connection] that settings arguments say, or else the servers started in a directory.
+    """The [connection] that settings arguments say; the rest is that of the servers of a directory.
 
     What is said counts even where it equals the default. `nats` overrides the one address.
 
     Raises:
         SettingsError: the arguments are wrong.
-        UserError: nothing says where the servers are.
+        ServerMissing: nothing says where the servers are.
+        UserError: the directory's servers.json is damaged.
     """
-    if says(arguments, "connection"):
-        # A file that only says where the servers are names no run.
-        connection = resolve(LearnerSettings, ["--name", "any", *arguments]).connection
-    else:
-        connection = _started(directory, needed=not nats)
+    # A file that only says where the servers are names no run.
+    settings = resolve(LearnerSettings, ["--name", "any", *arguments])
+    names = said(arguments, "connection")
+    rest = _started(directory, needed=not (nats or names))
+    connection = replace(rest, **{name: getattr(settings.connection, name) for name in names})
     return replace(connection, nats=nats) if nats else connection
 
 
+def typed(verb: str, directory: Path) -> str:
+    """A `broker` command about the servers of a directory, as it is to be typed."""
+    named = [] if directory == SERVERS_DIRECTORY else ["--servers", str(directory)]
+    return f"`{shlex.join(['broker', verb, *named])}`"
+
+
 def _started(directory: Path, *, needed: bool) -> Connection:
+    """Where servers were started; the defaults where none were and none are needed."""
     from broker.embedded import servers
 
     try:
         return servers.read(directory).connection()
-    except UserError as error:
+    except ServerMissing as error:
         if not needed:
             return Connection()
-        advice = "start them with `broker up`, or say where they are with --nats"
-        raise UserError(f"{error}; {advice}") from None
+        advice = f"start them with {typed('up', directory)}, or say where they are with --nats"
+        raise ServerMissing(f"{error}; {advice}") from None

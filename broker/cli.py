@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from broker.addresses import SERVERS_DIRECTORY, find_connection
+from broker.addresses import SERVERS_DIRECTORY, find_connection, typed
 from broker.interface import Broker
 from broker.program.command import application, settings_from, takes, writes_below
 from schemas.errors import BrokerError, StoreError, UserError
@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 Directory = Annotated[
     Path, typer.Option("--servers", help="Directory of the servers that `broker up` started.")
+]
+Port = Annotated[
+    int | None, typer.Option(min=1, max=65_535, help="Default: the last one, or a free one.")
 ]
 Nats = Annotated[str, typer.Option("--nats", metavar="URL", help="URL of the NATS server.")]
 SettingsFile = Annotated[
@@ -40,12 +43,8 @@ app = application(
 def up(
     context: typer.Context,
     servers: Directory = SERVERS_DIRECTORY,
-    nats_port: Annotated[
-        int | None, typer.Option(help="Default: the last one, or a free one.")
-    ] = None,
-    s3_port: Annotated[
-        int | None, typer.Option(help="Default: the last one, or a free one.")
-    ] = None,
+    nats_port: Port = None,
+    s3_port: Port = None,
     json: Json = False,
 ) -> None:
     """Start nats-server and SeaweedFS on loopback ports, and wait until they answer."""
@@ -59,7 +58,7 @@ def up(
         screen.show_json(connection)
         return
     screen.show_line(f"NATS at {connection.nats}, object storage at {connection.s3}")
-    screen.show_line(f"What they store is in {servers}; `broker down` stops them.")
+    screen.show_line(f"What they store is in {servers}; {typed('down', servers)} stops them.")
 
 
 @app.command()
@@ -274,6 +273,7 @@ def _ask(connection: Connection, question: Callable[[Broker], Awaitable[T]]) -> 
     import asyncio
 
     from broker.jetstream import NatsBroker
+    from broker.program.endpoint import told
 
     async def ask() -> T:
         broker = await NatsBroker.connect(
@@ -287,9 +287,9 @@ def _ask(connection: Connection, question: Callable[[Broker], Awaitable[T]]) -> 
     try:
         return asyncio.run(ask())
     except BrokerError as error:
-        raise UserError(f"the server at {connection.nats}: {error}") from None
+        raise UserError(told("the server", connection.nats, error)) from None
     except StoreError as error:
-        raise UserError(f"object storage at {connection.s3}: {error}") from None
+        raise UserError(told("object storage", connection.s3 or "AWS", error)) from None
 
 
 def main() -> None:

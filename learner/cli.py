@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from broker.program.command import application, settings_from, show_settings, takes, writes_below
-from schemas.errors import UserError
+from schemas.errors import ServerMissing
 from schemas.settings import LearnerSettings
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def _settings(
     writes_below(context, settings.directory)
     if find_servers:
         # Where none is said and none started, the defaults stand: somebody else may serve there.
-        with contextlib.suppress(UserError):
+        with contextlib.suppress(ServerMissing):
             connection = find_connection(context.args)
             settings = msgspec.structs.replace(settings, connection=connection)
     if dry_run:

@@ -44,16 +44,17 @@ def resolve(kind: type[T], arguments: Sequence[str]) -> T:
         raise SettingsError(_wrong_value(kind, tree, str(error))) from None
 
 
-def says(arguments: Sequence[str], section: str) -> bool:
-    """True when files or overrides set anything in a section, be it to its default.
+def said(arguments: Sequence[str], section: str) -> frozenset[str]:
+    """The settings of a section that files or overrides set, be it to their defaults.
 
-    >>> says(["--connection.bucket", "tributary"], "connection"), says([], "connection")
-    (True, False)
+    >>> said(["--connection.bucket", "tributary"], "connection")
+    frozenset({'bucket'})
 
     Raises:
         SettingsError: a file cannot be read.
     """
-    return bool(_tree(arguments).get(section))
+    found = _tree(arguments).get(section, {})
+    return frozenset(found) if isinstance(found, dict) else frozenset()
 
 
 def to_toml(settings: msgspec.Struct) -> str:

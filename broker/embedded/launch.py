@@ -27,8 +27,12 @@ def find_program(name: str, wheel: str) -> str:
 
 
 def check_port_free(what: str, port: int) -> None:
-    """Raises ServerMissing when somebody listens on the port already."""
-    if port_in_use(port):
+    """Raises ServerMissing when somebody listens on the port already, or this user may not."""
+    try:
+        in_use = port_in_use(port)
+    except PermissionError:
+        raise ServerMissing(f"{what} cannot start: this user may not use port {port}") from None
+    if in_use:
         raise ServerMissing(f"{what} cannot start: port {port} is in use")
 
 

@@ -12,7 +12,7 @@ from broker.embedded import nats_server, s3_server
 from broker.embedded.launch import check_port_free
 from broker.program.process import ProcessId, free_ports, is_running, stop
 from schemas.atomic_file import write_atomically
-from schemas.errors import UserError
+from schemas.errors import ServerMissing, UserError
 from schemas.settings import Connection
 
 _FILE = "servers.json"
@@ -60,14 +60,18 @@ def up(
 
     Raises:
         ServerMissing: a program is not installed, a port is in use, or a server ends at its start.
-        UserError: the servers of this directory run already, or it cannot be written.
+        UserError: a server of this directory runs already: both do, or one on another port.
+        OSError: the directory cannot be written.
     """
-    directory = _make(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    directory = directory.resolve()
     last = read(directory) if (directory / _FILE).exists() else None
     if last:
         nats_runs, s3_runs = is_running(last.nats_process), is_running(last.s3_process)
         if nats_runs and s3_runs:
             raise UserError(f"the servers of {directory} run already")
+        if nats_runs or s3_runs:
+            _check_stays(last, nats_port, s3_port)
         if s3_runs:
             return start_nats(directory, detached=detached)
         if nats_runs:
@@ -75,6 +79,8 @@ def up(
             wait_s3(directory)
             return started
     nats_port, s3_port = _ports(last, nats_port, s3_port)
+    if nats_port == s3_port:
+        raise UserError(f"both servers cannot have port {nats_port}")
     check_port_free("nats-server", nats_port)
     check_port_free("SeaweedFS", s3_port)
     nats_server.write_config(directory, nats_port)
@@ -102,8 +108,7 @@ def start_nats(directory: Path, *, detached: bool) -> Servers:
     """Start a nats-server that was killed again, alone, on the same port and streams.
 
     Raises:
-        ServerMissing: it does not come up.
-        UserError: nothing was ever started in the directory.
+        ServerMissing: it does not come up, or nothing was ever started in the directory.
     """
     directory = directory.resolve()
     servers = read(directory)
@@ -121,8 +126,7 @@ def start_s3(directory: Path, *, detached: bool) -> Servers:
     It takes seconds until it stores again: see `wait_s3`, for which any thread will do.
 
     Raises:
-        ServerMissing: the program is not installed.
-        UserError: nothing was ever started in the directory.
+        ServerMissing: nothing was ever started in the directory, or the program is gone.
     """
     directory = directory.resolve()
     servers = read(directory)
@@ -137,8 +141,7 @@ def wait_s3(directory: Path) -> None:
     """Wait until the SeaweedFS of a directory stores what it is given.
 
     Raises:
-        ServerMissing: it does not come up.
-        UserError: nothing was ever started in the directory.
+        ServerMissing: it does not come up, or nothing was ever started in the directory.
     """
     servers = read(directory)
     s3_server.wait(directory.resolve(), servers.s3_process, servers.s3_port)
@@ -148,8 +151,8 @@ def down(directory: Path) -> Stopped:
     """Stop both servers within seconds; what they have stored stays.
 
     Raises:
-        UserError: nothing was ever started in the directory, or a server is another user's or does
-            not end.
+        ServerMissing: nothing was ever started in the directory.
+        UserError: a server is another user's, or does not end.
     """
     servers = read(directory)
     both = {"nats-server": servers.nats_process, "SeaweedFS": servers.s3_process}
@@ -168,13 +171,15 @@ def read(directory: Path) -> Servers:
     """What was started in the directory, running or not.
 
     Raises:
-        UserError: nothing was.
+        ServerMissing: nothing was.
+        UserError: the file that says it is damaged.
+        OSError: it cannot be read.
     """
     path = directory / _FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=Servers)
-    except OSError:
-        raise UserError(f"no servers were started in {directory}") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise ServerMissing(f"no servers were started in {directory}") from None
     except msgspec.MsgspecError as error:
         raise UserError(f"{path} does not say what runs here: {error}") from None
 
@@ -188,12 +193,10 @@ def _check_stopped(stopping: Future[None]) -> None:
         raise UserError(str(error)) from None
 
 
-def _make(directory: Path) -> Path:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make {directory}: {error.strerror}") from None
-    return directory.resolve()
+def _check_stays(last: Servers, nats_port: int | None, s3_port: int | None) -> None:
+    """Raises UserError when a port is asked for that the servers do not come back on."""
+    if nats_port not in (None, last.nats_port) or s3_port not in (None, last.s3_port):
+        raise UserError("one of the servers still runs: stop it first, to give them other ports")
 
 
 def _ports(last: Servers | None, nats_port: int | None, s3_port: int | None) -> tuple[int, int]:

@@ -9,7 +9,6 @@ is buffered, so nothing is sent after its asker has given up.
 import asyncio
 import contextlib
 import itertools
-import os
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,6 +21,7 @@ from nats.aio.subscription import DEFAULT_SUB_PENDING_BYTES_LIMIT, Subscription
 
 from broker.jetstream.client import HearingClient, Take
 from broker.jetstream.inbox import Inbox, status
+from broker.jetstream.url import check_url, no_answer
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -58,7 +58,13 @@ class NatsConnection:
         self._last_error: Exception | None = None
 
     async def connect(self, url: str, *, name: str, timeout_s: float) -> None:
-        """Raises ServerMissing when no server lets us in within the time given."""
+        """Connect, and reconnect for ever.
+
+        Raises:
+            ServerMissing: no server lets us in within the time given.
+            UserError: the URL is none of a NATS server.
+        """
+        check_url(url)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._client.connect(
@@ -74,15 +80,9 @@ class NatsConnection:
                     reconnected_cb=self._on_reconnect,
                 )
         except (TimeoutError, OSError, nats.errors.Error) as error:
-            reason = self._last_error or error
-            if isinstance(reason, OSError) and reason.errno:
-                reason = os.strerror(reason.errno)
             await self._client.close()
-            place = url.rsplit("@", 1)[-1]
-            raise ServerMissing(
-                f"no NATS server answers at {place} within {timeout_s:g} s "
-                f"({str(reason) or type(reason).__name__})"
-            ) from None
+            reason = self._last_error or error
+            raise ServerMissing(no_answer(url, reason, timeout_s=timeout_s)) from None
         self._prefix = self._client.new_inbox()
         await self._client.subscribe(f"{self._prefix}.*", cb=self._on_answer)
         self._connected.set()

@@ -6,9 +6,11 @@ from msgspec import Struct
 
 from broker.jetstream import NatsBroker
 from broker.objects.s3 import S3Store
-from schemas.errors import BrokerError, ServerMissing, StoreError
+from broker.program.endpoint import how_to_start, shown, told
+from schemas.errors import BrokerError, ServerMissing, StoreError, StoreUnavailable
 from schemas.settings import Connection
 
+_NATS, _S3 = "NATS JetStream", "object storage"
 _CONNECT_TIMEOUT_S = 3.0
 _ANY_KEY = "is-anybody-there"
 
@@ -20,7 +22,7 @@ class ServerHealth(Struct, frozen=True, kw_only=True):
     url: str
     answers: bool
     detail: str = ""
-    """Why it does not."""
+    """Why it does not, in a sentence that names it."""
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -50,7 +52,7 @@ async def require_health(connection: Connection) -> None:
     """Raises ServerMissing when a server does not answer: before long work, not after it."""
     for server in (await check_health(connection)).servers:
         if not server.answers:
-            raise ServerMissing(f"{server.server} at {server.url}: {server.detail}")
+            raise ServerMissing(server.detail)
 
 
 async def _check_nats(url: str) -> ServerHealth:
@@ -61,18 +63,21 @@ async def _check_nats(url: str) -> ServerHealth:
             await broker.streams()
         finally:
             await broker.close()
-    except (BrokerError, ServerMissing) as error:
+    except ServerMissing as error:
         detail = str(error)
-    return ServerHealth(server="NATS JetStream", url=url, answers=not detail, detail=detail)
+    except BrokerError as error:
+        detail = told(_NATS, url, error)
+    return ServerHealth(server=_NATS, url=shown(url), answers=not detail, detail=detail)
 
 
 async def _check_s3(connection: Connection) -> ServerHealth:
-    store, detail = S3Store.open(connection), ""
+    store, url, detail = S3Store.open(connection), connection.s3 or "AWS", ""
     try:
         await store.head(_ANY_KEY)
+    except StoreUnavailable as error:
+        detail = told(_S3, url, error) + how_to_start(url)
     except StoreError as error:
-        detail = str(error)
+        detail = told(_S3, url, error)
     finally:
         await store.close()
-    url = connection.s3 or "AWS"
-    return ServerHealth(server="object storage", url=url, answers=not detail, detail=detail)
+    return ServerHealth(server=_S3, url=shown(url), answers=not detail, detail=detail)

@@ -21,9 +21,9 @@ _SHORT: Final = 8
 def show_health(health: Health) -> None:
     show_table(
         "Servers",
-        [Column("server"), Column("url"), Column("answers"), Column("")],
+        [Column("server"), Column("answers"), Column("")],
         [
-            [server.server, server.url, "yes" if server.answers else "no", server.detail]
+            [server.server, *(("yes", server.url) if server.answers else ("no", server.detail))]
             for server in health.servers
         ],
     )

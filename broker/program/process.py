@@ -6,6 +6,7 @@ keeps the process id.
 """
 
 import ctypes
+import errno
 import itertools
 import os
 import random
@@ -145,12 +146,18 @@ def free_port() -> int:
 
 
 def port_in_use(port: int) -> bool:
-    """Whether somebody listens on a loopback port."""
+    """Whether somebody listens on a loopback port.
+
+    Raises:
+        PermissionError: this user may not listen there.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_LOOPBACK, port))
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
             return True
         return False
 

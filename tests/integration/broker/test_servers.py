@@ -86,6 +86,8 @@ def test_up_starts_the_one_that_is_dead(tmp_path, dead):
     try:
         os.kill(getattr(up, dead).pid, signal.SIGKILL)
         os.waitpid(getattr(up, dead).pid, 0)
+        with pytest.raises(UserError, match="still runs: stop it first"):
+            servers.up(tmp_path, nats_port=up.nats_port + 1, detached=True)
         again = servers.up(tmp_path, detached=True)
         assert again.connection() == up.connection()
         changed = {
@@ -113,7 +115,7 @@ def test_a_server_that_ends_says_its_last_word(tmp_path):
     (tmp_path / "nats").write_text("a file where the streams should be")
     with pytest.raises(ServerMissing, match=r"nats-server ended at its start: .*directory"):
         servers.up(tmp_path, detached=False)
-    with pytest.raises(UserError, match="no servers were started"):
+    with pytest.raises(ServerMissing, match="no servers were started"):
         servers.down(tmp_path)
 
 

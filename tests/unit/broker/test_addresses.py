@@ -2,11 +2,12 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from broker.addresses import find_connection
 from broker.embedded.servers import Servers
 from broker.program.process import ProcessId
-from schemas.errors import UserError
+from schemas.errors import ServerMissing, UserError
 from schemas.settings import Connection
 
 DEFAULT = Connection()
@@ -36,7 +37,14 @@ def test_what_is_said_counts_even_where_it_is_the_default(folder, tmp_path):
     file = tmp_path / "run.toml"
     file.write_text(f'[connection]\nnats = "{DEFAULT.nats}"\n')
     for said in (["@", str(file)], ["--connection.nats", DEFAULT.nats]):
-        assert find_connection(said, directory=folder) == DEFAULT
+        assert find_connection(said, directory=folder).nats == DEFAULT.nats
+
+
+def test_what_is_not_said_is_that_of_the_started_servers(folder, tmp_path):
+    found = find_connection(["--connection.bucket", "mine"], directory=folder)
+    assert found == replace(find_connection(directory=folder), bucket="mine")
+    found = find_connection(["--connection.bucket", "mine"], directory=tmp_path / "empty")
+    assert found == Connection(bucket="mine")
 
 
 def test_one_address_overrides_all_of_them(folder, tmp_path):
@@ -50,5 +58,11 @@ def test_one_address_overrides_all_of_them(folder, tmp_path):
 
 
 def test_nothing_said_and_nothing_started_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="broker up"):
+    with pytest.raises(ServerMissing, match=f"broker up --servers {tmp_path}`"):
         find_connection(directory=tmp_path)
+
+
+def test_a_damaged_file_is_no_reason_to_take_the_defaults(folder):
+    (folder / "servers.json").write_text("{}")
+    with pytest.raises(UserError, match="does not say what runs here"):
+        find_connection(["--connection.bucket", "mine"], directory=folder)

@@ -63,10 +63,48 @@ def test_wrong_settings_are_one_sentence(words: list[str], sentence: str) -> Non
     assert sentence in result.stderr
 
 
-@pytest.mark.parametrize("words", [["peek", "--last", "0"], ["why"], ["ls", "a", "b"], ["nope"]])
+PORTS = ("-1", "0", "65536", "99999", "http")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["peek", "--last", "0"],
+        ["why"],
+        ["ls", "a", "b"],
+        ["nope"],
+        *(["up", option, port] for option in ("--nats-port", "--s3-port") for port in PORTS),
+    ],
+    ids=" ".join,
+)
 def test_a_wrong_use_is_one_sentence(words: list[str]) -> None:
     result = broker(*words)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:4222", "not a url", "nats://127.0.0.1:99999", "nats://:1", "me:pw@:0"]
+)
+@pytest.mark.parametrize("verb", ["ls", "status"])
+def test_what_is_no_url_of_a_nats_server_is_one_sentence(tmp_path, verb: str, url: str) -> None:
+    result = broker(verb, "--nats", url, "--servers", str(tmp_path))
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "is no URL of a NATS server" in result.stderr
+    assert "pw" not in result.stderr
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_file_where_the_servers_should_be_is_one_sentence(tmp_path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    result = broker("up", "--servers", str(tmp_path / place))
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert f"{tmp_path}/file is " in result.stderr
+
+
+def test_the_servers_have_a_port_each(tmp_path) -> None:
+    ports = ("--nats-port", "12345", "--s3-port", "12345")
+    result = broker("up", "--servers", str(tmp_path), *ports)
+    assert result.stderr == "broker: both servers cannot have port 12345\n"
 
 
 def test_a_nats_server_alone_is_asked_alone() -> None:

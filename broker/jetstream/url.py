@@ -1,0 +1,48 @@
+"""The URL of a NATS server: checked before it is used, and why no server answers there.
+
+>>> check_url("broker.example.org"), check_url("nats://127.0.0.1:4222")
+(None, None)
+>>> no_answer("nats://a", TimeoutError(), timeout_s=3)
+'no NATS server answers at nats://a (silence for 3 s)'
+"""
+
+import errno
+import os
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from broker.program.endpoint import how_to_start, shown
+from schemas.errors import UserError
+
+_SCHEMES: Final = ("nats", "tls", "ws", "wss")
+_HOST: Final = re.compile(r"[A-Za-z0-9._:%-]+\Z")
+
+
+def check_url(url: str) -> None:
+    """Raises UserError unless this is the URL of a NATS server; scheme and port may be left out.
+
+    nats-py itself raises anything at all for some that are not.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"nats://{url}")
+        sound = parts.scheme in _SCHEMES and _HOST.match(parts.hostname or "") and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise UserError(f"{shown(url)!r} is no URL of a NATS server, as nats://HOST:4222 is one")
+
+
+def no_answer(url: str, error: Exception, *, timeout_s: float) -> str:
+    """The sentence for an operator when connecting has failed."""
+    refused = f"[Errno {errno.ECONNREFUSED}]" in str(error)
+    advice = how_to_start(url) if refused else ""
+    why = os.strerror(errno.ECONNREFUSED) if refused else _words(error, timeout_s)
+    return f"no NATS server answers at {shown(url)} ({why}){advice}"
+
+
+def _words(error: Exception, timeout_s: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"silence for {timeout_s:g} s"
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    return said or type(error).__name__

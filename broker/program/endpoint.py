@@ -1,0 +1,44 @@
+"""A server's URL in a sentence: named once, without its password, and what to do about it.
+
+>>> shown("nats://actor:secret@broker.example.org:4222"), shown("127.0.0.1:4222")
+('nats://broker.example.org:4222', '127.0.0.1:4222')
+>>> told("object storage", "http://a:1", ValueError("no luck at http://a:1/key"))
+'no luck at http://a:1/key'
+>>> told("object storage", "http://a:1", ValueError("it answers 403"))
+'object storage at http://a:1: it answers 403'
+>>> how_to_start("nats://broker.example.org:4222"), how_to_start("localhost")
+('', '; start it with `broker up` (add --servers DIR if it was started so)')
+"""
+
+import ipaddress
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+_USER: Final = re.compile(r"^([a-z0-9]+://)?.*@")
+
+
+def shown(url: str) -> str:
+    """The URL without user and password."""
+    return _USER.sub(lambda found: found[1] or "", url)
+
+
+def told(server: str, url: str, error: Exception) -> str:
+    """What an error says, and of which server, where it does not name the URL itself."""
+    sentence = str(error)
+    return sentence if url and url in sentence else f"{server} at {shown(url)}: {sentence}"
+
+
+def how_to_start(url: str) -> str:
+    """What to do when nothing listens at a URL of this machine; empty for another machine's."""
+    if not _on_this_machine(url):
+        return ""
+    return "; start it with `broker up` (add --servers DIR if it was started so)"
+
+
+def _on_this_machine(url: str) -> bool:
+    host = urlsplit(url if "://" in url else f"//{url}").hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
