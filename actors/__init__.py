@@ -5,8 +5,8 @@
 | a process | `cli`, `start`, `identity`, `instance_lock`, `wiring`, `daemon` |
 | work | `leases`, `lease_client`, `terms` |
 | groups | `fulfilment`, `groups`, `seeds`, `spool`, `verdicts` |
-| policies | `policies`, `grant_client`, `probe` |
+| policies | `policies`, `obstacle`, `grant_client`, `probe` |
 | tokens | `engine`, `torch_engine`, `decoding`, `sampling` |
-| what people see | `status`, `rate`, `heartbeats`, `report`, `screens` |
+| what people see | `state`, `status`, `rate`, `heartbeats`, `report`, `screens` |
 | `actor check` | `check`, `reach`, `speed` |
 """

@@ -57,26 +57,36 @@ class Fulfilment:
             if not deadline.expired():
                 raise
             self._verdicts.count_loss("deadline", f"lease {lease.lease_id} was not done in time")
-            self._leases.done(held)
+            self._leases.done(lease.lease_id)
             return
         except asyncio.CancelledError:
-            self._leases.give_back(held)
+            self._leases.give_back(lease.lease_id)
             raise
         spooled = _spooled(lease, group)
-        await self._spool.put(spooled)
-        await self.deliver(spooled)
-        self._leases.done(held)
+        with self._status.doing(State.PUBLISHING):
+            await self._spool.put(spooled)
+            await self._publish(spooled)
 
     async def deliver(self, spooled: Spooled) -> None:
-        """Publish a group that is in the spool, and take it out when the broker has it."""
-        self._verdicts.expect(wire.sha256_hex(spooled.data), spooled.lease_id)
+        """Publish a group that an earlier process has left in the spool."""
+        with self._status.doing(State.PUBLISHING):
+            await self._publish(spooled)
+
+    async def _publish(self, spooled: Spooled) -> None:
+        """Publish a group, take it out of the spool when the broker has it, and end its lease.
+
+        A group that no message can carry never reaches the coordinator, who is told by the lease.
+        """
+        lease_id = spooled.lease_id
+        self._verdicts.expect(wire.sha256_hex(spooled.data), lease_id)
         try:
-            with self._status.doing(State.PUBLISHING):
-                await self._publisher.publish(spooled.subject, spooled.data)
+            await self._publisher.publish(spooled.subject, spooled.data)
         except MessageTooLarge as error:
-            self._verdicts.count_loss("too-large", str(error))
+            self._verdicts.count_loss("too-large", f"the group of lease {lease_id}: {error}")
+            self._leases.give_back(lease_id)
         else:
             self._status.groups_published += 1
+            self._leases.done(lease_id)
         self._spool.remove(spooled)
 
     def cancel_not_begun(self) -> None:
@@ -101,9 +111,7 @@ class Fulfilment:
         """The publisher finds the queue full, or no longer full."""
         self._queue_full.close()
         if full:
-            self._queue_full.enter_context(
-                self._status.doing(State.QUEUE_FULL, "room in the queue")
-            )
+            self._queue_full.enter_context(self._status.doing(State.QUEUE_FULL))
 
 
 def _spooled(lease: Lease, group: RolloutGroup) -> Spooled:

@@ -17,8 +17,7 @@ from broker.again import ask_again
 from broker.interface import Broker
 from schemas import wire
 from schemas.errors import BrokerError, BrokerUnavailable, NoResponders, Rejected
-from schemas.heartbeat import State
-from schemas.lease import MAX_NAMED_LEASES, EngineProfile, LeaseReply, LeaseRequest, WaitReason
+from schemas.lease import MAX_NAMED_LEASES, EngineProfile, LeaseReply, LeaseRequest
 from schemas.names import lease_subject
 from schemas.policy import PolicyId
 
@@ -57,8 +56,6 @@ class LeaseClient:
         self._abandoned: set[int] = set()
         self._status = status
         self._answer_timeout_s = answer_timeout_s
-        self._finished = False
-        """The coordinator has said that there is no more work."""
 
     @property
     def owes_word(self) -> bool:
@@ -70,23 +67,21 @@ class LeaseClient:
         self._abandoned.add(lease_id)
         self._status.changes.notify()
 
-    async def ask(self, wanted: int, held: PolicyId | None, why: str) -> LeaseReply:
+    async def ask(self, wanted: int, held: PolicyId | None) -> LeaseReply:
         """Ask for up to `wanted` leases; returns when there is an answer, however long it takes.
-
-        `why` says what the wait is for, as far as it is known.
 
         Raises:
             PermissionDenied: this actor's key may not ask.
         """
         request = self._request(wanted, held)
-        state = State.WAITING_FOR_LEASE if wanted else State.STARTING
         telling = asyncio.create_task(self._tell_if_more_is_given_back(request.abandoned))
         try:
-            reply = await self._answer(wire.encode(request), state, why)
+            reply = await self._answer(wire.encode(request))
         finally:
             telling.cancel()
         self._abandoned.difference_update(request.abandoned)
-        self._finished = reply.waiting_for is WaitReason.FINISHED
+        self._status.reply = reply
+        self._note_away("")
         return reply
 
     async def _tell_if_more_is_given_back(self, told: Sequence[int]) -> None:
@@ -124,28 +119,28 @@ class LeaseClient:
             abandoned=tuple(sorted(self._abandoned))[-MAX_NAMED_LEASES:],
         )
 
-    async def _answer(self, data: bytes, state: State, why: str) -> LeaseReply:
+    async def _answer(self, data: bytes) -> LeaseReply:
         subject = lease_subject(self._run, self._actor)
         for attempt in itertools.count(1):
             try:
-                with self._status.doing(state, why):
-                    answer = await ask_again(
-                        self._broker,
-                        subject,
-                        data,
-                        every_s=_REPEAT_S,
-                        most=_MOST_ASKED,
-                        timeout_s=self._answer_timeout_s,
-                    )
+                answer = await ask_again(
+                    self._broker,
+                    subject,
+                    data,
+                    every_s=_REPEAT_S,
+                    most=_MOST_ASKED,
+                    timeout_s=self._answer_timeout_s,
+                )
                 return wire.decode(answer, LeaseReply)
             except NoResponders:
-                state, why = State.COORDINATOR_AWAY, f"a coordinator: run {self._run} has none"
-                if self._finished:
-                    state, why = State.FINISHED, "nothing: the run is finished"
+                self._note_away(f"a coordinator: run {self._run} has none")
             except BrokerUnavailable:
-                state, why = State.COORDINATOR_AWAY, "the coordinator: no answer in time"
+                self._note_away("the coordinator: no answer in time")
             except Rejected as error:
-                state, why = State.WAITING_FOR_LEASE, f"a reply that can be read: {error.detail}"
-            with self._status.doing(state, why):
-                await asyncio.sleep(retry.full_jitter_s(attempt))
+                self._note_away(f"an answer that can be read: {error.detail}")
+            await asyncio.sleep(retry.full_jitter_s(attempt))
         raise AssertionError("the count has no end")
+
+    def _note_away(self, why: str) -> None:
+        self._status.away = why
+        self._status.changes.notify()

@@ -18,20 +18,18 @@ from actors.lease_client import LeaseClient
 from actors.policies import Policies
 from actors.spool import Spool
 from actors.status import Status
-from actors.terms import LeaseRefused, Terms
+from actors.terms import CannotFulfil, Terms
 from actors.verdicts import Verdicts
 from broker import retry
-from broker.program.sanitise import sanitise
 from environments.interface import Environment
-from schemas.heartbeat import State
-from schemas.lease import MAX_LEASES_PER_REPLY, Lease, LeaseReply, WaitReason
+from schemas.lease import MAX_LEASES_PER_REPLY, Lease, LeaseReply
 
 _REFRESH_S: Final = 10.0
 """The longest silence towards the coordinator: repairs an announcement that was lost."""
 _QUICK_ANSWER_S: Final = 1.0
 """An empty answer that comes sooner than this was not held back, and is not followed at once."""
 _LAST_ANSWER_S: Final = 1.0
-_REFUSED_PAUSE_S: Final = 60.0
+_MISFIT_PAUSE_S: Final = 60.0
 """After a lease that this machine cannot do, it asks for none for so long."""
 
 
@@ -69,7 +67,6 @@ class Leases:
         self._barred_until = 0.0
         self._quick_answers = 0
         """Empty ones in a row."""
-        self._why = ""
         self._closed = False
 
     async def keep(self, start: Callable[[HeldLease], None]) -> None:
@@ -77,32 +74,31 @@ class Leases:
         loop, changes = asyncio.get_running_loop(), self._status.changes
         while not self._closed:
             wanted, asked = self._wanted(), loop.time()
-            reply = await self._client.ask(wanted, self._policies.served, self._why)
+            reply = await self._client.ask(wanted, self._policies.served)
             if reply.announcement:
                 self._policies.offer(reply.announcement)
             taken = [self._take(lease, reply, start) for lease in reply.leases]
-            self._why = _waiting_for(reply)
             if any(taken):
                 self._quick_answers = 0
             elif wanted and loop.time() - asked < _QUICK_ANSWER_S:
-                with self._status.doing(_state(reply), self._why):
-                    self._quick_answers += 1
-                    pause_s = retry.full_jitter_s(self._quick_answers)
-                    await changes.until(lambda: self._closed, timeout_s=pause_s)
+                self._quick_answers += 1
+                pause_s = retry.full_jitter_s(self._quick_answers)
+                await changes.until(lambda: self._closed, timeout_s=pause_s)
             await changes.until(
                 lambda: self._closed or self._wanted() or self._client.owes_word,
                 timeout_s=_REFRESH_S,
             )
 
-    def done(self, held: HeldLease) -> None:
+    def done(self, lease_id: int) -> None:
         """Its group is published, or nobody waits for it any more."""
-        del self._held[held.lease.lease_id]
+        self._held.pop(lease_id, None)
         self._status.changes.notify()
 
-    def give_back(self, held: HeldLease) -> None:
-        """It will not be fulfilled, and the coordinator is to know."""
-        self._client.give_back(held.lease.lease_id)
-        self.done(held)
+    def give_back(self, lease_id: int) -> None:
+        """It will not be fulfilled, by this process or by the one before it that took it, and the
+        coordinator is to know."""
+        self._client.give_back(lease_id)
+        self.done(lease_id)
 
     def close(self) -> None:
         """Begin on no lease any more: those that a question under way still brings go back."""
@@ -125,7 +121,10 @@ class Leases:
         whoever hoards leases keeps them from others.
         """
         barred = asyncio.get_running_loop().time() < self._barred_until
-        if barred or self._spool.full or not self._policies.served or self._policies.awaited:
+        served = self._policies.served
+        if barred or self._spool.full or not served:
+            return 0
+        if not all(served.suffices(held.lease.least_policy) for held in self._held.values()):
             return 0
         in_flight = self._held.keys() | {spooled.lease_id for spooled in self._spool.groups()}
         return min(max(0, self._max_leases - len(in_flight)), MAX_LEASES_PER_REPLY)
@@ -139,41 +138,15 @@ class Leases:
         now = asyncio.get_running_loop().time()
         try:
             environment = self._terms.environment(lease)
-        except LeaseRefused as refused:
-            self._verdicts.count_loss(refused.reason, refused.detail)
+        except CannotFulfil as misfit:
+            self._status.misfit = misfit.detail
+            self._verdicts.count_loss(misfit.reason, misfit.detail)
             self._client.give_back(lease.lease_id)
-            self._barred_until = now + _REFUSED_PAUSE_S
+            self._barred_until = now + _MISFIT_PAUSE_S
             return False
+        self._status.misfit = ""
         expires = now + lease.deadline - reply.time if reply.time else None
         held = HeldLease(lease=lease, environment=environment, expires=expires)
         self._held[lease.lease_id] = held
         start(held)
         return True
-
-
-_WAITS: Final = {
-    WaitReason.NONE: "work",
-    WaitReason.NO_POLICY: "the run's first policy",
-    WaitReason.CAPACITY: "room in the run: enough groups are under way",
-    WaitReason.ACTOR_LIMIT: "its own groups: it has as many leases as it may have",
-    WaitReason.TOO_FEW_ACTORS: "more actors: it has its share of the next batches",
-    WaitReason.NO_SIGNAL: "the run, which pauses: groups have had equal rewards for too long",
-    WaitReason.UNANSWERED: "its next lease: it gave back or let expire too many of them",
-    WaitReason.FINISHED: "nothing: the run is finished",
-    WaitReason.REFUSED: "the coordinator, which refuses this actor's requests",
-}
-
-
-def _waiting_for(reply: LeaseReply) -> str:
-    words = _WAITS[reply.waiting_for]
-    return f"{words} ({sanitise(reply.detail)})" if reply.detail else words
-
-
-def _state(reply: LeaseReply) -> State:
-    match reply.waiting_for:
-        case WaitReason.NO_POLICY:
-            return State.WAITING_FOR_POLICY
-        case WaitReason.FINISHED:
-            return State.FINISHED
-        case _:
-            return State.WAITING_FOR_LEASE

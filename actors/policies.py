@@ -10,15 +10,17 @@ starts.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 from msgspec import Struct
 
 from actors.engine import Engine
+from actors.obstacle import obstacle_to
+from actors.state import Said
 from actors.status import Status
 from broker import retry
 from broker.interface import Broker
@@ -26,20 +28,20 @@ from broker.policies.signing import verify_announcement
 from schemas import wire
 from schemas.errors import (
     BrokerError,
-    BrokerUnavailable,
-    NoResponders,
     PolicyError,
     PolicyUnloadable,
     Rejected,
     RollbackRefused,
     SignatureInvalid,
     StoreError,
-    StoreUnavailable,
     UserError,
 )
 from schemas.heartbeat import State
 from schemas.names import policy_subject
 from schemas.policy import PolicyAnnouncement, PolicyId, PolicyManifest, Probe
+
+_HOPEFUL_S: Final = 20.0
+"""A download that has not failed by then gets on: silences end sooner, see `broker.policies`."""
 
 _log = structlog.get_logger(__name__)
 
@@ -97,8 +99,6 @@ class Policies:
         self._num_groups = 0
         self._awaited: list[PolicyId] = []
         """The least policy of each group that cannot start yet."""
-        self._problem = ""
-        """Why no policy is served, for a person."""
 
     @property
     def served(self) -> PolicyId | None:
@@ -107,12 +107,6 @@ class Policies:
         While another one is loaded it is still the old one, though no group starts.
         """
         return self._served.policy if self._served else None
-
-    @property
-    def awaited(self) -> bool:
-        """True while a group cannot start for want of a newer policy than the served one."""
-        served = self.served
-        return any(served is None or not served.suffices(least) for least in self._awaited)
 
     def offer(self, announcement: PolicyAnnouncement) -> None:
         """Take note of an announcement, wherever it came from."""
@@ -161,11 +155,12 @@ class Policies:
 
         if not found():
             self._awaited.append(least)
+            self._note_awaited()
             try:
-                with self._status.doing(State.WAITING_FOR_POLICY, f"policy {least} or newer"):
-                    await self._changes.until(found)
+                await self._changes.until(found)
             finally:
                 self._awaited.remove(least)
+                self._note_awaited()
         served = found()
         assert served is not None
         return served
@@ -175,10 +170,6 @@ class Policies:
             newest = self._newest
             return newest if newest and newest.policy != self._settled else None
 
-        if self._served is None and not behind():
-            why = self._problem or "the first policy"
-            with self._status.doing(State.WAITING_FOR_POLICY, why):
-                await self._changes.until(behind)
         await self._changes.until(behind)
         announcement = behind()
         assert announcement is not None
@@ -186,44 +177,53 @@ class Policies:
 
     async def _fetched(self, announcement: PolicyAnnouncement) -> Fetched | None:
         """The policy on disk; None when it cannot be had, after a pause if a retry may help."""
+        policy = announcement.policy
         try:
-            with self._status.doing(State.FETCHING, f"policy {announcement.policy}"):
+            with self._fetching(policy):
                 fetched = await self._fetch(announcement)
         except (SignatureInvalid, RollbackRefused) as error:
-            _log.warning("policy refused", policy=str(announcement.policy), why=str(error))
-            self._settled = announcement.policy
+            _log.warning("policy refused", policy=str(policy), why=str(error))
+            self._note(Said(State.WAITING_FOR_POLICY, f"policy {policy} is refused: {error}"))
+            self._settled = policy
             return None
         except (StoreError, BrokerError, PolicyError, UserError, OSError) as error:
-            await self._pause(announcement.policy, error)
+            self._failures += 1
+            obstacle = obstacle_to(policy, error)
+            if self._failures == 1:
+                _log.warning("policy not fetched", why=obstacle.waiting_for)
+            self._note(obstacle)
+            await asyncio.sleep(retry.full_jitter_s(self._failures))
             return None
         self._failures = 0
+        self._note(None)
         return fetched
 
-    async def _pause(self, policy: PolicyId, error: Exception) -> None:
-        """Say why a policy cannot be had for as long as it is not tried again."""
-        self._failures += 1
-        state, cause = _cause(error)
-        if self.awaited and self._served is not None:
-            state = State.FEED_FROZEN
-        why = f"policy {policy} cannot be had: {cause}"
-        if self._failures == 1:
-            _log.warning("policy not fetched", why=why)
-        with self._status.doing(state, why):
-            await asyncio.sleep(retry.full_jitter_s(self._failures))
+    @contextmanager
+    def _fetching(self, policy: PolicyId) -> Iterator[None]:
+        """Say that it is fetched; what failed before is forgotten once this attempt gets on."""
+        hope = asyncio.get_running_loop().call_later(_HOPEFUL_S, self._note, None)
+        self._status.fetching = policy
+        self._changes.notify()
+        try:
+            yield
+        finally:
+            hope.cancel()
+            self._status.fetching = None
+            self._changes.notify()
 
     async def _load(self, announcement: PolicyAnnouncement, fetched: Fetched) -> None:
         policy = announcement.policy
         self._loading = True
         try:
-            await self._changes.until(lambda: self._num_groups == 0)
             with self._status.doing(State.LOADING):
+                await self._changes.until(lambda: self._num_groups == 0)
                 await self._engine.load(fetched.folder, policy)
                 await self._check_probe(self._engine, fetched.manifest.probe)
             self._serve(Served(policy=policy, manifest_sha256=announcement.manifest_sha256))
         except PolicyError as error:
             if not isinstance(error, PolicyUnloadable):  # which leaves the engine as it was
                 self._serve(None)
-            self._problem = f"policy {policy} is not served: {error}"
+            self._note(Said(State.WAITING_FOR_POLICY, f"policy {policy} is not served: {error}"))
             _log.error("policy not served", policy=str(policy), why=str(error))
         finally:
             self._settled = policy
@@ -233,23 +233,13 @@ class Policies:
     def _serve(self, served: Served | None) -> None:
         self._served = served
         self._status.policy = served.policy if served else None
-        self._status.changes.notify()
+        self._changes.notify()
 
+    def _note(self, obstacle: Said | None) -> None:
+        """Say what keeps the newest policy from being served."""
+        self._status.obstacle = obstacle
+        self._changes.notify()
 
-def _cause(error: Exception) -> tuple[State, str]:
-    """Who or what keeps a policy away, as a state and in words."""
-    match error:
-        case StoreUnavailable():
-            return State.STORE_AWAY, f"object storage does not answer: {error}"
-        case StoreError():
-            return State.WAITING_FOR_POLICY, f"object storage does not give it: {error}"
-        case NoResponders():
-            return State.COORDINATOR_AWAY, "the run has no coordinator to grant it"
-        case BrokerUnavailable():
-            return State.COORDINATOR_AWAY, "the coordinator does not answer"
-        case BrokerError():
-            return State.WAITING_FOR_POLICY, f"no URL is granted: {error}"
-        case PolicyError():
-            return State.WAITING_FOR_POLICY, f"it is not what it should be: {error}"
-        case _:
-            return State.WAITING_FOR_POLICY, f"this disk cannot keep it: {error}"
+    def _note_awaited(self) -> None:
+        self._status.awaited = tuple(self._awaited)
+        self._changes.notify()

@@ -1,12 +1,12 @@
 """Whether this actor can do what a lease asks for, decided before any work is done."""
 
-from environments.catalogue import open_pinned
+from environments.catalogue import ADVICE, open_pinned
 from environments.interface import Environment
 from schemas.errors import SettingsError, TributaryError
 from schemas.lease import EngineProfile, EnvironmentRef, Lease
 
 
-class LeaseRefused(TributaryError):
+class CannotFulfil(TributaryError):
     """Raised when a lease asks for what this actor cannot do; the lease is given back."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -28,19 +28,17 @@ class Terms:
         """The environment that the lease names.
 
         Raises:
-            LeaseRefused: it is not for this actor, its environment is not the one that is installed
+            CannotFulfil: it is not for this actor, its environment is not the one that is installed
                 here, or its rollouts do not fit the engine.
         """
         if (lease.run, lease.actor) != (self._run, self._actor):
-            raise LeaseRefused("lease-foreign", f"it is for {lease.actor} in run {lease.run}")
+            raise CannotFulfil("lease-foreign", f"it is for {lease.actor} in run {lease.run}")
         environment = self._open(lease.environment)
         if lease.renderer != environment.renderer:
-            raise LeaseRefused(
-                "renderer", "this machine renders prompts in another way: update tributary"
-            )
+            raise CannotFulfil("renderer", f"prompts are rendered in another way here: {ADVICE}")
         longest = environment.max_prompt_tokens + lease.sampling.max_new_tokens
         if longest > self._profile.max_context:
-            raise LeaseRefused(
+            raise CannotFulfil(
                 "context",
                 f"a rollout may take {longest} tokens, the engine {self._profile.max_context}",
             )
@@ -52,6 +50,6 @@ class Terms:
         try:
             environment = open_pinned(ref)
         except SettingsError as error:
-            raise LeaseRefused("environment", f"{error}: update tributary") from None
+            raise CannotFulfil("environment", str(error)) from None
         self._opened = (ref, environment)
         return environment

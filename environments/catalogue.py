@@ -15,6 +15,7 @@ BUILDERS: Final[dict[str, Callable[[EnvironmentSettings], Environment]]] = {
     "lookup": lookup.build,
 }
 """By id. The tests of environments run with each of them."""
+ADVICE: Final = "install the Tributary that the run was opened with"
 
 
 def open_environment(settings: EnvironmentSettings) -> Environment:
@@ -41,14 +42,19 @@ def open_pinned(ref: EnvironmentRef) -> Environment:
     Raises:
         SettingsError: there is none of this id here, or it is not the one that the ref pins.
     """
+    wanted = (
+        f"the run needs environment {ref.id} version {ref.version} "
+        f"(source digest {ref.digest[:12]})"
+    )
+    if ref.id not in BUILDERS:
+        raise SettingsError(f"{wanted}, here are only {', '.join(BUILDERS)}: {ADVICE}")
     settings = EnvironmentSettings(
         id=ref.id, smallest=ref.smallest, largest=ref.largest, train_on=ref.train_on
     )
     environment = open_environment(settings)
     if environment.ref != ref:
         raise SettingsError(
-            f"this machine has another version of environment {ref.id} than the run: "
-            f"{environment.ref.version} ({environment.ref.digest[:12]}), "
-            f"the run has {ref.version} ({ref.digest[:12]})"
+            f"{wanted}, here it is version {environment.ref.version} "
+            f"({environment.ref.digest[:12]}): {ADVICE}"
         )
     return environment

@@ -27,6 +27,8 @@ class State(StrEnum):
     PUBLISHING = "publishing"
     QUEUE_FULL = "queue-full"
     """The queue has no room; it waits and keeps its work."""
+    CANNOT_CONTRIBUTE = "cannot-contribute"
+    """What the run's leases ask for is not installed on this machine, or too much for it."""
     FEED_FROZEN = "feed-frozen"
     """No new policy can be had, and its own is too old for any lease."""
     WAITING_FOR_BATCH = "waiting-for-batch"

@@ -177,7 +177,7 @@ def make_lease(lease_id: int, **change: object) -> Lease:
 class World:
     """The servers, one coordinator, and actors that come and go in one home."""
 
-    def __init__(self, home: Path, *, max_stream_bytes: int = 1 << 24) -> None:
+    def __init__(self, home: Path, **intake: int) -> None:
         self.home = home
         self.server = MemoryServer()
         self.coordinator = Coordinator(MemoryBroker(self.server))
@@ -185,7 +185,7 @@ class World:
         self.fetched: list[PolicyId] = []
         self.fetch_fails: Exception | None = None
         self.num_failures = 0
-        self._run = RunSettings(name=RUN, intake=IntakeSettings(max_stream_bytes=max_stream_bytes))
+        self._run = RunSettings(name=RUN, intake=IntakeSettings(**intake))  # pyright: ignore[reportArgumentType]
 
     async def open(self) -> None:
         for spec in run_streams(self._run):
@@ -196,6 +196,10 @@ class World:
         announcement = announce(policy)
         self.coordinator.announcement = announcement
         await self.coordinator.broker.notify(names.policy_subject(RUN), wire.encode(announcement))
+
+    def spooled(self) -> list[Path]:
+        """Files of finished groups on the actor's disk."""
+        return list((self.home / "spool").rglob("*.rollouts.*"))
 
     def published(self) -> list[tuple[str, RolloutGroup]]:
         """(subject, group) of all that is in the queue."""

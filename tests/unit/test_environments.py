@@ -228,8 +228,15 @@ def test_all_lengths_occur() -> None:
 def test_a_ref_opens_what_it_pins(environment: Environment) -> None:
     assert open_pinned(environment.ref).ref == environment.ref
     other = msgspec.structs.replace(environment.ref, digest="0" * 64)
-    with pytest.raises(SettingsError, match="another version"):
+    words = (
+        rf"needs environment {other.id} version 1 \(source digest 000000000000\), "
+        rf"here it is version 1 \({environment.ref.digest[:12]}\): install"
+    )
+    with pytest.raises(SettingsError, match=words):
         open_pinned(other)
+    unknown = msgspec.structs.replace(environment.ref, id="ordered")
+    with pytest.raises(SettingsError, match="ordered .* here are only reverse, arith.*: install"):
+        open_pinned(unknown)
 
 
 def test_settings_that_contradict() -> None:

@@ -5,10 +5,12 @@ import time
 
 import pytest
 
+from actors import leases
 from actors.seeds import member_seed
+from broker import retry
 from environments.recorded import verify
 from schemas import names, wire
-from schemas.errors import PermissionDenied
+from schemas.errors import PermissionDenied, StoreUnavailable
 from schemas.heartbeat import Heartbeat, State
 from schemas.lease import WaitReason
 from schemas.policy import PolicyId
@@ -158,10 +160,13 @@ async def test_lease_for_another_environment_is_given_back(world):
         assert requests[-1].abandoned == (lease.lease_id,)
         # It does not ask for more of what it cannot do.
         assert requests[-1].wanted == 0
+        await actor.until(lambda: actor.status.state is State.CANNOT_CONTRIBUTE)
+        assert "needs environment lookup version 1 (source digest 000" in actor.status.waiting_for
+        assert "install" in actor.status.waiting_for
         await actor.drained()
         [losses] = actor.reports[-1].lost
         assert (losses.reason, losses.count) == ("environment", 1)
-        assert "update tributary" in losses.detail
+        assert f"here it is version 1 ({ENVIRONMENT.ref.digest[:12]})" in losses.detail
     assert actor.engine.seeds == []
 
 
@@ -188,7 +193,7 @@ async def test_deadlines_are_counted_on_the_coordinators_clock(world):
 
 
 async def test_a_full_queue_loses_nothing(tmp_path):
-    world = World(tmp_path, max_stream_bytes=700)
+    world = World(tmp_path, max_stream_bytes=700, max_message_bytes=700)
     await world.open()
     for _ in range(3):
         world.coordinator.offer()
@@ -200,6 +205,21 @@ async def test_a_full_queue_loses_nothing(tmp_path):
             seen |= {group.lease_id for _, group in await world.until_published(1)}
             await world.take_one()
         assert actor.status.groups_published == 3
+
+
+async def test_the_lease_of_a_group_that_no_message_can_carry_is_given_back(tmp_path):
+    world = World(tmp_path, max_message_bytes=100)
+    await world.open()
+    lease = world.coordinator.offer()
+    async with RunningActor(world) as actor:
+        requests = world.coordinator.requests
+        await until(lambda: requests and requests[-1].abandoned)
+        assert requests[-1].abandoned == (lease.lease_id,)
+        assert requests[-1].spooled == ()
+        await actor.drained()
+    assert world.published() == []
+    [losses] = actor.reports[-1].lost
+    assert (losses.reason, losses.count) == ("too-large", 1)
 
 
 async def test_the_broker_goes_away_and_comes_back(world):
@@ -232,7 +252,7 @@ async def test_a_restart_publishes_what_was_on_disk_and_names_it(world):
     async with RunningActor(world) as actor:
         await actor.until_generating(1)
         world.server.stop()
-        await actor.until(lambda: actor.status.count(State.PUBLISHING) == 1)
+        await until(world.spooled)
     # Killed with a finished group that nobody has acknowledged.
     assert world.published() == []
     world.server.start()
@@ -247,7 +267,7 @@ async def test_a_restart_publishes_what_was_on_disk_and_names_it(world):
         await actor.until(lambda: world.coordinator.requests[-1].spooled == ())
         assert first.instance != world.coordinator.requests[0].instance
         await actor.drained()
-    assert list((world.home / "spool").rglob("*.*.*")) == []
+    assert world.spooled() == []
 
 
 async def test_draining_finishes_what_is_under_way_and_gives_back_the_rest(world):
@@ -257,7 +277,7 @@ async def test_draining_finishes_what_is_under_way_and_gives_back_the_rest(world
     waiting = world.coordinator.offer(least_policy=PolicyId(1, 9))
     async with RunningActor(world, engine) as actor:
         await actor.until_generating(1)
-        await actor.until(lambda: actor.status.count(State.WAITING_FOR_POLICY) == 1)
+        await actor.until(lambda: len(actor.status.awaited) == 1)
         actor.stop.set()
         await actor.until(lambda: actor.status.state is State.DRAINING)
         engine.go.set()
@@ -375,8 +395,34 @@ async def test_heartbeats_tell_the_state(world):
 async def test_says_why_there_is_no_work(world):
     world.coordinator.reason = WaitReason.FINISHED
     async with RunningActor(world) as actor:
-        await actor.until(lambda: "finished" in actor.status.waiting_for)
-        assert actor.status.state is State.WAITING_FOR_LEASE
+        await actor.until(lambda: actor.status.state is State.FINISHED)
+        assert actor.status.waiting_for == "nothing: the run is finished"
+
+
+async def test_a_state_lasts_while_questions_are_asked_and_downloads_tried_again(
+    world, monkeypatch
+):
+    """The log of a run that is finished, whose weights are gone, and whose coordinator leaves."""
+    monkeypatch.setattr(retry, "LONGEST_BOUND_S", 0.01)
+    monkeypatch.setattr(leases, "_REFRESH_S", 0.05)
+    world.coordinator.reason = WaitReason.FINISHED
+    world.fetch_fails = StoreUnavailable("503")
+    async with RunningActor(world) as actor:
+        await actor.until(lambda: actor.status.state is State.FINISHED)
+        seen = []
+
+        async def watch():
+            while True:
+                await actor.status.changes.next()
+                seen.append(actor.status.state)
+
+        watching = asyncio.create_task(watch())
+        await until(lambda: world.num_failures > 10)
+        await world.announce(SECOND)
+        await world.coordinator.broker.close()
+        await until(lambda: world.num_failures > 20 and actor.status.away)
+        watching.cancel()
+        assert set(seen) == {State.FINISHED}
 
 
 async def test_a_key_that_is_not_allowed_ends_the_daemon(world):

@@ -68,18 +68,18 @@ async def test_the_same_request_is_sent_until_it_is_answered(client, coordinator
         return wire.encode(LeaseReply(leases=(make_lease(7),)))
 
     await coordinator.serve(SUBJECT, answer)
-    reply = await client.ask(2, FIRST, "")
+    reply = await client.ask(2, FIRST)
     assert [lease.lease_id for lease in reply.leases] == [7]
     assert len(heard) == 3
     assert len(set(heard)) == 1
 
-    await client.ask(2, FIRST, "")
+    await client.ask(2, FIRST)
     first, second = (wire.decode(data, LeaseRequest) for data in heard[2:])
     assert first.request_id != second.request_id
     # What is published meanwhile is not named any more; until then it is, in every request.
     assert (first.spooled, second.spooled) == ((3,), (3,))
     spooled.clear()
-    await client.ask(2, FIRST, "")
+    await client.ask(2, FIRST)
     assert wire.decode(heard[-1], LeaseRequest).spooled == ()
     assert (first.held, first.wanted, first.instance) == (PolicyId(1, 0), 2, "i1")
 
@@ -99,7 +99,7 @@ async def test_what_is_given_back_while_a_question_is_held_is_told_at_once(clien
 
     await coordinator.serve(SUBJECT, answer)
     client.give_back(5)
-    await client.ask(2, None, "")
+    await client.ask(2, None)
     first, second = heard
     assert (first.abandoned, first.wanted) == ((5,), 2)
     assert (second.abandoned, second.wanted) == ((5, 6), 0)
@@ -115,7 +115,7 @@ async def test_what_is_given_back_is_named_until_an_answer_comes(client, coordin
         return wire.encode(LeaseReply())
 
     await coordinator.serve(SUBJECT, answer)
-    await client.ask(0, None, "")
+    await client.ask(0, None)
     assert not client.owes_word
 
 
@@ -126,9 +126,9 @@ async def test_a_finished_run_whose_coordinator_is_gone_is_still_finished(
         return wire.encode(LeaseReply(waiting_for=WaitReason.FINISHED))
 
     await coordinator.serve(SUBJECT, answer)
-    await client.ask(1, None, "")
+    await client.ask(1, None)
     await coordinator.close()
-    asking = asyncio.create_task(client.ask(1, None, ""))
+    asking = asyncio.create_task(client.ask(1, None))
     await status.changes.until(lambda: status.state is State.FINISHED)
     assert status.waiting_for == "nothing: the run is finished"
     asking.cancel()
@@ -136,7 +136,7 @@ async def test_a_finished_run_whose_coordinator_is_gone_is_still_finished(
 
 
 async def test_says_who_is_away(client, server, status):
-    asking = asyncio.create_task(client.ask(1, None, ""))
+    asking = asyncio.create_task(client.ask(1, None))
     await status.changes.until(lambda: "run demo has none" in status.waiting_for)
     assert status.state is State.COORDINATOR_AWAY
     server.stop()
@@ -157,7 +157,7 @@ async def test_a_denied_request_is_not_repeated(server, status):
         status=status,
     )
     with pytest.raises(PermissionDenied):
-        await client.ask(1, None, "")
+        await client.ask(1, None)
 
 
 async def test_a_farewell_to_nobody_is_over_at_once(client):

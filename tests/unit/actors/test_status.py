@@ -1,55 +1,35 @@
-"""One word for many things that go on at once."""
+"""Facts come and go, and whoever waits for another state hears of it."""
 
 import asyncio
 
 from actors.rate import Rate
+from actors.state import Said
 from actors.status import Status
 from schemas.heartbeat import State
 
 
-async def test_the_most_telling_activity_is_the_state():
+async def test_what_goes_on_twice_goes_on_until_both_have_ended():
     status = Status()
-    assert status.state is State.STARTING
-    with status.doing(State.WAITING_FOR_LEASE, "work"):
-        assert (status.state, status.waiting_for) == (State.WAITING_FOR_LEASE, "work")
-        with status.doing(State.GENERATING), status.doing(State.GENERATING):
-            assert (status.state, status.waiting_for) == (State.GENERATING, "")
+    with status.doing(State.GENERATING):
+        with status.doing(State.GENERATING):
             assert status.count(State.GENERATING) == 2
-            with status.doing(State.QUEUE_FULL, "room"):
-                assert status.state is State.QUEUE_FULL
-            assert status.state is State.GENERATING
-    assert status.state is State.STARTING
+        assert (status.state, status.count(State.GENERATING)) == (State.GENERATING, 1)
+    assert (status.state, status.count(State.GENERATING)) == (State.STARTING, 0)
 
 
 async def test_what_it_waits_for_is_safe_to_print():
     status = Status()
-    with status.doing(State.CONNECTING, "a\x1b[31m\nb" * 100):
-        assert status.waiting_for.isprintable()
-        assert len(status.waiting_for) <= 200
+    status.obstacle = Said(State.STORE_AWAY, "a\x1b[31m\nb" * 100)
+    assert status.waiting_for.isprintable()
+    assert len(status.waiting_for) <= 200
 
 
-async def test_every_state_of_an_actor_has_a_rank():
-    status = Status()
-    for state in (
-        State.COORDINATOR_AWAY,
-        State.FEED_FROZEN,
-        State.STORE_AWAY,
-        State.FETCHING,
-        State.STOPPED,
-    ):
-        with status.doing(state), status.doing(State.WAITING_FOR_LEASE):
-            assert status.state is state
-
-
-async def test_a_broker_that_is_away_is_more_telling_than_work():
+async def test_the_broker_is_looked_at_each_time():
     connected = True
     status = Status(lambda: connected)
-    with status.doing(State.GENERATING):
-        assert status.state is State.GENERATING
-        connected = False
-        assert (status.state, status.waiting_for) == (State.CONNECTING, "the broker")
-        with status.doing(State.DRAINING):
-            assert status.state is State.DRAINING
+    assert status.state is State.STARTING
+    connected = False
+    assert status.state is State.CONNECTING
 
 
 async def test_another_state_is_waited_for():

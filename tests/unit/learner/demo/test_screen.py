@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from rich.console import Console
 
-from actors import leases
+from actors.state import said_by
 from broker.logbook import read_log
 from broker.memory import MemoryBroker, MemoryServer
 from learner.demo.phases import Phase, Phases
@@ -140,7 +140,7 @@ async def test_a_long_reason_to_wait_keeps_the_height_of_the_table(watch):
 async def test_what_an_actor_waits_for_fits_into_a_hundred_columns(watch, reason):
     watch.refused["alice"] = Counter({"reward-mismatch": 446, "stale": 2})
     reply = LeaseReply(waiting_for=reason, detail="the detail of it" * 9)
-    hear(watch, "alice", State.WAITING_FOR_LEASE, leases._waiting_for(reply)[:200])
+    hear(watch, "alice", State.WAITING_FOR_LEASE, said_by(reply).waiting_for[:200])
     (line,) = [line for line in shown(watch).splitlines() if line.startswith("honest-1")]
     assert "waits: " in line
     assert line.rstrip().endswith("446 reward-mismatch, 2 stale")
