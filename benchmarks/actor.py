@@ -24,7 +24,7 @@ from benchmarks.table import Figure, of_rounds
 from learner.trainer.model import build_model, save_folder
 from schemas.lease import Sampling
 from schemas.policy import PolicyId
-from schemas.settings import ModelSettings
+from schemas.model_settings import ModelSettings
 
 _VOCABULARY = 48
 _NUM_ROWS = 64

@@ -14,6 +14,7 @@ from learner.coordinator.draw import draw_lease
 from schemas import ledger, names, wire
 from schemas.arrays import pack_f32, pack_u32
 from schemas.lease import EngineProfile, Lease, LeaseRequest
+from schemas.model_settings import ModelSettings
 from schemas.policy import PolicyId
 from schemas.rollout import Finish, Rollout, RolloutGroup, VersionSpan
 from schemas.settings import LeaseSettings, RunSettings, SamplingSettings
@@ -41,6 +42,7 @@ class OpenedRun:
         self._num_leases = num_leases
         self._settings = RunSettings(
             name=self.name,
+            model=ModelSettings(max_positions=2 * num_tokens),
             sampling=SamplingSettings(group_size=8, max_new_tokens=num_tokens),
             leases=LeaseSettings(lifetime_s=1e6, max_staleness=1000),
         )

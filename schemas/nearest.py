@@ -1,7 +1,8 @@
 """Which known setting an unknown one was meant to be.
 
 Sections are compared first, and then what is in the one that fits: a misspelt section does not
-lead to another one, and a misspelt setting not out of its section.
+lead to another one, and a misspelt setting not out of its section. What is near nothing is not
+given a neighbour.
 
 >>> known = ["name", "leases.hold_s", "trainer.learning_rate", "trainer.num_steps"]
 >>> unknown_setting("trainr.num_step", known)
@@ -10,29 +11,47 @@ lead to another one, and a misspelt setting not out of its section.
 'unknown setting trainer.lr; the nearest is trainer.learning_rate'
 >>> unknown_setting("trainr.foo", known)
 'unknown setting trainr.foo; the section trainer has learning_rate and num_steps'
+>>> unknown_setting("bogus", known)
+'unknown setting bogus; --help lists all settings'
 """
 
 import difflib
 from collections.abc import Collection
+from typing import Final
+
+_LIKENESS: Final = 0.7
+"""Share of letters that two words must have in common, in the same order, to be near."""
+_SHORTEST_PART: Final = 3
+"""Letters that a part of a longer name needs to stand for it."""
 
 
 def unknown_setting(path: str, known: Collection[str]) -> str:
     """The sentence for a setting that is none of the known ones."""
-    typed_section, _, typed = path.rpartition(".")
+    section, _, typed = path.rpartition(".")
     sections = {name.rpartition(".")[0] for name in known}
     if path in sections:
         return f"{path} is a section and takes no value; it has {_listed(_keys(path, known))}"
-    if typed_section in known:
-        return f"unknown setting {path}; {typed_section} takes a value and is no section"
-    section = typed_section if typed_section in sections else _closest(typed_section, sections)
+    if section in known:
+        return f"unknown setting {path}; {section} takes a value and is no section"
+    if section not in sections:
+        section = _closest(section, sections)
     keys = [] if section is None else _keys(section, known)
-    elsewhere = [name for name in known if name.rpartition(".")[2] == typed]
-    if key := _abbreviated(typed, keys) or (not elsewhere and _closest(typed, keys)):
-        return f"unknown setting {path}; the nearest is {f'{section}.' if section else ''}{key}"
-    if section and not elsewhere:
+    if meant := _meant(typed, section, keys, known):
+        return f"unknown setting {path}; the nearest is {' or '.join(meant)}"
+    if section:
         return f"unknown setting {path}; the section {section} has {_listed(keys)}"
-    nearest = max(sorted(elsewhere or known), key=lambda name: _likeness(path, name))
-    return f"unknown setting {path}; the nearest is {nearest}"
+    return f"unknown setting {path}; --help lists all settings"
+
+
+def _meant(
+    typed: str, section: str | None, keys: Collection[str], known: Collection[str]
+) -> list[str]:
+    """A key of the section, or else settings of other sections that bear the name."""
+    names = {name.rpartition(".")[2] for name in known}
+    if typed not in names and (key := _near(typed, keys)):
+        return [f"{section}.{key}" if section else key]
+    elsewhere = typed if typed in names or section else _near(typed, names)
+    return sorted(name for name in known if name.rpartition(".")[2] == elsewhere)
 
 
 def _keys(section: str, known: Collection[str]) -> list[str]:
@@ -42,23 +61,21 @@ def _keys(section: str, known: Collection[str]) -> list[str]:
     return sorted({name.partition(".")[0] for name in inside})
 
 
-def _abbreviated(typed: str, keys: Collection[str]) -> str | None:
-    """The key that has all the typed letters in this order: `lr` is the learning rate."""
-    found = [key for key in keys if typed and _in_order(typed, key)]
-    return max(found, key=lambda key: _likeness(typed, key), default=None)
+def _near(typed: str, keys: Collection[str]) -> str | None:
+    """The key that is meant by its initials (`lr`), by a part of it (`rate`), or by a slip."""
+    longer = [key for key in keys if _is_short_for(typed, key)]
+    return min(longer, key=lambda key: (len(key), key), default=None) or _closest(typed, keys)
 
 
-def _in_order(typed: str, key: str) -> bool:
-    remaining = iter(key)
-    return all(letter in remaining for letter in typed)
+def _is_short_for(typed: str, key: str) -> bool:
+    words = key.split("_")
+    if len(words) > 1 and typed == "".join(word[:1] for word in words):
+        return True
+    return len(typed) >= _SHORTEST_PART and typed in key
 
 
 def _closest(typed: str, words: Collection[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(typed, sorted(words), n=1)), None)
-
-
-def _likeness(typed: str, known: str) -> float:
-    return difflib.SequenceMatcher(None, typed, known).ratio()
+    return next(iter(difflib.get_close_matches(typed, sorted(words), n=1, cutoff=_LIKENESS)), None)
 
 
 def _listed(keys: list[str]) -> str:

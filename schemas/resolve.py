@@ -11,7 +11,7 @@ trainer.learning_rate
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,7 @@ import msgspec
 from schemas.described import described, meaning_of
 from schemas.errors import SettingsError
 from schemas.nearest import unknown_setting
+from schemas.stray import stray_word
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -34,14 +35,17 @@ def resolve(kind: type[T], arguments: Sequence[str]) -> T:
     """Merge defaults < TOML files (`@ file.toml`) < overrides (`--a.b value`), and check.
 
     Raises:
-        SettingsError: a file cannot be read, a setting is unknown or has a value out of bounds.
+        SettingsError: a file cannot be read, a setting is unknown, has a value out of bounds, or
+            does not agree with another one.
     """
-    tree = _tree(arguments)
+    tree = _tree(arguments, described(kind))
     _refuse_unknown(kind, tree)
     try:
         return msgspec.convert(tree, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(_wrong_value(kind, tree, str(error))) from None
+        # The cause is a Struct's own sentence about settings that do not agree.
+        sentence = str(error.__cause__ or _wrong_value(kind, tree, str(error)))
+        raise SettingsError(sentence) from None
 
 
 def said(arguments: Sequence[str], section: str) -> frozenset[str]:
@@ -53,7 +57,7 @@ def said(arguments: Sequence[str], section: str) -> frozenset[str]:
     Raises:
         SettingsError: a file cannot be read.
     """
-    found = _tree(arguments).get(section, {})
+    found = _tree(arguments, ()).get(section, {})
     return frozenset(found) if isinstance(found, dict) else frozenset()
 
 
@@ -71,8 +75,8 @@ def to_explained_toml(settings: msgspec.Struct) -> str:
     >>> from schemas.settings import EnvironmentSettings
     >>> print(to_explained_toml(EnvironmentSettings()), end="")
     id = "reverse"      # reverse, arithmetic or lookup
-    largest = 6         # hardest tasks: letters, digits
-    smallest = 3        # easiest tasks: letters, digits
+    largest = 6         # letters, or digits of a number, of the hardest tasks
+    smallest = 3        # letters, or digits of a number, of the easiest tasks
     train_on = "exact"  # the reward part that is trained on (exact or partial)
     """
     lines = to_toml(settings).splitlines()
@@ -84,9 +88,9 @@ def to_explained_toml(settings: msgspec.Struct) -> str:
     )
 
 
-def _tree(arguments: Sequence[str]) -> dict[str, Any]:
+def _tree(arguments: Sequence[str], known: Collection[str]) -> dict[str, Any]:
     """What files and overrides set, merged and not yet checked."""
-    files, overrides = _split(arguments)
+    files, overrides = _split(arguments, known)
     tree: dict[str, Any] = {}
     for file in files:
         _merge(tree, _read_toml(Path(file)))
@@ -95,7 +99,9 @@ def _tree(arguments: Sequence[str]) -> dict[str, Any]:
     return tree
 
 
-def _split(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def _split(
+    arguments: Sequence[str], known: Collection[str]
+) -> tuple[list[str], list[tuple[str, str]]]:
     files: list[str] = []
     overrides: list[tuple[str, str]] = []
     remaining = list(arguments)
@@ -103,7 +109,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
         word = remaining.pop(0)
         if word == "@":
             if not remaining:
-                raise SettingsError("@ must be followed by the path of a TOML file")
+                raise SettingsError("@ must be followed by the path of a TOML file: @ FILE.toml")
             files.append(remaining.pop(0))
         elif word.startswith("@"):
             files.append(word[1:])
@@ -115,7 +121,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
                 value = remaining.pop(0)
             overrides.append((name, value))
         else:
-            raise SettingsError(f"do not know what {word!r} means; settings are --name value")
+            raise SettingsError(stray_word(word, known))
     return files, overrides
 
 
@@ -171,6 +177,7 @@ def _wrong_value(kind: type[msgspec.Struct], tree: dict[str, Any], message: str)
         return f"{path}.{extra[1]} belongs to another kind of {path}"
     if missing := _MISSING.search(what):
         path = f"{path}.{missing[1]}".lstrip(".")
-        return f"{path} must be said: {known[path].allowed}"
+        how = f"`--{path} VALUE`, or `@ FILE.toml` with a file that sets it"
+        return f"{path} must be said: {how}; it is {known[path].allowed}"
     given = next(value for name, value in _leaves(tree) if name == path)
     return f"{path} is {str(given)[:_MAX_SHOWN]!r} and must be {known[path].allowed}"

@@ -21,6 +21,9 @@ class RunCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Public half of the run's Ed25519 key, in hex: actors load nothing that it did not sign."""
 
 
+_WHERE = "`learner open` writes it as run.json into the folder of the run"
+
+
 def write_run_card(path: Path, card: RunCard) -> None:
     write_atomically(path, msgspec.json.format(msgspec.json.encode(card)) + b"\n")
 
@@ -30,6 +33,6 @@ def read_run_card(path: Path) -> RunCard:
     try:
         return msgspec.json.decode(path.read_bytes(), type=RunCard)
     except OSError as error:
-        raise UserError(f"cannot read the run card {path}: {error.strerror}") from None
+        raise UserError(f"cannot read the run card {path}: {error.strerror}; {_WHERE}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a run card: {error}") from None
+        raise UserError(f"{path} is not a run card: {error}; {_WHERE}") from None

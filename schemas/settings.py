@@ -1,8 +1,11 @@
-"""Settings of the three programs, and how they are resolved.
+"""Every setting of `learner` and of `actor`, with its default, its bounds and its meaning.
 
-Defaults stand in the Structs and nowhere else; TOML files override them in the order given; dotted
-overrides on the command line come last. Everything is merged into one tree and converted once, so
-that bounds hold wherever a value came from (a Struct's constructor checks nothing).
+Defaults stand here and nowhere else; `schemas.resolve` lets files and the command line override
+them, and `schemas.described` reads the rest for `--help` and for the sentence about a mistake.
+
+Bounds are checked when settings are decoded, from a file, the command line or a log; the
+constructor does not know them. What settings must be together (`__post_init__`) is always checked,
+and a ValueError says which of them do not agree.
 
     learner run @ examples/demo.toml --trainer.learning_rate 1e-4
 """
@@ -12,6 +15,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from schemas.lease import MAX_GROUP_SIZE, MAX_NEW_TOKENS
+from schemas.model_settings import ModelSettings
 from schemas.types import Token
 
 PositiveInt = Annotated[int, Meta(ge=1, le=2**31)]
@@ -23,7 +27,10 @@ class _Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Connection(_Settings, frozen=True):
-    """Where the two servers are. Secrets are named by path, never held here."""
+    """Where the two servers are, for `learner` and `broker`; an actor is told by its run card.
+
+    Secrets are named by path, never held here.
+    """
 
     nats: Annotated[str, Meta(description="URL of the NATS server")] = "nats://127.0.0.1:4222"
     s3: Annotated[str, Meta(description="endpoint of the object storage; empty: AWS")] = (
@@ -35,35 +42,16 @@ class Connection(_Settings, frozen=True):
     ] = ""
 
 
-class ModelSettings(_Settings, frozen=True):
-    """A GLM-4.5-style mixture of experts, built when no model is given."""
-
-    hidden_size: Annotated[PositiveInt, Meta(description="width of the residual stream")] = 128
-    num_layers: Annotated[
-        PositiveInt,
-        Meta(description="decoder layers; the first is dense, the others route to experts"),
-    ] = 3
-    num_heads: Annotated[PositiveInt, Meta(description="attention heads of a layer")] = 4
-    num_key_value_heads: Annotated[
-        PositiveInt, Meta(description="heads that keys and values are shared among")
-    ] = 2
-    intermediate_size: Annotated[
-        PositiveInt, Meta(description="width of the dense layer's feed-forward part")
-    ] = 256
-    num_experts: Annotated[PositiveInt, Meta(description="experts of a layer")] = 8
-    num_experts_per_token: Annotated[
-        PositiveInt, Meta(description="experts that a token is routed to")
-    ] = 2
-    moe_intermediate_size: Annotated[PositiveInt, Meta(description="width of an expert")] = 64
-    max_positions: Annotated[PositiveInt, Meta(description="longest sequence, in tokens")] = 256
-
-
 class EnvironmentSettings(_Settings, frozen=True):
     """The tasks."""
 
     id: Annotated[str, Meta(description="reverse, arithmetic or lookup")] = "reverse"
-    smallest: Annotated[int, Meta(ge=1, le=64, description="easiest tasks: letters, digits")] = 3
-    largest: Annotated[int, Meta(ge=1, le=64, description="hardest tasks: letters, digits")] = 6
+    smallest: Annotated[
+        int, Meta(ge=1, le=64, description="letters, or digits of a number, of the easiest tasks")
+    ] = 3
+    largest: Annotated[
+        int, Meta(ge=1, le=64, description="letters, or digits of a number, of the hardest tasks")
+    ] = 6
     train_on: Annotated[
         Literal["exact", "partial"], Meta(description="the reward part that is trained on")
     ] = "exact"
@@ -72,21 +60,25 @@ class EnvironmentSettings(_Settings, frozen=True):
 class SftSettings(_Settings, frozen=True):
     """Supervised fine-tuning that makes the initial policy."""
 
-    batch_size: Annotated[PositiveInt, Meta(description="reference answers of one step")] = 64
+    batch_size: Annotated[
+        int, Meta(ge=1, le=65_536, description="reference answers of one step")
+    ] = 64
     learning_rate: Annotated[float, Meta(gt=0, le=1, description="step size of the optimizer")] = (
         2e-3
     )
     max_steps: Annotated[
-        PositiveInt, Meta(description="stop after this many steps, whatever the reward")
+        PositiveInt,
+        Meta(description="most steps; a target that is not reached by then is missed"),
     ] = 600
     target_reward: Annotated[
-        float, Meta(gt=0, le=1, description="stop at this exact-match sampled reward")
+        float,
+        Meta(ge=0, le=1, description="stop when so many sampled answers are exact; 0: any will do"),
     ] = 0.45
     evaluate_every: Annotated[
         PositiveInt, Meta(description="steps between two samplings of the reward")
     ] = 10
     num_evaluation_tasks: Annotated[
-        PositiveInt, Meta(description="tasks answered in one sampling of the reward")
+        int, Meta(ge=1, le=65_536, description="tasks answered in one sampling of the reward")
     ] = 256
 
 
@@ -146,6 +138,15 @@ class IntakeSettings(_Settings, frozen=True):
         int, Meta(ge=0, le=1000, description="refused messages kept per actor and reason")
     ] = 3
 
+    def __post_init__(self) -> None:
+        if len(set(self.shards)) < len(self.shards):
+            raise ValueError("intake.shards names one queue twice: each needs a name of its own")
+        if self.max_message_bytes > self.max_stream_bytes:
+            raise ValueError(
+                f"intake.max_message_bytes is {self.max_message_bytes} and must be at most "
+                f"intake.max_stream_bytes, which is {self.max_stream_bytes}"
+            )
+
 
 class BatchSettings(_Settings, frozen=True):
     """When a batch is cut, and from whom."""
@@ -199,12 +200,12 @@ class TrainerSettings(_Settings, frozen=True):
     num_ranks: Annotated[
         int, Meta(ge=1, le=65_536, description="processes that train together")
     ] = 1
-    num_threads: Annotated[PositiveInt, Meta(description="CPU threads of each rank")] = 1
+    num_threads: Annotated[int, Meta(ge=1, le=1024, description="CPU threads of each rank")] = 1
     learning_rate: Annotated[
         float, Meta(gt=0, le=1, description="step size of the optimizer after the warm-up")
     ] = 2e-4
     warmup_steps: Annotated[
-        int, Meta(ge=0, description="steps over which the learning rate rises linearly")
+        int, Meta(ge=0, le=2**31, description="steps over which the learning rate rises linearly")
     ] = 10
     beta1: Annotated[
         float, Meta(ge=0, lt=1, description="decay of Adam's mean of the gradients")
@@ -245,6 +246,15 @@ class RunSettings(_Settings, frozen=True):
     batch: BatchSettings = BatchSettings()
     trainer: TrainerSettings = TrainerSettings()
 
+    def __post_init__(self) -> None:
+        # How long a prompt is, only the environment knows: see `environments.fit`.
+        if self.sampling.max_new_tokens >= self.model.max_positions:
+            raise ValueError(
+                f"sampling.max_new_tokens is {self.sampling.max_new_tokens} and must be below "
+                f"model.max_positions, which is {self.model.max_positions}: prompt and answer "
+                "share the positions"
+            )
+
 
 class LearnerSettings(RunSettings, frozen=True):
     """Settings of `learner`: the run, and where this cluster keeps things."""
@@ -265,7 +275,7 @@ class ActorSettings(_Settings, frozen=True):
     dtype: Annotated[
         Literal["float32", "bfloat16"], Meta(description="numbers that the engine computes with")
     ] = "float32"
-    num_threads: Annotated[PositiveInt, Meta(description="CPU threads of the engine")] = 1
+    num_threads: Annotated[int, Meta(ge=1, le=1024, description="CPU threads of the engine")] = 1
     max_leases: Annotated[int, Meta(ge=1, le=64, description="leases in flight at once")] = 4
     max_batch: Annotated[PositiveInt, Meta(description="sequences generated at once")] = 64
     heartbeat_s: Annotated[Seconds, Meta(description="seconds between two heartbeats")] = 2.0

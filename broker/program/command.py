@@ -43,9 +43,24 @@ class SettingsCommand(TyperCommand):
         for word in args:
             name = word.removeprefix("--").partition("=")[0]
             # What has a dot can only be meant for a setting.
-            if word.startswith("--") and name not in options and name.isidentifier():
+            if word.startswith("--") and name not in options and "." not in name:
+                self._refuse_argument(ctx, name)
                 self._refuse_unknown(ctx, name, options)
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        for argument in self._arguments():
+            if str(ctx.params[argument.name]).startswith(("@", "--")):
+                typed = f"`{ctx.command_path} {argument.metavar} ...`"
+                raise UserError(f"{argument.metavar} comes before the settings: {typed}")
+        return rest
+
+    def _arguments(self) -> list[Any]:
+        return [param for param in self.params if param.param_type_name == "argument"]
+
+    def _refuse_argument(self, ctx: typer.Context, name: str) -> None:
+        for argument in self._arguments():
+            if argument.name == name.replace("-", "_"):
+                alone = f"`{ctx.command_path} {argument.metavar}`"
+                raise UserError(f"{argument.metavar} is said without --{name}: {alone}")
 
     def _refuse_unknown(self, ctx: typer.Context, name: str, options: set[str]) -> None:
         known = described(ctx.obj)
@@ -119,6 +134,15 @@ class OneSentence(TyperGroup):
         with _one_sentence(ctx):
             return super().invoke(ctx)
 
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Find the verb; one that takes no settings does not take `@` for an argument."""
+        found = name, command, rest = super().resolve_command(ctx, args)
+        if any(word.startswith("@") for word in rest) and not isinstance(command, SettingsCommand):
+            verb = f"`{ctx.command_path} {name}`"
+            instead = "; --settings FILE names one" if "settings" in _long_options(command) else ""
+            raise UserError(f"{verb} reads no file of settings behind an @{instead}")
+        return found
+
 
 @contextlib.contextmanager
 def _one_sentence(context: typer.Context) -> Iterator[None]:
@@ -135,7 +159,18 @@ def _one_sentence(context: typer.Context) -> Iterator[None]:
     except typer.TyperException as error:
         verb = " ".join(filter(None, [context.command_path, context.invoked_subcommand]))
         words = _as_clause(error.format_message())
+        if meaning := _meaning_of_missing(error):
+            words = f"{words}, {meaning}"
         _fail(context, f"{words}; see `{verb} --help`", error.exit_code)
+
+
+def _meaning_of_missing(error: typer.TyperException) -> str:
+    """What an argument is that was left out, or nothing."""
+    missing: Any = getattr(error, "param", None)
+    if missing is None or not error.format_message().startswith("Missing argument"):
+        return ""
+    meaning = (missing.help or "").rstrip(".")
+    return meaning[:1].lower() + meaning[1:]
 
 
 def _as_clause(message: str) -> str:

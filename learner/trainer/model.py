@@ -22,7 +22,20 @@ WEIGHTS_FILE: Final = "model.safetensors"
 
 def build_model(settings: ModelSettings, vocabulary_size: int, seed: int) -> Glm4MoeForCausalLM:
     """A model with random weights that are a function of the seed."""
-    config = Glm4MoeConfig(
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Glm4MoeForCausalLM(_config(settings, vocabulary_size))
+    return _prepare(model)
+
+
+def num_parameters(settings: ModelSettings, vocabulary_size: int) -> int:
+    """Of the model that would be built; its weights take no memory here."""
+    with torch.device("meta"):
+        return Glm4MoeForCausalLM(_config(settings, vocabulary_size)).num_parameters()
+
+
+def _config(settings: ModelSettings, vocabulary_size: int) -> Glm4MoeConfig:
+    return Glm4MoeConfig(
         vocab_size=vocabulary_size,
         hidden_size=settings.hidden_size,
         intermediate_size=settings.intermediate_size,
@@ -39,10 +52,6 @@ def build_model(settings: ModelSettings, vocabulary_size: int, seed: int) -> Glm
         num_mtp_layers=0,
         dtype=torch.float32,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Glm4MoeForCausalLM(config)
-    return _prepare(model)
 
 
 def load_model(folder: Path, device: torch.device) -> Glm4MoeForCausalLM:

@@ -22,7 +22,7 @@ from schemas.errors import PolicyUnloadable, ProbeMismatch
 from schemas.lease import Sampling
 from schemas.policy import PolicyId, Probe
 from schemas.rollout import Finish, VersionSpan
-from schemas.settings import ModelSettings
+from schemas.model_settings import ModelSettings
 
 VOCABULARY_SIZE = 40
 OLD, NEW = PolicyId(1, 0), PolicyId(1, 1)

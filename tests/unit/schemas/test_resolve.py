@@ -78,12 +78,26 @@ def test_every_resolved_setting_is_described():
         (["--name", "a.b"], "name is 'a.b' and must be 1 to 64 of A-Z a-z 0-9 _ -"),
         (["--intake.shards", "s0"], "intake.shards is 's0' and must be a list of 1 to 64, in a TO"),
         (["--trainer.loss.kind", "none"], "trainer.loss.kind is 'none' and must be dppo or ppo"),
-        (["--trainer.loss.clip_low", "0.1"], "trainer.loss.kind must be said: dppo or ppo"),
+        (["--trainer.loss.clip_low", "0.1"], "trainer.loss.kind must be said: `--trainer"),
         (
             ["--trainer.loss.kind", "ppo", "--trainer.loss.mask_low", "0.1"],
             "trainer.loss.mask_low belongs to another kind of trainer.loss",
         ),
-        (["num_steps=3"], "settings are --name value"),
+        ([], "name must be said: `--name VALUE`, or `@ FILE.toml` with a file that sets it; it is"),
+        (["num_steps=3"], "num_steps=3 is no setting: they begin with two dashes, `--num_steps=3`"),
+        (["-n", "mine"], "-n is no setting: they begin with two dashes, `--n`"),
+        (
+            ["run.toml"],
+            "run.toml is no setting: a file of settings stands behind an @, `@ run.toml`",
+        ),
+        (["mine"], "mine is no setting: `--name mine` would name the run"),
+        (["runs/mine"], "runs/mine is no setting: they are `--SETTING VALUE`, and files of them"),
+        (["--bogus", "1"], "unknown setting bogus; --help lists all settings$"),
+        (["--fo.bar", "1"], "unknown setting fo.bar; --help lists all settings$"),
+        (["--trainer.e", "1"], "unknown setting trainer.e; the section trainer has beta1,"),
+        (["--lr", "1"], "the nearest is sft.learning_rate or trainer.learning_rate$"),
+        (["--heads", "1"], "the nearest is model.num_heads$"),
+        (["--sampling.temperature", "1"], "the section sampling has group_size and max_new_tokens"),
         (["@"], "followed by the path"),
         (["@", "/nowhere/x.toml"], "cannot read"),
     ],
@@ -98,3 +112,57 @@ def test_broken_toml_is_named(tmp_path):
     file.write_text("[trainer\n")
     with pytest.raises(SettingsError, match="is not TOML"):
         resolve(ActorSettings, ["@", str(file)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["--model.hidden_size", "126"],
+            "model.hidden_size is 126 and must be a multiple of 8: 120 or 128 would do",
+        ),
+        (
+            ["--model.hidden_size", "7"],
+            "model.hidden_size is '7' and must be a whole number from 8",
+        ),
+        (["--model.moe_intermediate_size", "12"], "must be a multiple of 8: 8 or 16 would do"),
+        (
+            ["--model.num_heads", "3"],
+            "model.num_heads is 3 and must divide model.hidden_size, which is 128, into heads "
+            "whose width is a multiple of 4: 2 or 4 would do",
+        ),
+        (["--model.num_heads", "64"], "into heads whose width is a multiple of 4: 32 would do"),
+        (
+            ["--model.num_key_value_heads", "3"],
+            "model.num_key_value_heads is 3 and must divide model.num_heads, which is 4: 2 or 4",
+        ),
+        (["--model.num_heads", "1"], "model.num_key_value_heads is 2 and must divide"),
+        (
+            ["--model.num_experts_per_token", "20"],
+            "model.num_experts_per_token is 20 and must be at most model.num_experts, which is 8",
+        ),
+        (
+            ["--model.num_experts", "1"],
+            "model.num_experts is '1' and must be a whole number from 2",
+        ),
+        (["--model.num_layers", "0"], "model.num_layers is '0' and must be a whole number from 1"),
+        (
+            ["--sampling.max_new_tokens", "256"],
+            "sampling.max_new_tokens is 256 and must be below model.max_positions, which is 256",
+        ),
+        (
+            ["--intake.max_stream_bytes", "2048"],
+            "intake.max_message_bytes is 1048576 and must be at most intake.max_stream_bytes,",
+        ),
+    ],
+)
+def test_settings_that_do_not_agree_are_told_what_would_do(arguments, sentence):
+    with pytest.raises(SettingsError, match=f"{sentence.replace('.', '[.]')}"):
+        resolve(LearnerSettings, ["--name", "test", *arguments])
+
+
+def test_a_queue_is_named_once(tmp_path):
+    file = tmp_path / "twice.toml"
+    file.write_text('name = "test"\n[intake]\nshards = ["a", "b", "a"]\n')
+    with pytest.raises(SettingsError, match=r"^intake\.shards names one queue twice"):
+        resolve(LearnerSettings, ["@", str(file)])

@@ -1,4 +1,5 @@
 import errno
+from typing import Annotated
 
 import pytest
 import structlog
@@ -38,6 +39,14 @@ def app() -> typer.Typer:
     def show(context: typer.Context, twice: bool = False) -> None:
         settings = settings_from(context, LearnerSettings)
         typer.echo(f"{settings.name} {settings.trainer.num_steps} {twice}")
+
+    @app.command(**takes(LearnerSettings))
+    def draw(
+        context: typer.Context,
+        run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run.")],
+        large: bool = False,
+    ) -> None:
+        typer.echo(f"{run} {large} {' '.join(context.args)}")
 
     return app
 
@@ -90,6 +99,13 @@ def test_a_reader_that_has_seen_enough_is_not_an_error(app) -> None:
     ("words", "sentence"),
     [
         (["write"], "missing argument 'number'; see `toy write --help`"),
+        (["draw"], "missing argument 'RUN', name of a run; see `toy draw --help`"),
+        (["draw", "@", "a.toml"], "RUN comes before the settings: `toy draw RUN ...`"),
+        (["draw", "@a.toml"], "RUN comes before the settings: `toy draw RUN ...`"),
+        (["draw", "--seed", "1", "a"], "RUN comes before the settings: `toy draw RUN ...`"),
+        (["draw", "--large", "--seed=1"], "RUN comes before the settings: `toy draw RUN ...`"),
+        (["draw", "--run", "a"], "RUN is said without --run: `toy draw RUN`"),
+        (["mend", "@", "a.toml"], "`toy mend` reads no file of settings behind an @"),
         (["write", "x"], "invalid value for 'number': input should be"),
         (["write", "1", "--name"], "option '--name' requires an argument; see `toy write --help`"),
         (["mend", "--nope"], "no such option: --nope; see `toy mend --help`"),
@@ -117,6 +133,11 @@ def test_settings_follow_the_verb(app, tmp_path) -> None:
     assert CliRunner().invoke(app, words).stdout == "yours 6 True\n"
 
 
+def test_settings_follow_an_argument(app) -> None:
+    words = ["draw", "--large", "mine", "@", "a.toml", "--seed", "1"]
+    assert CliRunner().invoke(app, words).stdout == "mine True @ a.toml --seed 1\n"
+
+
 def test_a_wrong_setting_is_one_sentence(app) -> None:
     result = CliRunner().invoke(app, ["show", "--trainer.num_step", "6"], prog_name="toy")
     assert result.exit_code == 2
@@ -128,7 +149,7 @@ def test_a_wrong_setting_is_one_sentence(app) -> None:
     [
         (["show", "--deep", "--twice"], "`toy show` takes no --deep; `toy dig` and `toy look` do"),
         (["show", "--wide"], "`toy show` takes no --wide; `toy look` does"),
-        (["show", "--jsn"], "unknown setting jsn; the nearest is "),
+        (["show", "--jsn"], "unknown setting jsn; --help lists all settings"),
         (["show", "--twic", "--seed", "1"], "unknown setting twic; the nearest is twice"),
         (["show", "--seed"], "--seed must be followed by a value"),
         (["show", "--trainer", "1"], "trainer is a section and takes no value; it has "),
