@@ -1,27 +1,52 @@
-"""Whether a run leaves enough tokens for a right answer."""
+"""Whether a run leaves enough tokens for its tasks: for a right answer, and for what stands before.
+
+Settings alone cannot know it; it is checked as soon as the environment is known.
+"""
 
 from typing import Final
 
+from environments.catalogue import open_environment
 from environments.interface import Environment
 from schemas.errors import SettingsError
+from schemas.settings import RunSettings
 
 _NUM_TASKS: Final = 256
 
 
-def check_fit(environment: Environment, max_new_tokens: int) -> None:
-    """Compare the limit of a completion with the right answers of some tasks.
+def check_fit(settings: RunSettings) -> None:
+    """Compare the limit of a completion with the environment's answers, and with the model.
 
     Raises:
-        SettingsError: a right answer is longer, so that its task could never be solved.
+        SettingsError: there is no such environment, a right answer is longer than the limit, so
+            that its task could never be solved, or prompt and answer are longer than the model's
+            sequences.
     """
-    longest = max(
+    environment = open_environment(settings.environment)
+    limit, num_positions = settings.sampling.max_new_tokens, settings.model.max_positions
+    name = environment.ref.id
+    if (longest := _longest_answer(environment)) > limit:
+        raise SettingsError(
+            f"sampling.max_new_tokens is {limit}, but a right answer of environment {name} takes "
+            f"up to {longest} tokens"
+        )
+    if (needed := longest_rollout(environment, limit)) > num_positions:
+        raise SettingsError(
+            f"model.max_positions is {num_positions}, but a rollout of environment {name} takes up "
+            f"to {needed} tokens: {environment.max_prompt_tokens} before the last answer, and "
+            f"sampling.max_new_tokens, which is {limit}"
+        )
+
+
+def longest_rollout(environment: Environment, max_new_tokens: int) -> int:
+    """Tokens of a rollout at most, whatever the policy says."""
+    return environment.max_prompt_tokens + max_new_tokens
+
+
+def _longest_answer(environment: Environment) -> int:
+    """Tokens of a right answer, among some tasks."""
+    return max(
         len(turn.token_ids)
         for task in range(_NUM_TASKS)
         for turn in environment.reference(task)
         if turn.sampled
     )
-    if longest > max_new_tokens:
-        raise SettingsError(
-            f"sampling.max_new_tokens is {max_new_tokens}, but a right answer of environment "
-            f"{environment.ref.id} takes up to {longest} tokens"
-        )

@@ -19,19 +19,26 @@ from schemas.settings import LearnerSettings
 
 if TYPE_CHECKING:
     from learner.trainer.replay_parts import Compared
-    from learner.trainer.sft import SftProgress
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every setting, and do nothing.")]
 TakeOver = Annotated[
-    bool, typer.Option("--take-over", help="Replace a process that holds the role, but is frozen.")
+    bool,
+    typer.Option(
+        "--take-over",
+        help="Replace a coordinator or trainer that is there and does not answer.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
 Initial = Annotated[
     Path | None,
-    typer.Option("--initial", help="Hugging Face folder of the policy to begin with."),
+    typer.Option(
+        "--initial",
+        metavar="DIR",
+        help="Hugging Face folder of the policy to begin with, in place of one from `learner sft`.",
+    ),
 ]
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The run; settings follow it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the run.")]
 
 app = application(
     "Learn from what actors publish. Settings follow a verb: @ file.toml --trainer.num_steps 100."
@@ -41,6 +48,9 @@ app = application(
 @app.command(**takes(LearnerSettings))
 def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
     """Open a run unless it is open, and run coordinator and trainer to its last step.
+
+    The policy to begin with is made first, as `learner sft` does; if it misses its target, nothing
+    is opened and the exit status is 1. The same again begins with it.
 
     Ctrl-C or SIGTERM lets them end what they have in hand; the second kills them.
     """
@@ -55,19 +65,23 @@ def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = F
 
 @app.command(**takes(LearnerSettings))
 def sft(context: typer.Context, dry_run: DryRun = False) -> None:
-    """Make the policy that a run begins with, by supervised fine-tuning."""
-    from learner.initial_policy import make_initial_policy
-    from learner.run_folder import RunFolder
+    """Make the policy that a run begins with, by supervised fine-tuning, unless there is one.
 
-    settings = _settings(context, dry_run)
-    made = make_initial_policy(settings, _show_progress)
-    what = "is" if made else "was already"
-    typer.echo(f"the policy to begin with {what} in {RunFolder(settings).initial}")
+    It ends when sampled answers reach sft.target_reward. Exit status 1: sft.max_steps came first;
+    the policy is written nevertheless.
+    """
+    from learner.initial_policy import make_initial_policy
+
+    make_initial_policy(_settings(context, dry_run), typer.echo)
 
 
 @app.command("open", **takes(LearnerSettings))
 def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = False) -> None:
-    """Open a run: key, streams, initial policy, and the card that actors need. Can be repeated."""
+    """Open a run: key, streams, initial policy, and the card that actors need. Can be repeated.
+
+    Without --initial the policy is made first, as `learner sft` does; if it misses its target,
+    nothing is opened and the exit status is 1. The same again begins with it.
+    """
     import asyncio
 
     from broker.look.health import require_health
@@ -79,7 +93,7 @@ def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = Fal
     folder = RunFolder(settings)
     if initial is None and not folder.opening.exists():
         asyncio.run(require_health(settings.connection))
-        make_initial_policy(settings, _show_progress)
+        make_initial_policy(settings, typer.echo)
     asyncio.run(open_over_network(settings, initial or folder.initial))
     typer.echo(f"run {settings.name} is open; actors need {folder.card}")
 
@@ -88,7 +102,7 @@ def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = Fal
 def coordinator(
     context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False
 ) -> None:
-    """Run the coordinator of an open run."""
+    """Run the coordinator of an open run, until SIGTERM or Ctrl-C."""
     import asyncio
 
     from learner.coordinator.service import serve
@@ -104,7 +118,7 @@ def coordinator(
 
 @app.command(**takes(LearnerSettings))
 def trainer(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
-    """Run the trainer of an open run, all ranks of this machine."""
+    """Run the trainer of an open run to its last step, all ranks of this machine."""
     from learner.run_folder import RunFolder
     from learner.same_run import keep_settings
 
@@ -190,14 +204,17 @@ def _settings(
 ) -> LearnerSettings:
     """The resolved settings; with `--dry-run` they are printed, and that is all.
 
-    `name` is that of the run, where it is no setting. Servers that `broker up` started are found
-    without being named.
+    `name` is that of the run, where it is no setting: of such a run the log knows the settings.
+    Servers that `broker up` started are found without being named.
     """
     from broker.addresses import find_connection
+    from environments.fit import check_fit
 
     if name:
         context.args += ["--name", name]
     settings = settings_from(context, LearnerSettings)
+    if not name:
+        check_fit(settings)
     writes_below(context, settings.directory)
     if find_servers:
         # Where none is said and none started, the defaults stand: somebody else may serve there.
@@ -214,10 +231,6 @@ def _show_path(words: str, path: Path, *, json: bool) -> None:
     from broker.program import screen
 
     screen.show_json({"path": str(path)}) if json else screen.show_line(f"{words} {path}")
-
-
-def _show_progress(progress: "SftProgress") -> None:
-    typer.echo(f"sft step {progress.step}: loss {progress.loss:.3f}, reward {progress.reward:.2f}")
 
 
 def _show_compared() -> "Callable[[Compared, int], None]":

@@ -1,35 +1,63 @@
-"""Makes the policy that a run begins with, unless there is one, by supervised fine-tuning."""
+"""Makes the policy that a run begins with, unless there is one, by supervised fine-tuning.
+
+A policy that misses its target is kept, and nobody goes on with it unasked: an opened run keeps its
+policy for ever, and reinforcement learning has nothing to learn from rewards that are all the same.
+"""
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from environments.catalogue import open_environment
-from environments.fit import check_fit
 from learner.run_folder import RunFolder
-from schemas.settings import LearnerSettings
+from schemas.errors import TributaryError
+from schemas.settings import LearnerSettings, SftSettings
 
 if TYPE_CHECKING:
     from learner.trainer.sft import SftProgress
 
 
-def make_initial_policy(
-    settings: LearnerSettings, on_progress: "Callable[[SftProgress], None]"
-) -> "SftProgress | None":
-    """Write `runs/<name>/initial`, whole or not at all; None when it is there already.
+class TargetMissed(TributaryError):
+    """Raised when fine-tuning ends by its step limit; the policy is there all the same."""
+
+    def __init__(self, end: "SftProgress", settings: SftSettings, policy: Path) -> None:
+        super().__init__(
+            f"supervised fine-tuning has reached a reward of {end.reward:.2f} in {end.step} steps, "
+            f"below sft.target_reward, which is {settings.target_reward}: to go on with this "
+            f"policy nevertheless, which is in {policy}, type `learner run` or `learner open`; for "
+            "a better one remove that folder, and raise sft.max_steps"
+        )
+
+
+def make_initial_policy(settings: LearnerSettings, say: Callable[[str], None]) -> None:
+    """Write `runs/<name>/initial`, whole or not at all; `say` takes lines for whoever waits.
 
     Raises:
-        SettingsError: no right answer would fit into a completion.
+        TargetMissed
+        SettingsError: the model is too large for this machine.
     """
     folder = RunFolder(settings)
     if folder.initial.exists():
-        return None
-    check_fit(open_environment(settings.environment), settings.sampling.max_new_tokens)
-    from learner.trainer.sft import run_sft
+        say(f"the policy to begin with was already in {folder.initial}")
+        return
+    say("making the policy to begin with, by supervised fine-tuning")
+    from learner.trainer.sft import check_memory, run_sft
 
+    check_memory(settings)
     staging = folder.scratch / "sft"
+    # Made before the work: a folder that cannot be written is said at once.
+    folder.scratch.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    progress = run_sft(settings, staging, on_progress)
+    end = run_sft(settings, staging, lambda progress: say(progress_line(progress, settings.sft)))
     staging.rename(folder.initial)
-    return progress
+    if end.reward < settings.sft.target_reward:
+        raise TargetMissed(end, settings.sft, folder.initial)
+    say(f"the policy to begin with is in {folder.initial}")
+
+
+def progress_line(progress: "SftProgress", settings: SftSettings) -> str:
+    """Where fine-tuning stands, beside where it ends."""
+    return (
+        f"sft step {progress.step} of at most {settings.max_steps}: loss {progress.loss:.3f}, "
+        f"reward {progress.reward:.2f} of {settings.target_reward}"
+    )

@@ -55,9 +55,10 @@ async def open_run(
     Raises:
         UserError: the run is open already, with other settings, another policy or another key; or
             `initial` is no policy for its environment.
-        SettingsError: no right answer would fit into a completion.
+        SettingsError: what the environment needs does not fit into a completion or the model.
         StoreDenied: the storage has no conditional writes.
     """
+    check_fit(settings)
     folder = RunFolder(settings)
     folder.path.mkdir(parents=True, exist_ok=True)
     for spec in run_streams(settings):
@@ -110,16 +111,13 @@ async def _begin(
         RunKey.generate().save(folder.key)
     key = RunKey.load(folder.key)
     environment = open_environment(settings.environment)
-    check_fit(environment, settings.sampling.max_new_tokens)
     return RunOpened(
         settings=run_settings(settings),
         environment=environment.ref,
         renderer=environment.renderer,
         vocabulary_size=environment.vocabulary_size,
         initial_policy=PolicyId(1, 0),
-        initial_manifest_sha256=await publish_initial(
-            store, key, settings.name, environment, initial
-        ),
+        initial_manifest_sha256=await publish_initial(store, key, settings, environment, initial),
         run_key=key.public,
         code_sha256=code_sha256(),
     )

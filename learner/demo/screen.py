@@ -74,7 +74,8 @@ class Lines:
 
     def progress(self, phase: Phase, share: float | None, text: str) -> None:
         tenth = int((share or 0) * 10)
-        if tenth > self._tenths.get(phase, -1):
+        # SFT says where it is every so many steps, and a reward does not only rise.
+        if phase is Phase.SFT or tenth > self._tenths.get(phase, -1):
             self._tenths[phase] = tenth
             self.say(f"{phase}: {text}")
 

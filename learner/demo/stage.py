@@ -22,7 +22,7 @@ from schemas.errors import TributaryError
 from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
 
-_SFT_STEP: Final = re.compile(r"step \d+: loss \d+\.\d+, reward (\d\.\d+)")
+_SFT_STEP: Final = re.compile(r"step \d+ of .*, reward (\d\.\d+) of \S+")
 
 
 class Stage:
@@ -68,7 +68,8 @@ class Stage:
 
         def show(line: str) -> None:
             if found := _SFT_STEP.search(line):
-                screen.progress(Phase.SFT, min(1.0, float(found[1]) / target), found[0])
+                share = min(1.0, float(found[1]) / target) if target else 1.0
+                screen.progress(Phase.SFT, share, found[0])
 
         log = self.log("open")
         command = cast.learner("open", "@", str(self.folder.settings))

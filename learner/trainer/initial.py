@@ -9,6 +9,7 @@ from broker import retry
 from broker.policies import publication
 from broker.policies.signing import RunKey
 from broker.store import Store
+from environments.fit import longest_rollout
 from environments.interface import Environment
 from learner.trainer.digest import weights_digest
 from learner.trainer.engine import TrainEngine
@@ -18,7 +19,7 @@ from schemas.arrays import pack_f32, pack_u32
 from schemas.errors import DigestMismatch, PolicyTaken, SettingsError, UserError
 from schemas.ledger import RunOpened
 from schemas.policy import PolicyId, PolicyManifest, Probe
-from schemas.settings import TrainerSettings
+from schemas.settings import RunSettings, TrainerSettings
 
 _PUBLISH_S = 60.0
 """How long a storage that does not answer is asked again while somebody waits at the keyboard."""
@@ -57,7 +58,7 @@ async def _fetch(store: Store, opened: RunOpened, folder: Path) -> PolicyManifes
 
 
 async def publish_initial(
-    store: Store, key: RunKey, run: str, environment: Environment, folder: Path
+    store: Store, key: RunKey, settings: RunSettings, environment: Environment, folder: Path
 ) -> str:
     """Publish the policy in a folder as (1, 0), unannounced; returns the digest of its manifest.
 
@@ -67,12 +68,7 @@ async def publish_initial(
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no policy to begin with: make one with `learner sft`")
     engine = TrainEngine(folder, TrainerSettings(), World(0, 1))
-    vocabulary_size = engine.model.config.vocab_size
-    if vocabulary_size != environment.vocabulary_size:
-        raise SettingsError(
-            f"the policy in {folder} has a vocabulary of {vocabulary_size}, environment "
-            f"{environment.ref.id} one of {environment.vocabulary_size}"
-        )
+    _check_given(engine, environment, settings.sampling.max_new_tokens, folder)
     token_ids = [token for turn in environment.reference(0) for token in turn.token_ids]
     tensors = engine.tensor_entries()
     probe = Probe(token_ids=pack_u32(token_ids), logprobs=pack_f32(engine.probe(token_ids)))
@@ -82,7 +78,7 @@ async def publish_initial(
             store,
             key,
             folder,
-            run=run,
+            run=settings.name,
             policy=PolicyId(1, 0),
             tensors=tensors,
             weights_digest=weights_digest(tensors),
@@ -92,6 +88,23 @@ async def publish_initial(
         )
     except PolicyTaken:
         raise UserError(
-            f"the bucket already holds another initial policy of run {run}: "
+            f"the bucket already holds another initial policy of run {settings.name}: "
             "begin a run under another `name`"
         ) from None
+
+
+def _check_given(
+    engine: TrainEngine, environment: Environment, max_new_tokens: int, folder: Path
+) -> None:
+    """Whether the policy in a folder speaks the environment's tokens, and far enough."""
+    config, name = engine.model.config, environment.ref.id
+    if config.vocab_size != environment.vocabulary_size:
+        raise SettingsError(
+            f"the policy in {folder} has a vocabulary of {config.vocab_size}, environment "
+            f"{name} one of {environment.vocabulary_size}"
+        )
+    if (needed := longest_rollout(environment, max_new_tokens)) > config.max_position_embeddings:
+        raise SettingsError(
+            f"the policy in {folder} has {config.max_position_embeddings} positions, and a rollout "
+            f"of environment {name} takes up to {needed} tokens: lower sampling.max_new_tokens"
+        )

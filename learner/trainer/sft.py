@@ -10,6 +10,7 @@ reinforcement learning needs room above, and groups with both right and wrong ro
 """
 
 import asyncio
+import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -18,18 +19,22 @@ from statistics import fmean
 
 from msgspec import Struct
 
+from broker.program.words import size
 from environments.catalogue import open_environment
 from environments.characters import write_tokenizer_files
 from environments.interface import Environment, Interaction, Turn
 from learner.trainer.engine import TrainEngine
 from learner.trainer.losses.cross_entropy import cross_entropy
-from learner.trainer.model import build_model, save_folder
+from learner.trainer.model import build_model, num_parameters, save_folder
 from learner.trainer.rollout import TrainRollout, from_turns
 from learner.trainer.sampler import Sampler, run_tasks
 from learner.trainer.world import World
+from schemas.errors import SettingsError
 from schemas.settings import RunSettings, TrainerSettings
 
 _NUM_TASKS = 2**53
+_BYTES_PER_PARAMETER = 16
+"""Weight, gradient and the optimizer's two moments, in float32."""
 
 
 class SftProgress(Struct, frozen=True, kw_only=True):
@@ -40,6 +45,22 @@ class SftProgress(Struct, frozen=True, kw_only=True):
     """Mean cross-entropy of the last batch, in nats per token."""
     reward: float
     """Mean exact-match reward of sampled rollouts."""
+
+
+def check_memory(settings: RunSettings) -> None:
+    """Compare what the model takes at least with what this machine has.
+
+    Raises:
+        SettingsError: it cannot be trained here.
+    """
+    vocabulary_size = open_environment(settings.environment).vocabulary_size
+    needed = num_parameters(settings.model, vocabulary_size) * _BYTES_PER_PARAMETER
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise SettingsError(
+            f"the model takes at least {size(needed)} to train, and this machine has "
+            f"{size(there)}: lower the sizes in [model]"
+        )
 
 
 def run_sft(

@@ -90,7 +90,17 @@ async def test_a_limit_that_no_right_answer_fits_is_refused(place) -> None:
     sampling = msgspec.structs.replace(place.settings.sampling, max_new_tokens=2)
     with pytest.raises(SettingsError, match=r"max_new_tokens is 2, .* reverse takes up to \d"):
         await place.open(sampling=sampling)
-    assert not place.folder.opening.exists()
+    assert not place.folder.path.exists()
+    assert await place.broker.streams() == []
+
+
+async def test_a_policy_whose_sequences_are_too_short_is_refused(place) -> None:
+    """What settings say of a model does not hold for one that is given."""
+    config = place.initial / "config.json"
+    short = msgspec.json.decode(config.read_bytes()) | {"max_position_embeddings": 20}
+    config.write_bytes(msgspec.json.encode(short))
+    with pytest.raises(SettingsError, match=r"has 20 positions, .* reverse takes up to 26 tokens"):
+        await place.open()
 
 
 async def test_a_run_that_is_open_needs_the_folder_of_its_policy_no_more(place, tmp_path) -> None:
