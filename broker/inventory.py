@@ -58,7 +58,8 @@ async def the_run(broker: Broker, run: str) -> str:
     if run:
         inventory.require(run)
         return run
-    if len(inventory.runs) != 1:
-        several = ", ".join(inventory.runs) or "there is none"
-        raise UserError(f"name the run: {several}")
+    if not inventory.runs:
+        raise UserError("there is no run on this server: open one with `learner open`")
+    if len(inventory.runs) > 1:
+        raise UserError(f"there are several runs, name one of them: {', '.join(inventory.runs)}")
     return inventory.runs[0]

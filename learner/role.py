@@ -35,7 +35,10 @@ async def check_free(broker: Broker, run: str, role: str, *, take_over: bool) ->
     """
     try:
         reply = await broker.request(who_subject(run, role), b"", timeout_s=_ASK_TIMEOUT_S)
-        raise RoleTaken(role, reply.decode(errors="replace")[:200], "stop it first")
+        advice = "stop it first, there, with SIGTERM or Ctrl-C"
+        if take_over:
+            advice += "; --take-over is for one that does not answer"
+        raise RoleTaken(role, reply.decode(errors="replace")[:200], advice)
     except NoResponders:
         pass
     except BrokerUnavailable:
@@ -44,6 +47,6 @@ async def check_free(broker: Broker, run: str, role: str, *, take_over: bool) ->
         if not take_over:
             raise RoleTaken(
                 role,
-                "held by a process that does not answer",
-                "if you are sure that it is frozen, start with --take-over",
+                "a process that does not answer",
+                "if you are sure that it is frozen, and not only slow, start with --take-over",
             ) from None

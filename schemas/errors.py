@@ -50,7 +50,7 @@ class RoleTaken(UserError):
     """Raised at start when another process already holds the role (coordinator, trainer)."""
 
     def __init__(self, role: str, holder: str, advice: str) -> None:
-        super().__init__(f"{role} of this run is already {holder}; {advice}")
+        super().__init__(f"the role of {role} in this run is held by {holder}; {advice}")
         self.role = role
         self.holder = holder
 

@@ -133,7 +133,10 @@ def test_an_unknown_run_and_an_unnamed_one_are_one_sentence(run) -> None:
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert unknown.stderr == "broker: the server has no run nope; it has demo, fresh\n"
     unnamed = broker("peek", *run)
-    assert (unnamed.returncode, unnamed.stderr) == (2, "broker: name the run: demo, fresh\n")
+    assert (unnamed.returncode, unnamed.stderr) == (
+        2,
+        "broker: there are several runs, name one of them: demo, fresh\n",
+    )
 
 
 def test_a_port_in_use_is_one_sentence(directory, tmp_path) -> None:

@@ -25,8 +25,9 @@ async def test_a_free_role_is_taken_and_answered_for(server):
 @pytest.mark.parametrize("take_over", [False, True])
 async def test_a_holder_that_answers_is_named(server, take_over):
     await claim(MemoryBroker(server), "test", COORDINATOR, "the first", take_over=False)
-    with pytest.raises(RoleTaken, match="the first"):
+    with pytest.raises(RoleTaken, match=r"coordinator .* the first; stop it first") as refused:
         await claim(MemoryBroker(server), "test", COORDINATOR, "me", take_over=take_over)
+    assert ("--take-over is for one that does not answer" in str(refused.value)) == take_over
 
 
 async def freeze(server: MemoryServer) -> None:
