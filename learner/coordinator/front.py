@@ -14,6 +14,7 @@ that was stored by then has been judged: its answer may be in the queue.
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 from msgspec import Struct
@@ -53,13 +54,16 @@ class FrontDesk:
         endings: Endings,
         stop_ids: tuple[int, ...],
         bell: Bell,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """`clock` is in Unix seconds: leases end by it."""
         assert log.state.opened is not None
         self._settings = log.state.opened.settings
         self._log = log
         self._known = known
         self._endings = endings
         self._stop_ids = stop_ids
+        self._clock = clock
         self._rung = bell.listen()
         self._waiting: dict[str, _Waiting] = {}
         self._given_back: set[int] = set()
@@ -92,7 +96,7 @@ class FrontDesk:
         async with self._log.lock:
             earlier = self._earlier_leases(request)
             if earlier:
-                return LeaseReply(leases=earlier, announcement=self._known.last, time=time.time())
+                return LeaseReply(leases=earlier, announcement=self._known.last, time=self._clock())
             waiting = self._queue(request)
         return await waiting
 
@@ -167,7 +171,7 @@ class FrontDesk:
                 state,
                 [one.request for one in waiting],
                 announced=announced,
-                now=time.time(),
+                now=self._clock(),
                 stop_ids=self._stop_ids,
             )
             events = [*given_back, *result.events]
@@ -181,7 +185,7 @@ class FrontDesk:
             reply = LeaseReply(
                 leases=tuple(leases),
                 announcement=self._known.last,
-                time=time.time(),
+                time=self._clock(),
                 waiting_for=reason,
             )
             if not one.reply.done():

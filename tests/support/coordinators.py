@@ -67,10 +67,15 @@ class World:
     """The servers, which outlive coordinators."""
 
     def __init__(
-        self, settings: RunSettings = SETTINGS, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: RunSettings = SETTINGS,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self.server = MemoryServer(clock=clock)
+        self.wall_clock = wall_clock
+        """Of the server, and of the coordinators."""
+        self.server = MemoryServer(clock=clock, wall_clock=wall_clock)
         self.broker = MemoryBroker(self.server)
         self.store = MemoryStore()
         self.environment = open_environment(settings.environment)
@@ -121,7 +126,12 @@ class DrivenCoordinator:
         self.archive = Archive(world.store, world.settings.name)
         self.endings = Endings(self.broker, self.log, self.bell)
         self.front = FrontDesk(
-            self.log, self.known, self.endings, world.environment.stop_ids, self.bell
+            self.log,
+            self.known,
+            self.endings,
+            world.environment.stop_ids,
+            self.bell,
+            world.wall_clock,
         )
         self.intake = Intake(self.broker, self.archive, self.log, self.known, self, "s0", self.bell)
         self.cutter = Cutter(self.log, self.known, self.bell)

@@ -1,5 +1,6 @@
-"""Random interleavings of leases, deliveries, duplicates, lies, expiries, crashes and take-overs:
-promises 1 to 3 hold after every step, and a restarted coordinator is where the old one was.
+"""Random interleavings of leases, deliveries, duplicates, lies, expiries, crashes, take-overs and
+incarnations: promises 1 to 3 hold after every step, what was in time is not late, and a restarted
+coordinator is where the old one was.
 
 A failure prints the seed and the shortest sequence of steps that leads to it.
 """
@@ -10,6 +11,7 @@ from collections import deque
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -22,6 +24,7 @@ from schemas.batch import Batch
 from schemas.errors import Fenced, QueueFull
 from schemas.lease import Lease
 from schemas.policy import PolicyId
+from schemas.verdict import Outcome
 from schemas.wire import decode, encode
 from tests.support.coordinators import DrivenCoordinator, World, make_request, manifest_of
 from tests.support.groups import make_group
@@ -37,11 +40,13 @@ class Interleavings(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.now = 1000.0
-        self.world = World(clock=lambda: self.now)
+        self.world = World(clock=lambda: self.now, wall_clock=lambda: self.now)
         self.num_requests = 0
         self.num_coordinators = 0
         self.leases: list[Lease] = []
         self.published: list[tuple[str, bytes]] = []
+        self.stored_at: dict[int, float] = {}
+        """By sequence."""
         self.replaced: DrivenCoordinator | None = None
         self.in_flight: deque[list[Case]] = deque()
         """Rounds that are judged and not yet written."""
@@ -167,7 +172,23 @@ class Interleavings(RuleBasedStateMachine):
         """An honest answer with the oldest policy that the lease allows, whenever that was."""
         if self.coordinator.log.state.open_leases:
             issued = data.draw(st.sampled_from([*self.coordinator.log.state.open_leases.values()]))
-            self.answer(issued.lease, issued.lease.least_policy, (True, False))
+            self.answer_late(issued.lease)
+
+    @rule(actor=st.sampled_from(ACTORS))
+    def pile_up(self, actor: str) -> None:
+        """Twice as many groups of one actor as it may hold leases: its share of a batch is small,
+        so some of them grow too old while they wait."""
+        for _ in range(2):
+            self.num_requests += 1
+            request = make_request(actor, f"r{self.num_requests}", wanted=3)
+            for lease in self.run(self.coordinator.lease(request)).leases:
+                self.answer_late(lease)
+            self.judge_and_write(8)
+
+    def answer_late(self, lease: Lease) -> None:
+        least = lease.least_policy
+        oldest = next(policy for policy in self.world.announced if policy.suffices(least))
+        self.answer(lease, oldest, (True, False))
 
     def answer(self, lease: Lease, policy: PolicyId, right: tuple[bool, ...]) -> None:
         group = self.run(
@@ -183,19 +204,29 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def train(self) -> None:
         """The trainer makes the next version, when it has the batch for it."""
-        version = self.world.announced[-1].version
+        incarnation, version = self.world.announced[-1]
         if self.coordinator.log.state.last_step > version:
-            self.run(self.world.announce(PolicyId(1, version + 1)))
-            self.run(self.coordinator.known.catch_up())
+            self.announce(PolicyId(incarnation, version + 1))
+
+    @rule(versions_lost=st.integers(0, 3))
+    def train_elsewhere(self, versions_lost: int) -> None:
+        """A trainer under other numerics goes on from a checkpoint, in the next incarnation."""
+        incarnation, version = self.world.announced[-1]
+        self.announce(PolicyId(incarnation + 1, max(0, version - versions_lost)))
+
+    def announce(self, policy: PolicyId) -> None:
+        self.run(self.world.announce(policy))
+        self.run(self.coordinator.known.catch_up())
 
     @rule(seconds=st.sampled_from([5.0, LEASE_LIFETIME_S + 1]))
     def time_passes(self, seconds: float) -> None:
+        """Leases whose deadline it passes end, if nothing older is left to be judged."""
         self.now += seconds
+        self.sweep()
 
     @rule()
     def sweep(self) -> None:
-        deadlines = [i.lease.deadline for i in self.coordinator.log.state.open_leases.values()]
-        self.run(self.coordinator.endings.sweep(max(deadlines, default=0.0) + 1.0))
+        self.run(self.coordinator.endings.sweep(self.now))
 
     # The actors
 
@@ -250,7 +281,9 @@ class Interleavings(RuleBasedStateMachine):
         if not self.leases:
             return
         lease = data.draw(st.sampled_from(self.leases))
-        policy = PolicyId(1, max(0, self.world.announced[-1].version - behind))
+        incarnation, version = self.world.announced[-1]
+        unknown = PolicyId(incarnation, version + 1)
+        policy = unknown if behind < 0 else self.world.announced[-1 - behind :][0]
         group = self.run(
             make_group(self.world.environment, lease, policy, manifest_of(policy), right=right)
         )
@@ -277,7 +310,8 @@ class Interleavings(RuleBasedStateMachine):
     def send(self, subject: str, message: bytes) -> None:
         self.published.append((subject, message))
         with contextlib.suppress(QueueFull):  # A subject holds so many; the sender would wait.
-            self.run(MemoryBroker(self.world.server).publish(subject, message))
+            stored = self.run(MemoryBroker(self.world.server).publish(subject, message))
+            self.stored_at.setdefault(stored.sequence, self.now)
 
     # The promises
 
@@ -289,10 +323,24 @@ class Interleavings(RuleBasedStateMachine):
         assert report.holds, report
 
     @invariant()
+    def what_was_stored_by_the_deadline_is_in_time(self) -> None:
+        if not hasattr(self, "coordinator"):
+            return
+        events = [event for entry in self.run(_written(self.world)) for event in _events(entry)]
+        issued = [event.lease for event in events if isinstance(event, ledger.LeaseIssued)]
+        deadlines = {lease.lease_id: lease.deadline for lease in issued}
+        expired = {event.lease_id for event in events if isinstance(event, ledger.LeaseExpired)}
+        for event in events:
+            if isinstance(event, ledger.GroupRefused) and event.outcome is Outcome.LATE:
+                assert event.lease_id is not None
+                if event.lease_id in expired:
+                    assert self.stored_at[event.sequence] > deadlines[event.lease_id]
+
+    @invariant()
     def an_accepted_group_is_in_at_most_one_batch(self) -> None:
         if not hasattr(self, "coordinator"):
             return
-        batches = self.run(_batches(self.world))
+        batches = _batches(self.run(_written(self.world)))
         used = [row.lease_id for batch in batches for row in batch.rows]
         assert len(used) == len(set(used))
         limit = self.world.settings.leases.max_staleness
@@ -309,12 +357,23 @@ def _essence(coordinator: DrivenCoordinator) -> Any:
     return msgspec.structs.replace(coordinator.log.state, last_sequence=0)
 
 
-async def _batches(world: World) -> list[Batch]:
-    found = []
+Written = Batch | ledger.LedgerEntry
+
+
+async def _written(world: World) -> list[Written]:
+    found: list[Written] = []
     async for record in world.broker.read(names.log_stream("test")):
-        if record.subject.startswith("batches."):
-            found.append(decode(record.data, Batch))
+        is_batch = record.subject.startswith("batches.")
+        found.append(decode(record.data, Batch if is_batch else ledger.LedgerEntry))
     return found
+
+
+def _batches(written: list[Written]) -> list[Batch]:
+    return [one for one in written if isinstance(one, Batch)]
+
+
+def _events(one: Written) -> tuple[ledger.LedgerEvent, ...]:
+    return one.events if isinstance(one, ledger.LedgerEntry) else ()
 
 
 TestInterleavings = Interleavings.TestCase
@@ -325,3 +384,38 @@ TestInterleavings.settings = settings(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+@pytest.fixture
+def machine():
+    machine = Interleavings()
+    machine.open()
+    yield machine
+    machine.teardown()
+
+
+def test_the_rule_of_passing_time_ends_leases(machine):
+    machine.ask("ALICE", 1)
+    machine.time_passes(LEASE_LIFETIME_S + 1)
+    assert [*machine.coordinator.log.state.ended_leases]
+    assert not machine.coordinator.log.state.open_leases
+
+
+def test_the_rules_make_groups_too_old_for_their_batch(machine):
+    machine.pile_up("ALICE")
+    machine.go_on(6)
+    written = machine.run(_written(machine.world))
+    events = [event for one in written for event in _events(one)]
+    assert [event.lease_ids for event in events if isinstance(event, ledger.GroupsDropped)]
+
+
+def test_the_rules_go_on_in_a_later_incarnation(machine):
+    for _ in range(2):
+        machine.go_on(2)
+        machine.train_elsewhere(1)
+    machine.go_on(3)
+    assert machine.world.announced[-1].incarnation == 3
+    batches = _batches(machine.run(_written(machine.world)))
+    rows = [row for batch in batches for row in batch.rows]
+    assert {row.policy.incarnation for row in rows} == {1, 2, 3}
+    machine.promises_hold()
