@@ -97,7 +97,7 @@ class LeaseRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class WaitReason(StrEnum):
-    """Why a reply has no lease."""
+    """Why a reply has no lease, or fewer than were wanted."""
 
     NONE = ""
     NO_POLICY = "no-policy"
@@ -114,6 +114,8 @@ class WaitReason(StrEnum):
     UNANSWERED = "unanswered"
     """This actor gives back, or lets expire, many more leases than it answers: it gets one now and
     then, until it has answered some."""
+    DISPLACED = "displaced"
+    """This actor has asked again, and only its newest request waits."""
     FINISHED = "finished"
     """The run has cut its last batch."""
     REFUSED = "refused"

@@ -125,7 +125,7 @@ class FrontDesk:
             return same.reply  # It is asked again while it waits.
         displaced = self._waiting.pop(request.actor, None)
         if displaced and not displaced.reply.done():
-            displaced.reply.set_result(LeaseReply(waiting_for=WaitReason.CAPACITY))
+            displaced.reply.set_result(LeaseReply(waiting_for=WaitReason.DISPLACED))
         hold_s = self._settings.leases.hold_s if request.wanted else 0.0
         waiting = _Waiting(
             request=request,

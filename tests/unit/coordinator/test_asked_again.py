@@ -46,7 +46,7 @@ async def test_another_request_of_the_actor_takes_the_place_of_them_all():
         )
         await asyncio.sleep(0.01)
     first, again = await asyncio.gather(*asking[:2])
-    assert first == again == LeaseReply(waiting_for=WaitReason.CAPACITY)
+    assert first == again == LeaseReply(waiting_for=WaitReason.DISPLACED)
     assert not asking[2].done()
     asking[2].cancel()
     await asyncio.gather(asking[2], return_exceptions=True)
