@@ -1,117 +1,37 @@
-"""One connection to a NATS server, on nats-py, in which every way to fail is an answer at once.
+"""Questions over a link to a NATS server: every way to fail is an answer at once.
 
-nats-py on its own lets a denied publish and a lost connection look like a timeout. Here every
-question knows its inbox: a permissions violation and a disconnect are put into the inboxes that
-they concern. A question asked while the server is away waits for it, within its own time; nothing
-is buffered, so nothing is sent after its asker has given up.
+Every question knows its inbox: what the server refuses, and that the link was lost, are put into
+the inboxes that they concern. A question asked while the server is away waits for it, within its
+own time.
 """
 
 import asyncio
-import contextlib
 import itertools
-import random
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
-import nats.errors
-import structlog
-from nats.aio.client import Server
 from nats.aio.msg import Msg
-from nats.aio.subscription import DEFAULT_SUB_PENDING_BYTES_LIMIT, Subscription
+from nats.aio.subscription import Subscription
 
-from broker.jetstream.client import HearingClient, Take
 from broker.jetstream.inbox import Inbox, status
-from broker.jetstream.url import check_url, no_answer
-from schemas.errors import (
-    BrokerError,
-    BrokerUnavailable,
-    MessageTooLarge,
-    NoResponders,
-    PermissionDenied,
-    ServerMissing,
-)
-
-PING_INTERVAL_S = 10
-MAX_OUTSTANDING_PINGS = 2
-RECONNECT_WAIT_S = 0.5
-_STALE_AFTER_S = PING_INTERVAL_S * (MAX_OUTSTANDING_PINGS + 1)
-"""When nats-py gives up a connection whose server does not answer its PINGs."""
-_HEADER_ALLOWANCE_BYTES = 512
-"""Our headers count towards the server's limit, and nats-py does not check them."""
-_DENIED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
+from broker.jetstream.link import Link
+from schemas.errors import BrokerError, NoResponders, PermissionDenied
 
 
 class NatsConnection:
-    """Questions, subscriptions and messages over one connection that reconnects for ever."""
+    """Asks, and gives each answer to its asker."""
 
     def __init__(self) -> None:
-        self._client = HearingClient()
-        self._connected = asyncio.Event()
-        self._closing = False
+        self.link = Link(on_denied=self._deny, on_lost=self._lose)
         self._inboxes: set[Inbox] = set()
         self._by_subject: dict[str, Inbox] = {}
-        self._denied: set[str] = set()
-        self._subscriptions: set[Subscription] = set()
-        self._flushes: set[asyncio.Task[bool]] = set()
         self._counter = itertools.count()
         self._prefix = ""
-        self._last_error: Exception | None = None
 
     async def connect(self, url: str, *, name: str, timeout_s: float) -> None:
-        """Connect, and reconnect for ever.
-
-        Raises:
-            ServerMissing: no server lets us in within the time given.
-            UserError: the URL is none of a NATS server.
-        """
-        check_url(url)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._client.connect(
-                    url,
-                    name=name,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_WAIT_S,  # pyright: ignore[reportArgumentType]
-                    reconnect_to_server_handler=_choose_server,
-                    ping_interval=PING_INTERVAL_S,
-                    max_outstanding_pings=MAX_OUTSTANDING_PINGS,
-                    error_cb=self._on_error,
-                    disconnected_cb=self._on_disconnect,
-                    reconnected_cb=self._on_reconnect,
-                )
-        except (TimeoutError, OSError, nats.errors.Error) as error:
-            await self._client.close()
-            reason = self._last_error or error
-            raise ServerMissing(no_answer(url, reason, timeout_s=timeout_s)) from None
-        self._prefix = self._client.new_inbox()
-        await self._client.subscribe(f"{self._prefix}.*", cb=self._on_answer)
-        self._connected.set()
-
-    @property
-    def connected(self) -> bool:
-        return self._connected.is_set() and self._client.is_connected
-
-    @property
-    def closing(self) -> bool:
-        """Whether this process has closed the connection."""
-        return self._closing
-
-    async def wait_connected(self, deadline: float) -> None:
-        """Raises BrokerUnavailable when the server is not back in time.
-
-        Raises BrokerError when the connection is closed: by us, or for good by the server, for
-        instance because the user was revoked.
-        """
-        if not self._connected.is_set():
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._connected.wait()
-            except TimeoutError:
-                raise BrokerUnavailable("the server is away") from None
-        if self._closing:
-            raise BrokerError("the connection is closed")
-        if self._client.is_closed:
-            raise BrokerError(f"the server has closed the connection: {self._client.last_error}")
+        """Connect, and reconnect for ever; see `Link.connect`."""
+        await self.link.connect(url, name=name, timeout_s=timeout_s)
+        self._prefix = self.link.new_inbox()
+        await self.link.listen(f"{self._prefix}.*", cb=self._on_answer)
 
     async def request(
         self,
@@ -130,7 +50,7 @@ class NatsConnection:
         inbox = await self._open(subject, timeout_s)
         self._by_subject[reply_to] = inbox
         try:
-            await self._send(subject, data, reply_to, headers)
+            await self.link.put(subject, data, reply_to=reply_to, headers=headers)
             answer = await inbox.next()
         finally:
             self._inboxes.discard(inbox)
@@ -150,7 +70,7 @@ class NatsConnection:
     async def _begin(
         self, subject: str, data: bytes, timeout_s: float
     ) -> tuple[Inbox, Subscription]:
-        reply_to = self._client.new_inbox()
+        reply_to = self.link.new_inbox()
         inbox = await self._open(subject, timeout_s)
 
         async def put(message: Msg) -> None:
@@ -159,8 +79,8 @@ class NatsConnection:
         subscription = None
         try:
             # Unbounded on our side: the asker bounds the answer in bytes in the question itself.
-            subscription = await self._subscribe(reply_to, cb=put, pending_bytes_limit=0)
-            await self._send(subject, data, reply_to, None)
+            subscription = await self.link.listen(reply_to, cb=put, pending_bytes_limit=0)
+            await self.link.put(subject, data, reply_to=reply_to)
         except BaseException:
             await self._end(inbox, subscription)
             raise
@@ -169,161 +89,26 @@ class NatsConnection:
     async def _end(self, inbox: Inbox, subscription: Subscription | None) -> None:
         self._inboxes.discard(inbox)
         if subscription is not None:
-            await self.unsubscribe(subscription)
+            await self.link.unsubscribe(subscription)
 
     async def _open(self, asked: str, timeout_s: float) -> Inbox:
         inbox = Inbox(asked, asyncio.get_running_loop().time() + timeout_s)
-        await self.wait_connected(inbox.deadline)
+        await self.link.wait_connected(inbox.deadline)
         self._inboxes.add(inbox)
         return inbox
-
-    async def send(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> None:
-        """Publish without an answer.
-
-        Raises:
-            BrokerUnavailable, MessageTooLarge
-        """
-        await self.wait_connected(asyncio.get_running_loop().time() + timeout_s)
-        await self._send(subject, data, "", None)
-
-    async def _send(
-        self, subject: str, data: bytes, reply_to: str, headers: Mapping[str, str] | None
-    ) -> None:
-        if len(data) + _HEADER_ALLOWANCE_BYTES > self._client.max_payload:
-            raise MessageTooLarge(f"{len(data)} bytes, the server takes {self._client.max_payload}")
-        try:
-            await self._client.publish(
-                subject, data, reply=reply_to, headers=dict(headers) if headers else None
-            )
-        except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError) as error:
-            raise BrokerUnavailable(str(error)) from None
-
-    async def subscribe(
-        self, subject: str, *, take: Take | None = None, timeout_s: float = 5.0
-    ) -> Subscription:
-        """Subscribe, and return when the server knows of it.
-
-        With `take` each message is given to it at once, otherwise the subscription keeps them.
-
-        Raises:
-            BrokerUnavailable, PermissionDenied
-        """
-        await self.wait_connected(asyncio.get_running_loop().time() + timeout_s)
-        self._denied.discard(subject.lower())
-        subscription = await self._subscribe(subject)
-        if take:
-            # The client reads on when this task waits for the first time: nothing is missed.
-            self._client.takers[subscription._id] = take
-        try:
-            await self._confirm(timeout_s)
-            if subject.lower() in self._denied:
-                raise PermissionDenied(subject)
-        except BaseException:
-            # Or the server would go on to see somebody there, who never answers.
-            await self.unsubscribe(subscription)
-            raise
-        return subscription
-
-    async def _subscribe(
-        self,
-        subject: str,
-        *,
-        cb: Callable[[Msg], Awaitable[None]] | None = None,
-        pending_bytes_limit: int = DEFAULT_SUB_PENDING_BYTES_LIMIT,
-    ) -> Subscription:
-        """Raises BrokerUnavailable when the connection is closed."""
-        try:
-            subscription = await self._client.subscribe(
-                subject, cb=cb, pending_bytes_limit=pending_bytes_limit
-            )
-        except (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError) as error:
-            raise BrokerUnavailable(str(error)) from None
-        self._subscriptions.add(subscription)
-        return subscription
-
-    async def _confirm(self, timeout_s: float) -> None:
-        """Return when the server has seen all that was sent so far.
-
-        Raises:
-            BrokerUnavailable: it has not said so in time, or the connection was lost.
-        """
-        flushing = asyncio.create_task(self._flush())
-        self._flushes.add(flushing)
-        flushing.add_done_callback(self._flushes.discard)
-        # On time-out it goes on: see `_flush`.
-        await asyncio.wait([flushing], timeout=timeout_s)
-        if not flushing.done():
-            raise BrokerUnavailable("the server does not answer")
-        if flushing.cancelled() or not flushing.result():
-            raise BrokerUnavailable("the connection to the server was lost")
-
-    async def _flush(self) -> bool:
-        """Wait for two PONGs; True when they came. Ended early only when the connection is lost.
-
-        A PONG that nobody waits for any more ends nats-py's reading, and leaves the connection deaf
-        until it is given up as stale. The first PING overtakes what nats-py still buffers, the
-        second comes behind it.
-        """
-        with contextlib.suppress(nats.errors.Error):
-            for _ in range(2):
-                await self._client.flush(timeout=2 * _STALE_AFTER_S)
-            return True
-        return False
-
-    async def unsubscribe(self, subscription: Subscription) -> None:
-        """Give up a subscription, which ends; does nothing when the connection is closed."""
-        self._subscriptions.discard(subscription)
-        self._client.takers.pop(subscription._id, None)
-        with contextlib.suppress(nats.errors.Error):
-            await subscription.unsubscribe()
-
-    async def close(self) -> None:
-        """Send what is on its way, and close. Open questions fail, subscriptions end."""
-        self._closing = True
-        self._connected.set()  # whoever waits for the server looks again
-        if self._client.is_connected:
-            with contextlib.suppress(BrokerUnavailable):
-                await self._confirm(2)
-        for subscription in list(self._subscriptions):
-            await self.unsubscribe(subscription)
-        # nats-py raises, and leaves the rest undone, when it had something left for a dead server.
-        with contextlib.suppress(OSError):
-            await self._client.close()
-        self._fail_all(BrokerError, "the connection is closed")
 
     async def _on_answer(self, message: Msg) -> None:
         if inbox := self._by_subject.get(message.subject):
             inbox.queue.put_nowait(message)
 
-    async def _on_error(self, error: Exception) -> None:
-        # What the server says is the cause; that it then hangs up is not.
-        if "authorization" not in str(self._last_error).lower():
-            self._last_error = error
-        # The server names the subject; nats-py has put it in lower case.
-        if denied := _DENIED.search(str(error).lower()):
-            subject = denied[1]
-            self._denied.add(subject)
-            for inbox in self._inboxes:
-                if inbox.asked.lower() == subject:
-                    inbox.queue.put_nowait(PermissionDenied(inbox.asked))
-        structlog.get_logger().debug("nats_error", error=str(error) or type(error).__name__)
-
-    async def _on_disconnect(self) -> None:
-        if self._client.is_closed:  # for good; whoever waits for the server looks again
-            self._connected.set()
-            self._fail_all(BrokerError, "the connection is closed")
-        else:
-            self._connected.clear()
-            self._fail_all(BrokerUnavailable, "the connection to the server was lost")
-
-    async def _on_reconnect(self) -> None:
-        self._connected.set()
-
-    def _fail_all(self, kind: type[BrokerError], text: str) -> None:
-        for flushing in self._flushes:
-            flushing.cancel()
+    def _deny(self, subject: str) -> None:
         for inbox in self._inboxes:
-            inbox.queue.put_nowait(kind(text))
+            if inbox.asked.lower() == subject:
+                inbox.queue.put_nowait(PermissionDenied(inbox.asked))
+
+    def _lose(self, error: BrokerError) -> None:
+        for inbox in self._inboxes:
+            inbox.queue.put_nowait(type(error)(*error.args))
 
 
 class Asking:
@@ -345,8 +130,3 @@ class Asking:
 
     async def __aexit__(self, *_: object) -> None:
         await self._connection._end(self._inbox, self._subscription)
-
-
-def _choose_server(servers: list[Server], info: object) -> tuple[Server, float]:
-    """Any of the servers, after a wait with jitter so that a swarm does not come back at once."""
-    return random.choice(servers), random.uniform(0.5, 1.5) * RECONNECT_WAIT_S

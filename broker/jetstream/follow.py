@@ -36,7 +36,7 @@ async def follow(
     """See `broker.interface.Broker.follow`."""
     # One generator, with none inside: whatever ends it ends all of it.
     following, num_failures = first, 0
-    while not connection.closing:
+    while not connection.link.closing:
         try:
             consumer = await _Consumer.create(connection, stream, following, subject)
             while True:
@@ -48,7 +48,7 @@ async def follow(
             num_failures += 1
             await asyncio.sleep(full_jitter_s(num_failures))
         except BrokerError:
-            if connection.closing:
+            if connection.link.closing:
                 return
             raise
 

@@ -55,7 +55,7 @@ class NatsBroker:
 
     @property
     def connected(self) -> bool:
-        return self._connection.connected
+        return self._connection.link.connected
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
         wanted = config.stream_config(spec)
@@ -226,9 +226,9 @@ class NatsBroker:
 
         async def answer(subject: str, reply_to: str, data: bytes) -> None:
             with turnstile.inside(subject):
-                await self._connection.send(reply_to, await handler(subject, data))
+                await self._connection.link.send(reply_to, await handler(subject, data))
 
-        self._served.append(await self._connection.subscribe(subject, take=take))
+        self._served.append(await self._connection.link.subscribe(subject, take=take))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -241,7 +241,7 @@ class NatsBroker:
             structlog.get_logger().error("request_unanswered", exc_info=error)
 
     async def notify(self, subject: str, data: bytes) -> None:
-        await self._connection.send(subject, data)
+        await self._connection.link.send(subject, data)
 
     def listen(self, subject: str) -> AsyncGenerator[tuple[str, bytes]]:
         # Subscribed by the call, not by the first step of the iterator.
@@ -249,7 +249,7 @@ class NatsBroker:
 
     async def _subscribe(self, subject: str) -> Subscription:
         """Raises PermissionDenied; a server that is away is waited for."""
-        return await retry.until_available()(self._connection.subscribe, subject)
+        return await retry.until_available()(self._connection.link.subscribe, subject)
 
     async def _listen(
         self, subscribing: asyncio.Task[Subscription]
@@ -257,24 +257,24 @@ class NatsBroker:
         try:
             subscription = await subscribing
         except BrokerError:
-            if self._connection.closing:
+            if self._connection.link.closing:
                 return
             raise
         try:
             async for message in subscription.messages:
                 yield message.subject, message.data
         finally:
-            await self._connection.unsubscribe(subscription)
+            await self._connection.link.unsubscribe(subscription)
 
     async def close(self) -> None:
         # Before the connection closes, so that the next request finds nobody at once.
         for subscription in self._served:
-            await self._connection.unsubscribe(subscription)
+            await self._connection.link.unsubscribe(subscription)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._connection.close()
+        await self._connection.link.close()
 
     async def _api(self, verb: str, request: Struct | None, kind: type[T]) -> T:
         return await api.call(self._connection, verb, request, kind)

@@ -98,7 +98,7 @@ class NatsDelivery:
             return
 
     async def in_progress(self) -> None:
-        await self._connection.send(self._reply, b"+WPI")
+        await self._connection.link.send(self._reply, b"+WPI")
 
 
 async def pull(

@@ -243,12 +243,12 @@ async def test_who_could_not_subscribe_in_time_is_not_there_later(server):
     await frozen.connect(f"nats://127.0.0.1:{server.port}", name="frozen", timeout_s=5)
     server.signal(signal.SIGSTOP)
     with pytest.raises(BrokerUnavailable):
-        await frozen.subscribe("who.x", timeout_s=0.2)
+        await frozen.link.subscribe("who.x", timeout_s=0.2)
     server.signal(signal.SIGCONT)
-    await frozen.subscribe("who.y")  # the server has seen all that came before
+    await frozen.link.subscribe("who.y")  # the server has seen all that came before
     with pytest.raises(NoResponders):
         await other.request("who.x", b"?", timeout_s=2)
-    await frozen.close()
+    await frozen.link.close()
     await other.close()
 
 
@@ -345,7 +345,7 @@ async def test_a_log_cannot_be_purged_and_nothing_deleted_from_it(nats_url, uniq
         reply = await operator.request(f"$JS.API.STREAM.{verb}.{name}", body, timeout_s=5)
         assert b'"error"' in reply.data
     assert (await broker.get(name, 1)).data == b"kept"
-    await operator.close()
+    await operator.link.close()
     await broker.close()
 
 
@@ -369,7 +369,7 @@ async def test_headers_of_a_publisher_steer_nothing(nats_url, unique):
     await stranger.request(f"{name}.a", b"odd", timeout_s=5, headers={"Status": "404"})
     (delivery,) = await broker.pull(name, "intake", max_messages=9, max_bytes=9999, timeout_s=1)
     assert delivery.record.data == b"odd"
-    await stranger.close()
+    await stranger.link.close()
     await broker.close()
 
 
