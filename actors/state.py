@@ -63,7 +63,7 @@ _WAITS: Final = {
     WaitReason.TOO_FEW_ACTORS: "more actors: it has its share of the next batches",
     WaitReason.NO_SIGNAL: "the run, which pauses: groups have had equal rewards for too long",
     WaitReason.UNANSWERED: "its next lease: it gave back or let expire too many of them",
-    WaitReason.DISPLACED: "the answer to its newest request",
+    WaitReason.DISPLACED: "its newest request: one waits at a time",
     WaitReason.FINISHED: "nothing: the run is finished",
     WaitReason.REFUSED: "the coordinator, which refuses this actor's requests",
 }
