@@ -70,11 +70,11 @@ async def append_times_s(broker: Broker, num_writes: int) -> list[float]:
 
 def summary(times_s: list[float]) -> DurableWrites:
     """Rate and percentiles of at least two writes."""
-    cuts_s = quantiles(times_s, n=100, method="inclusive")
+    percentiles_s = quantiles(times_s, n=100, method="inclusive")
     return DurableWrites(
         num_writes=len(times_s),
         num_bytes=len(_DATA),
         writes_per_s=len(times_s) / sum(times_s),
-        p50_ms=cuts_s[49] * 1000,
-        p99_ms=cuts_s[98] * 1000,
+        p50_ms=percentiles_s[49] * 1000,
+        p99_ms=percentiles_s[98] * 1000,
     )

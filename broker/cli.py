@@ -149,7 +149,7 @@ def ls(
 def peek(
     run: Run = "",
     stream: Annotated[
-        str, typer.Option(help="A shard, or a stream as `ls` names it; default: all queues.")
+        str, typer.Option(help="A shard, LOG, POLICIES, or a name of `ls`; default: all queues.")
     ] = "",
     last: Annotated[int, typer.Option(min=1, max=1000, help="How many messages.")] = 1,
     sequence: Annotated[

@@ -40,4 +40,4 @@ def settle(
         return found.sequence
     if found is None and not refused:
         raise BrokerUnavailable(f"{stream} did not confirm the write behind {expected_last}")
-    raise Fenced(stream, expected_last, expected_last + 1 if found else expected_last - 1)
+    raise Fenced(stream, expected_last)

@@ -58,8 +58,10 @@ async def the_run(broker: Broker, run: str) -> str:
     if run:
         inventory.require(run)
         return run
-    if not inventory.runs:
-        raise UserError("there is no run on this server: open one with `learner open`")
-    if len(inventory.runs) > 1:
-        raise UserError(f"there are several runs, name one of them: {', '.join(inventory.runs)}")
-    return inventory.runs[0]
+    match inventory.runs:
+        case (only,):
+            return only
+        case ():
+            raise UserError("there is no run on this server: open one with `learner open`")
+        case several:
+            raise UserError(f"there are several runs, name one of them: {', '.join(several)}")

@@ -26,7 +26,7 @@ class LeaseEnd(StrEnum):
     ABANDONED = "abandoned"
 
 
-class Cut(NamedTuple):
+class LoggedBatch(NamedTuple):
     """A batch and where it stands."""
 
     log_sequence: int
@@ -54,7 +54,7 @@ class Tally(Struct, kw_only=True):
     accepted_at: dict[int, int] = field(default_factory=dict)
     """Lease -> sequence in LOG of the (first) acceptance."""
     drops: list[Drop] = field(default_factory=list)
-    cuts: list[Cut] = field(default_factory=list)
+    batches: list[LoggedBatch] = field(default_factory=list)
     last_sequence: int = 0
     """Of LOG."""
     faults: list[str] = field(default_factory=list)
@@ -83,11 +83,11 @@ class Tally(Struct, kw_only=True):
         accepted = {group.lease_id for group in self.accepted}
         return accepted - self.rows.keys() - self.without_signal - dropped
 
-    def placed_rows(self) -> Iterator[tuple[Cut, Row]]:
+    def placed_rows(self) -> Iterator[tuple[LoggedBatch, Row]]:
         """Every row with its batch."""
-        for cut in self.cuts:
-            for row in cut.batch.rows:
-                yield cut, row
+        for logged in self.batches:
+            for row in logged.batch.rows:
+                yield logged, row
 
     def add(self, item: LogItem) -> None:
         """Enter the next record of the log."""
@@ -99,7 +99,7 @@ class Tally(Struct, kw_only=True):
                 self.faults.append(f"entry {item.sequence} of LOG cannot be read: {detail}")
             case Batch() as batch:
                 self._check_writer(item.sequence, batch.instance)
-                self.cuts.append(Cut(item.sequence, item.sha256, batch))
+                self.batches.append(LoggedBatch(item.sequence, item.sha256, batch))
             case ledger.LedgerEntry(instance=instance, events=events):
                 if any(isinstance(event, _STARTS) for event in events):
                     self._writer = instance

@@ -99,14 +99,13 @@ class NoResponders(BrokerError):
 class Fenced(BrokerError):
     """Raised when a log holds an entry that this writer did not write: it has been replaced."""
 
-    def __init__(self, stream: str, expected: int, found: int) -> None:
+    def __init__(self, stream: str, expected: int) -> None:
         super().__init__(
-            f"{stream} was expected to end at sequence {expected} and ends at {found}: "
+            f"{stream} does not end at sequence {expected} as this process left it: "
             "another writer has taken over, this process must stop"
         )
         self.stream = stream
         self.expected = expected
-        self.found = found
 
 
 class StoreError(TributaryError):

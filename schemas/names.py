@@ -198,8 +198,8 @@ def policy_manifest_key(run: str, policy: tuple[int, int]) -> str:
     return f"policies/{token(run)}/{policy[0]}-{policy[1]}/policy"
 
 
-def anchor_manifest_key(run: str, policy: tuple[int, int]) -> str:
-    """The path manifest of a policy's full anchor."""
+def path_manifest_key(run: str, policy: tuple[int, int]) -> str:
+    """The manifest that says how to get a policy: as its anchor."""
     return f"policies/{token(run)}/{policy[0]}-{policy[1]}/anchor"
 
 

@@ -15,10 +15,10 @@ async def check_archive(store: Store, run: str, log: Tally) -> list[Violation]:
     """
     archive = Archive(store, run)
     violations: list[Violation] = []
-    for cut, row in log.placed_rows():
+    for logged, row in log.placed_rows():
         try:
             await archive.read(row.segment, offset=row.offset, length=row.length, sha256=row.sha256)
         except (DigestMismatch, ObjectMissing) as error:
-            detail = f"step {cut.batch.step}, lease {row.lease_id}: {error}"
+            detail = f"step {logged.batch.step}, lease {row.lease_id}: {error}"
             violations.append(Violation(check=Check.ARCHIVE, detail=detail))
     return violations

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from broker.audit.report import Check, Violation
-from broker.tally import Cut, Tally
+from broker.tally import LoggedBatch, Tally
 from schemas.batch import Row
 from schemas.ledger import GroupAccepted
 
@@ -24,8 +24,8 @@ def staleness(step: int, version: int) -> int:
 
 def check_fresh(log: Tally, max_staleness: int) -> Iterator[Violation]:
     """Promise 2: a group older than the staleness limit influences no step."""
-    for cut, row in log.placed_rows():
-        step, version = cut.batch.step, row.policy.version
+    for logged, row in log.placed_rows():
+        step, version = logged.batch.step, row.policy.version
         if not 0 <= staleness(step, version) <= max_staleness:
             yield _staleness_violation("is in the batch of", row.lease_id, step, version)
     versions = {group.lease_id: group.policy.version for group in log.accepted}
@@ -46,8 +46,8 @@ def _staleness_violation(what: str, lease_id: int, step: int, version: int) -> V
 def check_chain(log: Tally) -> Iterator[Violation]:
     """Steps count from 1 without a gap; each batch names the one before it."""
     step, sha256 = 0, None
-    for cut in log.cuts:
-        batch = cut.batch
+    for logged in log.batches:
+        batch = logged.batch
         if batch.step != step + 1:
             yield Violation(check=Check.CHAIN, detail=f"step {batch.step} follows step {step}")
         if batch.previous_sha256 != sha256:
@@ -56,27 +56,29 @@ def check_chain(log: Tally) -> Iterator[Violation]:
                 f"which is {_short(sha256)}"
             )
             yield Violation(check=Check.CHAIN, detail=detail)
-        step, sha256 = batch.step, cut.sha256
+        step, sha256 = batch.step, logged.sha256
 
 
 def check_rows(log: Tally) -> Iterator[Violation]:
     """Each row is what its acceptance says, and comes after it."""
     accepted = {group.lease_id: group for group in reversed(log.accepted)}
-    for cut, row in log.placed_rows():
+    for logged, row in log.placed_rows():
         group = accepted.get(row.lease_id)
         if group is None:
             continue  # Said by `check_groups`.
-        wrong = _differences(cut, row, group, log.accepted_at[row.lease_id])
+        wrong = _differences(logged, row, group, log.accepted_at[row.lease_id])
         if wrong:
-            detail = f"step {cut.batch.step}, lease {row.lease_id}: not as accepted: "
+            detail = f"step {logged.batch.step}, lease {row.lease_id}: not as accepted: "
             yield Violation(check=Check.ROWS, detail=detail + ", ".join(wrong))
 
 
-def _differences(cut: Cut, row: Row, group: GroupAccepted, accepted_at: int) -> list[str]:
+def _differences(
+    logged: LoggedBatch, row: Row, group: GroupAccepted, accepted_at: int
+) -> list[str]:
     wrong = [name for name in _SAME_FIELDS if getattr(row, name) != getattr(group, name)]
     if not _are_advantages(row.advantages, group.rewards):
         wrong.append("advantages")
-    if cut.log_sequence < accepted_at:
+    if logged.log_sequence < accepted_at:
         wrong.append("accepted only later")
     return wrong
 

@@ -42,8 +42,8 @@ def check_groups(log: Tally) -> Iterator[Violation]:
 def check_once(log: Tally) -> Iterator[Violation]:
     """Promise 1: an accepted group influences at most one optimizer step."""
     steps: dict[int, list[int]] = {}
-    for cut, row in log.placed_rows():
-        steps.setdefault(row.lease_id, []).append(cut.batch.step)
+    for logged, row in log.placed_rows():
+        steps.setdefault(row.lease_id, []).append(logged.batch.step)
     for lease_id, found in steps.items():
         if len(found) > 1:
             detail = f"the group of lease {lease_id} has {len(found)} rows, in "

@@ -95,10 +95,10 @@ def _audit(run: str, states: Mapping[str, StreamState], log: Tally, gone: Gone) 
         holds=not broken and not violations,
         equations=tuple(equations),
         violations=(*broken, *violations),
-        num_batches=len(log.cuts),
+        num_batches=len(log.batches),
         num_rows=log.rows.total(),
         stalest_row=max(
-            (staleness(cut.batch.step, row.policy.version) for cut, row in log.placed_rows()),
+            (staleness(logged.batch.step, row.policy.version) for logged, row in log.placed_rows()),
             default=0,
         ),
         max_staleness=max_staleness,

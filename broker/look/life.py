@@ -99,7 +99,9 @@ def _lease_moments(
 ) -> Iterator[Moment]:
     for item in log:
         yield from _of_lease(run, lease_id, item)
-    for step in [cut.batch.step for cut, row in known.placed_rows() if row.lease_id == lease_id]:
+    for step in [
+        logged.batch.step for logged, row in known.placed_rows() if row.lease_id == lease_id
+    ]:
         trained = [moment for item in policies for moment in moments.trained(item, step)]
         yield from trained or [moments.now(f"step {step} is not trained yet")]
     if lease_id in known.open_leases:

@@ -91,7 +91,7 @@ async def view_run(broker: Broker, inventory: Inventory, run: str) -> RunView:
     return RunView(
         run=run,
         policy=await last_policy(broker, inventory, log.opened),
-        step=log.cuts[-1].batch.step if log.cuts else 0,
+        step=log.batches[-1].batch.step if log.batches else 0,
         num_steps=log.opened.settings.trainer.num_steps if log.opened else 0,
         num_open_leases=len(log.open_leases),
         num_waiting=len(log.waiting),

@@ -81,7 +81,9 @@ class Context(Struct, frozen=True, kw_only=True):
 async def peek(
     broker: Broker, run: str, *, stream: str = "", last: int = 1, sequence: int | None = None
 ) -> list[Sight]:
-    """The last messages of a stream (a shard, or a stream's name; else all queues), oldest first.
+    """The last messages of a stream, oldest first; of all queues where none is named.
+
+    A stream is named as `ls` does, a queue also by its shard, the two logs as LOG and POLICIES.
 
     Raises:
         UserError: there is no such run or stream, or no message under this sequence.
@@ -90,7 +92,7 @@ async def peek(
     inventory.require(run)
     chosen = _chosen_streams(inventory, run, stream)
     if sequence is not None:
-        records = [await _the_record(broker, chosen, sequence)]
+        records = [await _the_record(broker, run, chosen, sequence)]
     else:
         records = [r for name in chosen for r in await _last_records(broker, name, last)]
     context = await _read_context(broker, inventory, run)
@@ -173,7 +175,8 @@ def _chosen_streams(inventory: Inventory, run: str, chosen: str) -> tuple[str, .
     if not chosen:
         return inventory.queues(run)
     own = inventory.own(run)
-    for name in (chosen, names.rollouts_stream_prefix(run) + chosen):
+    logs = {"LOG": names.log_stream(run), "POLICIES": names.policies_stream(run)}
+    for name in (chosen, names.rollouts_stream_prefix(run) + chosen, logs.get(chosen)):
         if name in own:
             return (name,)
     raise UserError(f"run {run} has no stream {chosen[:80]!r}; it has {', '.join(own)}")
@@ -193,15 +196,22 @@ async def _last_records(broker: Broker, stream: str, count: int) -> list[Record]
     return records[::-1]
 
 
-async def _the_record(broker: Broker, streams: tuple[str, ...], sequence: int) -> Record:
+async def _the_record(broker: Broker, run: str, streams: tuple[str, ...], sequence: int) -> Record:
     if len(streams) != 1:
         raise UserError(f"say which --stream message {sequence} is in: {', '.join(streams)}")
-    record = await broker.get(streams[0], sequence)
+    (stream,) = streams
+    record = await broker.get(stream, sequence)
     if record is not None:
         return record
-    state = await broker.state(streams[0])
-    where = "is gone" if sequence <= state.last_sequence else "is not there yet"
-    raise UserError(f"message {sequence} of {streams[0]} {where}; `broker why` tells its life")
+    last = (await broker.state(stream)).last_sequence
+    if sequence > last:
+        ends = f"its last one was {last}" if last else "it never had one"
+        raise UserError(f"{stream} has no message {sequence}: {ends}")
+    shard = stream.removeprefix(names.rollouts_stream_prefix(run))
+    raise UserError(
+        f"message {sequence} has left {stream}: `broker why {shard}:{sequence} --run {run}` says "
+        "what became of it"
+    )
 
 
 async def _read_context(broker: Broker, inventory: Inventory, run: str) -> Context:

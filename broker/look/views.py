@@ -31,7 +31,7 @@ def show_health(health: Health) -> None:
 
 def show_listing(listing: Listing) -> None:
     if not listing.streams:
-        show_line("The server has no streams; `broker init` creates those of a run.")
+        show_line("There is no run on this server: open one with `learner open`.")
         return
     right = [Column(name, right=True) for name in ("step", "open leases", "waiting groups")]
     show_table(
@@ -76,7 +76,7 @@ def _stream_row(stream: StreamView, *, now: float) -> list[object]:
 
 def show_sights(sights: list[Sight]) -> None:
     if not sights:
-        show_line("No message is there.")
+        show_line("No message is there: what is judged has left the queue. Logs: --stream LOG.")
     for sight in sights:
         stored = f"{words.utc(sight.time)}, {words.age(time.time() - sight.time)} ago"
         show_line(f"{sight.stream} {sight.sequence}: {words.size(sight.num_bytes)}, {stored}")
@@ -102,7 +102,7 @@ def _show_group(group: GroupView) -> None:
 
 
 def show_life(life: Life) -> None:
-    """One line for each moment; an actor's key is cut, and stands whole below."""
+    """One line for each moment; an actor's key is shortened, and stands whole below."""
     keys: dict[str, str] = {}
     for moment in life.moments:
         when = "" if moment.time is None else words.utc(moment.time)

@@ -1,7 +1,7 @@
 """Objects over plain HTTP from a server that is not trusted: bounded, ranged, resumed, verified.
 
     URL from the grant -> GET, with Range and If-Match when some bytes are there -> `.part` file
-      cut off, or slow: go on from there          403: ask for another URL
+      broken off, or slow: go on from there       403: ask for another URL
       5xx, no connection: again, with jitter      other bytes than expected: DigestMismatch
 
 Redirects are not followed, and nothing but http and https is spoken. A server can neither fill the
@@ -224,7 +224,7 @@ async def _go_on(part: PartFile, source: _Source, size: int) -> None:
         part.clear()
         raise
     if part.size < size:
-        raise StoreUnavailable(f"{source.key}: cut off after {part.size} of {size} bytes")
+        raise StoreUnavailable(f"{source.key}: broken off after {part.size} of {size} bytes")
 
 
 def _first_byte(answer: httpx.Response) -> int:

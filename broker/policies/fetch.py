@@ -93,7 +93,7 @@ class PolicyFetcher:
         if wire.sha256_hex(data) != announcement.manifest_sha256:
             raise DigestMismatch(f"the manifest of policy {policy} is not the announced one")
         manifest = signing.open_manifest(self._run_key, data, PolicyManifest)
-        data = await read(names.anchor_manifest_key(self._run, policy))
+        data = await read(names.path_manifest_key(self._run, policy))
         path_manifest = signing.open_manifest(self._run_key, data, PathManifest)
         check_manifests(manifest, path_manifest, run=self._run, policy=policy)
         return manifest, path_manifest

@@ -72,7 +72,7 @@ async def publish_anchor(
         previous_sha256=previous_sha256,
     )
     check_manifests(manifest, path_manifest, run=run, policy=policy)
-    await _write_once(store, key, names.anchor_manifest_key(run, policy), path_manifest)
+    await _write_once(store, key, names.path_manifest_key(run, policy), path_manifest)
     return await _write_once(store, key, names.policy_manifest_key(run, policy), manifest)
 
 
@@ -86,13 +86,13 @@ async def read_policy(
     """
     data = await store.get(names.policy_manifest_key(run, policy))
     manifest = signing.open_manifest(run_key, data, PolicyManifest)
-    data = await store.get(names.anchor_manifest_key(run, policy))
+    data = await store.get(names.path_manifest_key(run, policy))
     path_manifest = signing.open_manifest(run_key, data, PathManifest)
     check_manifests(manifest, path_manifest, run=run, policy=policy)
     return manifest, path_manifest
 
 
-async def download(store: Store, path_manifest: PathManifest, folder: Path) -> None:
+async def read_files(store: Store, path_manifest: PathManifest, folder: Path) -> None:
     """Write the files of a verified path manifest into a folder, which is made if need be.
 
     Raises:
@@ -101,7 +101,7 @@ async def download(store: Store, path_manifest: PathManifest, folder: Path) -> N
     """
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     jobs = [
-        functools.partial(_download, store, path_manifest.run, file, folder)
+        functools.partial(_read_file, store, path_manifest.run, file, folder)
         for file in path_manifest.files
     ]
     await run_all(jobs, at_once=_AT_ONCE)
@@ -121,7 +121,7 @@ async def _upload(store: Store, run: str, path: Path) -> FileEntry:
     return FileEntry(name=path.name, size=len(data), sha256=sha256)
 
 
-async def _download(store: Store, run: str, file: FileEntry, folder: Path) -> None:
+async def _read_file(store: Store, run: str, file: FileEntry, folder: Path) -> None:
     data = await store.get(names.blob_key(run, file.sha256))
     if await asyncio.to_thread(wire.sha256_hex, data) != file.sha256:
         raise DigestMismatch(f"{file.name} has other bytes than the manifest says")

@@ -12,7 +12,7 @@ the result can go to a terminal, a table or a line of a log as it is.
 import re
 
 MAX_LENGTH = 500
-_CUT = "…"
+_MORE = "…"
 
 _MARKUP = re.compile(r"\[(?=[a-z#/@])")
 """What may open a tag of rich's markup."""
@@ -24,14 +24,14 @@ only :100: and :1234: are codes."""
 def sanitise(text: str, *, max_length: int = MAX_LENGTH) -> str:
     """Return the text on one line, without a character that a terminal or rich would act upon.
 
-    Longer results are cut to `max_length` characters, the last of which then says so.
+    Longer results are shortened to `max_length` characters, the last of which then says so.
     """
     # Each character gives at least one, so what lies behind the limit can never be shown.
     visible = "".join(_visible(character) for character in text[: max_length + 1])
     inert = _EMOJI.sub(r"\\x3a", _MARKUP.sub(r"\\x5b", visible))
     if len(inert) <= max_length:
         return inert
-    return inert[: max_length - len(_CUT)] + _CUT
+    return inert[: max_length - len(_MORE)] + _MORE
 
 
 def _visible(character: str) -> str:

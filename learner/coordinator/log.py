@@ -54,7 +54,7 @@ class LogWriter:
             try:
                 await self.append(events)
             except Fenced as conflict:
-                logger.info("log-moved-at-start", found=conflict.found)
+                logger.info("log-moved-at-start", expected=conflict.expected)
             else:
                 return
 

@@ -53,7 +53,7 @@ async def _fetch(store: Store, opened: RunOpened, folder: Path) -> PolicyManifes
         raise DigestMismatch("the initial policy is not the one that the run was opened with")
     manifest, path_manifest = await publication.read_policy(store, run, policy, opened.run_key)
     shutil.rmtree(folder, ignore_errors=True)
-    await publication.download(store, path_manifest, folder)
+    await publication.read_files(store, path_manifest, folder)
     return manifest
 
 

@@ -49,7 +49,7 @@ class PolicyLog:
             try:
                 await self.write(started)
             except Fenced as conflict:
-                logger.info("log-moved-at-start", found=conflict.found)
+                logger.info("log-moved-at-start", expected=conflict.expected)
             else:
                 return
 
@@ -81,9 +81,9 @@ class PolicyLog:
         await retry.until_available()(self._check_held)
 
     async def _check_held(self) -> None:
-        found = (await self._broker.state(self._stream)).last_sequence
-        if found != self.history.last_sequence and not await self._pass_over():
-            raise Fenced(self._stream, self.history.last_sequence, found)
+        last = (await self._broker.state(self._stream)).last_sequence
+        if last != self.history.last_sequence and not await self._pass_over():
+            raise Fenced(self._stream, self.history.last_sequence)
 
     async def _append(self, subject: str, data: bytes) -> None:
         append = retry.until_available()

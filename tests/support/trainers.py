@@ -236,7 +236,7 @@ class TinyRun:
             key = RunKey.load(RunFolder(self.settings).key)
             for name, each in (
                 (names.policy_manifest_key(run, policy), manifest),
-                (names.anchor_manifest_key(run, policy), path),
+                (names.path_manifest_key(run, policy), path),
             ):
                 other = msgspec.structs.replace(each, **change(each))
                 await self.store.put(name, sign_manifest(key, other))

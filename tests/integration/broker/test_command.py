@@ -81,7 +81,7 @@ def test_a_run_from_init_to_audit(directory) -> None:
         "LOG_fresh",
         "POLICIES_fresh",
     ]
-    assert broker("peek", "fresh", *where).stdout == "No message is there.\n"
+    assert broker("peek", "fresh", *where).stdout.startswith("No message is there: ")
     assert broker("audit", "fresh", *where).returncode == 0
 
 

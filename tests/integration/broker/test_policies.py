@@ -8,7 +8,7 @@ import pytest
 from broker.objects.s3 import S3Store
 from broker.policies.download import open_http
 from broker.policies.fetch import PolicyFetcher
-from broker.policies.publication import download, read_policy
+from broker.policies.publication import read_files, read_policy
 from schemas import names, wire
 from schemas.errors import DigestMismatch, PolicyTaken
 from schemas.policy import PolicyId
@@ -67,7 +67,7 @@ async def test_a_published_policy_arrives_on_both_sides(publisher, fetcher, stor
     announcement = await publisher.publish(FIRST, FILES)
     assert contents((await fetcher.fetch(announcement)).folder) == FILES
     _, path = await read_policy(store, "demo", FIRST, publisher.key.public)
-    await download(store, path, tmp_path / "back")
+    await read_files(store, path, tmp_path / "back")
     assert contents(tmp_path / "back") == FILES
 
 

@@ -359,7 +359,7 @@ async def test_manifests_of_two_policies_are_not_mixed(new_fetcher, publisher, m
     first = await publisher.publish(FIRST, FILES)
     other = {**FILES, "model.safetensors": b"other weights"}
     second = await publisher.publish(SECOND, other)
-    for name in (names.policy_manifest_key, names.anchor_manifest_key):
+    for name in (names.policy_manifest_key, names.path_manifest_key):
         mirror.replaced = {name("demo", SECOND): await store.get(name("demo", FIRST))}
         with pytest.raises(PolicyError):
             await new_fetcher().fetch(second)
@@ -371,7 +371,7 @@ async def test_manifests_of_two_policies_are_not_mixed(new_fetcher, publisher, m
 
 async def test_another_manifest_than_the_announced_one_is_refused(new_fetcher, publisher, store):
     announcement = await publisher.publish(FIRST, FILES)
-    for name in (names.policy_manifest_key, names.anchor_manifest_key):
+    for name in (names.policy_manifest_key, names.path_manifest_key):
         await store.delete(name("demo", FIRST))
     await publisher.publish(FIRST, {**FILES, "model.safetensors": b"signed, but not announced"})
     with pytest.raises(DigestMismatch, match="not the announced one"):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from broker.policies import signing
-from broker.policies.publication import download, read_policy
+from broker.policies.publication import read_files, read_policy
 from schemas import names, wire
 from schemas.errors import (
     DigestMismatch,
@@ -26,7 +26,7 @@ async def test_a_published_policy_reads_back(publisher, store, tmp_path):
     assert [file.name for file in manifest.files] == ["config.json", "empty.txt"]
     data = await store.get(names.policy_manifest_key("demo", FIRST))
     assert announcement.manifest_sha256 == wire.sha256_hex(data)
-    await download(store, path, tmp_path / "back")
+    await read_files(store, path, tmp_path / "back")
     back = {file.name: file.read_bytes() for file in (tmp_path / "back").iterdir()}
     assert back == FILES
 
@@ -91,7 +91,7 @@ async def test_of_two_trainers_one_wins_and_its_files_are_there(publisher, store
     assert sum(each is not None for each in announcements) == 1
     winner = next(number for number, each in enumerate(announcements) if each)
     _, path = await read_policy(store, "demo", FIRST, publisher.key.public)
-    await download(store, path, tmp_path / "back")
+    await read_files(store, path, tmp_path / "back")
     assert (tmp_path / "back" / "model.safetensors").read_bytes() == b"weights %d" % winner
 
 
@@ -107,7 +107,7 @@ async def test_a_storage_that_is_away_leaves_no_manifest(publisher, store):
 
 async def test_the_manifest_of_another_policy_is_refused(publisher, store):
     await publisher.publish(FIRST, FILES)
-    for name in (names.policy_manifest_key, names.anchor_manifest_key):
+    for name in (names.policy_manifest_key, names.path_manifest_key):
         await store.put(name("demo", (1, 1)), await store.get(name("demo", FIRST)))
     with pytest.raises(DigestMismatch, match="asked for policy 1-1"):
         await read_policy(store, "demo", PolicyId(1, 1), publisher.key.public)
@@ -115,7 +115,7 @@ async def test_the_manifest_of_another_policy_is_refused(publisher, store):
 
 async def test_a_manifest_of_another_kind_is_refused(publisher, store):
     await publisher.publish(FIRST, FILES)
-    data = await store.get(names.anchor_manifest_key("demo", FIRST))
+    data = await store.get(names.path_manifest_key("demo", FIRST))
     await store.put(names.policy_manifest_key("demo", FIRST), data)
     with pytest.raises(SignatureInvalid):
         await read_policy(store, "demo", FIRST, publisher.key.public)
@@ -123,9 +123,9 @@ async def test_a_manifest_of_another_kind_is_refused(publisher, store):
 
 async def test_a_tampered_file_is_not_written(publisher, store, tmp_path):
     await publisher.publish(FIRST, FILES)
-    data = await store.get(names.anchor_manifest_key("demo", FIRST))
+    data = await store.get(names.path_manifest_key("demo", FIRST))
     path = signing.open_manifest(publisher.key.public, data, PathManifest)
     await store.put(names.blob_key("demo", wire.sha256_hex(b"weights")), b"Weights")
     with pytest.raises(DigestMismatch, match=r"model\.safetensors"):
-        await download(store, path, tmp_path / "back")
+        await read_files(store, path, tmp_path / "back")
     assert not (tmp_path / "back" / "model.safetensors").exists()

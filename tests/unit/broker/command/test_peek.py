@@ -57,7 +57,7 @@ async def test_last_skips_what_was_judged_between(broker) -> None:
 async def test_the_logs_can_be_looked_at(broker) -> None:
     (batch,) = await peek(broker, "demo", stream="LOG_demo", sequence=9)
     assert batch.said == "batch of step 2, 2 rows, by coordinator-2"
-    (entry,) = await peek(broker, "demo", stream="LOG_demo")
+    (entry,) = await peek(broker, "demo", stream="LOG")
     assert entry.said == "1 GroupAccepted, 1 GroupsDropped, by coordinator-2"
     seen = await peek(broker, "demo", stream="POLICIES_demo", last=4)
     assert [each.said for each in seen] == [
@@ -73,8 +73,9 @@ async def test_the_logs_can_be_looked_at(broker) -> None:
     [
         ({"stream": "s9"}, "run demo has no stream 's9'; it has ROLLOUTS_demo_s0, LOG_demo"),
         ({"stream": "LOG_other"}, "run demo has no stream 'LOG_other'"),
-        ({"sequence": 12}, "message 12 of ROLLOUTS_demo_s0 is gone"),
-        ({"sequence": 14}, "message 14 of ROLLOUTS_demo_s0 is not there yet"),
+        ({"sequence": 12}, "12 has left ROLLOUTS_demo_s0: `broker why s0:12 --run demo` says"),
+        ({"sequence": 14}, "ROLLOUTS_demo_s0 has no message 14: its last one was 13"),
+        ({"sequence": 99, "stream": "LOG"}, "LOG_demo has no message 99: its last one was"),
     ],
 )
 async def test_what_is_not_there_is_one_sentence(broker, options: dict, sentence: str) -> None:
