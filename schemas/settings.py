@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from schemas.lease import MAX_GROUP_SIZE, MAX_NEW_TOKENS
 from schemas.model_settings import ModelSettings
-from schemas.types import Token
+from schemas.types import MAX_WIRE_BYTES, Token
 
 PositiveInt = Annotated[int, Meta(ge=1, le=2**31)]
 Seconds = Annotated[float, Meta(gt=0, le=1e7)]
@@ -117,7 +117,7 @@ class IntakeSettings(_Settings, frozen=True):
     ] = ("s0",)
     max_message_bytes: Annotated[
         int,
-        Meta(ge=1024, le=4 << 20, description="bytes of one group; the server's max_payload binds"),
+        Meta(ge=1024, le=MAX_WIRE_BYTES, description="bytes of one group on the wire"),
     ] = 1 << 20
     max_stream_bytes: Annotated[
         PositiveInt, Meta(description="bytes that wait in one queue before publishers wait")

@@ -1,6 +1,6 @@
-"""Bounded scalars that several messages share."""
+"""Bounded scalars that several messages share, and the bound on a message."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -13,3 +13,6 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 Index = Annotated[int, Meta(ge=0, le=999_999_999)]
 Detail = Annotated[str, Meta(max_length=500)]
 """A sentence for a person to read."""
+
+MAX_WIRE_BYTES: Final = 4 << 20
+"""Largest message that a queue can be told to take; our servers take its headers too."""

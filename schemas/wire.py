@@ -16,14 +16,13 @@ import msgspec
 import zstandard
 
 from schemas.errors import Rejected
+from schemas.types import MAX_WIRE_BYTES
 from schemas.verdict import Reason
 
 MAGIC: Final = b"TRIB"
 SCHEMA_VERSION: Final = 1
 _PREFIX: Final = MAGIC + bytes([SCHEMA_VERSION])
 
-MAX_WIRE_BYTES: Final = 2 << 20
-"""Largest message on the queue; a larger group goes through object storage."""
 MAX_DECODED_BYTES: Final = 4 << 20
 """Largest msgpack document inside a message: as text of four bytes a character, twice over, it
 still fits the memory that judging may take."""

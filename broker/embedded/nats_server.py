@@ -6,15 +6,18 @@ from pathlib import Path
 
 from broker.embedded.launch import find_program, wait_until_up
 from broker.program.process import ProcessId, spawn
+from schemas.types import MAX_WIRE_BYTES
 
 _HOST = "127.0.0.1"
+_PAYLOAD_MIB = (MAX_WIRE_BYTES >> 20) + 1
+"""The largest message and its headers. The server's MB is a MiB."""
 
 # `always`: an acknowledged message is on the disk, also when the power fails. Strict JSON decoding
 # stays on: it is what keeps a forged reply subject out of JetStream's interface.
 _CONFIG = """\
 listen: "{host}:{port}"
 server_name: "tributary-{port}"
-max_payload: 4MB
+max_payload: {payload_mib}MB
 max_pending: 128MB
 ping_interval: "20s"
 ping_max: 2
@@ -27,7 +30,8 @@ jetstream {{
 
 def write_config(directory: Path, port: int) -> None:
     """Write `nats.conf` for a server on a loopback port, with its streams in the directory."""
-    text = _CONFIG.format(host=_HOST, port=port, store=json.dumps(str(directory / "nats")))
+    store = json.dumps(str(directory / "nats"))
+    text = _CONFIG.format(host=_HOST, port=port, payload_mib=_PAYLOAD_MIB, store=store)
     (directory / "nats.conf").write_text(text)
 
 

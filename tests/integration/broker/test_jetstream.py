@@ -376,7 +376,7 @@ async def test_headers_of_a_publisher_steer_nothing(nats_url, unique):
 async def test_a_message_above_the_servers_limit_is_not_sent(nats_url, unique):
     broker = await NatsBroker.connect(nats_url, name="test")
     with pytest.raises(MessageTooLarge):
-        await broker.publish(unique("q"), bytes(4 << 20))
+        await broker.publish(unique("q"), bytes(5 << 20))
     assert broker.connected
     await broker.close()
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from broker.interface import Broker, StreamKind, StreamSpec
 from schemas.errors import BrokerError, BrokerUnavailable, MessageTooLarge, QueueFull
+from schemas.types import MAX_WIRE_BYTES
 
 ALL = {"max_messages": 100, "max_bytes": 1 << 20}
 
@@ -242,6 +243,13 @@ async def test_the_size_of_a_message_is_bounded(broker, spec):
     await broker.publish(f"{spec.name}.a", b"x" * 1000)
     with pytest.raises(MessageTooLarge):
         await broker.publish(f"{spec.name}.a", b"x" * 1001)
+
+
+async def test_the_largest_message_passes(broker, spec):
+    await broker.ensure_stream(replace(spec, max_message_bytes=MAX_WIRE_BYTES))
+    await broker.publish(f"{spec.name}.a", bytes(MAX_WIRE_BYTES))
+    (delivery,) = await take(broker, spec.name, max_bytes=2 * MAX_WIRE_BYTES)
+    assert len(delivery.record.data) == MAX_WIRE_BYTES
 
 
 async def test_two_pullers_share_the_queue(connect, spec):

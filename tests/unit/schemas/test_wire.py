@@ -16,6 +16,7 @@ from schemas.errors import Rejected
 from schemas.lease import LeaseRequest
 from schemas.policy import Signed
 from schemas.rollout import RolloutGroup
+from schemas.types import MAX_WIRE_BYTES
 from schemas.verdict import Reason
 from tests.support.examples import EXAMPLES, GROUP
 
@@ -61,7 +62,7 @@ HOSTILE = {
     "bomb": (bomb(), Reason.OVERSIZE),
     "bomb that claims to be small": (lying_frame(bytes(1 << 28), 1000), Reason.ENVELOPE),
     "no declared size": (framed(b"x", write_content_size=False), Reason.OVERSIZE),
-    "oversize on the wire": (PREFIX + bytes(wire.MAX_WIRE_BYTES), Reason.OVERSIZE),
+    "oversize on the wire": (PREFIX + bytes(MAX_WIRE_BYTES), Reason.OVERSIZE),
     "array of 4 billion": (framed(b"\xdd\xff\xff\xff\xff"), Reason.SCHEMA),
     "map of 4 billion": (framed(b"\xdf\xff\xff\xff\xff"), Reason.SCHEMA),
     "bytes of 4 billion": (framed(b"\xc6\xff\xff\xff\xff"), Reason.SCHEMA),

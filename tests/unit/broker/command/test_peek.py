@@ -8,6 +8,7 @@ from broker.look.peek import Context, Sight, look, peek
 from schemas.errors import UserError
 from schemas.policy import PolicyId
 from schemas.rollout import RolloutGroup
+from schemas.types import MAX_WIRE_BYTES
 from schemas.wire import decode, encode, sha256_hex
 from tests.support import hand_built
 
@@ -105,7 +106,9 @@ def test_an_engine_is_named_once(version: str, words: str) -> None:
     [
         (b"TRIB\x01 no frame", "rollouts.demo.s0.1-2.BOB", "envelope"),
         (b"", "rollouts.demo.s0.1-2.BOB", "envelope"),
-        (b"x" * (3 << 20), "rollouts.demo.s0.1-2.BOB", "oversize"),
+        (b"x" * (MAX_WIRE_BYTES + 1), "rollouts.demo.s0.1-2.BOB", "oversize"),
+        # As large as the settings may allow a group to be: its bytes are looked at.
+        (b"x" * MAX_WIRE_BYTES, "rollouts.demo.s0.1-2.BOB", "envelope"),
         (b"TRIB\x01", "rollouts.demo.s0.BOB", "subject"),
     ],
 )
