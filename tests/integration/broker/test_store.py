@@ -176,7 +176,9 @@ async def test_wrong_credentials_are_refused_at_once(s3_connection, tmp_path):
 
 @pytest.mark.integration
 async def test_the_bucket_may_be_there_already(s3):
+    await s3.put("kept", b"in it")
     await s3.ensure_bucket()
+    assert await s3.get("kept") == b"in it"
 
 
 def connection(endpoint: str, credentials: Path) -> Connection:

@@ -120,8 +120,14 @@ async def test_notices_reach_all_who_listen(connect, broker, unique):
             assert await asyncio.gather(*waiting) == [(f"{word}.ALICE", b"accepted")] * 2
 
 
-async def test_a_notice_without_listeners_is_lost(broker, unique):
-    await broker.notify(unique("heartbeat"), b"here")
+async def test_a_notice_without_listeners_is_lost(connect, broker, unique):
+    word, other = unique("heartbeat"), await connect()
+    await other.notify(word, b"nobody is there")
+    async with aclosing(broker.listen(word)) as heard:
+        waiting = asyncio.ensure_future(anext(heard))
+        await asyncio.sleep(0.1)
+        await other.notify(word, b"somebody is")
+        assert await asyncio.wait_for(waiting, 5) == (word, b"somebody is")
 
 
 async def test_listeners_end_with_the_connection(broker, unique):

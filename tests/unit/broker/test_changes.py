@@ -55,5 +55,9 @@ async def test_the_next_change_ends_one_wait():
 
 
 async def test_time_ends_a_wait():
-    await Changes().until(lambda: False, timeout_s=0.01)
-    await Changes().next(timeout_s=0.01)
+    changes = Changes()
+    waiting = [changes.until(lambda: False, timeout_s=0.05), changes.next(timeout_s=0.05)]
+    tasks = [await begin(each) for each in waiting]
+    await asyncio.sleep(0.01)
+    assert not any(task.done() for task in tasks)
+    await asyncio.gather(*tasks)
