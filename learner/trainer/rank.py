@@ -14,8 +14,10 @@ import sys
 from collections.abc import Callable
 
 from broker.program.logs import log_to_stderr
+from broker.program.os_error import in_words
 from broker.program.process import die_with_parent
-from schemas.errors import TributaryError
+from broker.program.sanitise import sanitise
+from schemas.errors import TributaryError, UserError
 from schemas.resolve import resolve
 from schemas.settings import LearnerSettings
 
@@ -23,11 +25,11 @@ AGENT_PID = "TRIBUTARY_AGENT_PID"
 """Environment variable: the process that started this one, if it said so."""
 
 
-def as_rank(name: str, body: Callable[[], None]) -> int:
+def as_rank(body: Callable[[], None]) -> int:
     """Run `body` in a process that dies with the one that started it; returns the exit status.
 
-    An error of our tree, or one of the machine such as a full disk, is one sentence that begins
-    with the name.
+    An error of our tree, or one of the machine such as a full disk, is one sentence as of any other
+    verb of `learner`.
     """
     agent = os.environ.get(AGENT_PID)
     die_with_parent(int(agent) if agent else None)
@@ -35,12 +37,15 @@ def as_rank(name: str, body: Callable[[], None]) -> int:
     try:
         body()
     except TributaryError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return error.exit_status
+        return _say(str(error), error.exit_status)
     except OSError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 2
+        return _say(in_words(error), UserError.exit_status)
     return 0
+
+
+def _say(sentence: str, exit_status: int) -> int:
+    print(f"learner: {sanitise(sentence, max_length=2000)}", file=sys.stderr)
+    return exit_status
 
 
 def main() -> None:
@@ -57,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(as_rank("trainer", main))
+    sys.exit(as_rank(main))

@@ -54,4 +54,4 @@ def _run(settings: LearnerSettings, part: ReplayPart, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(as_rank("replay", main))
+    sys.exit(as_rank(main))
