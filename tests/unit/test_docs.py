@@ -55,7 +55,7 @@ def check(program: str, verb: str, *words: str) -> None:
     context = typer.Context(command, info_name=verb, **command.context_settings)
     _, left, _ = command.make_parser(context).parse_args(list(words))
     for file in (word for word in left if word.endswith(".toml")):
-        made = ("run.toml", "file.toml", "runs/first/settings.toml")
+        made = ("run.toml", "file.toml", "runs/first/settings.toml", "runs/demo/settings.toml")
         assert file in made or file.startswith("/") or (ROOT / file).exists()
     # The name of the run is often in a file, which is not read here.
     run = ["--name", "any"] if SETTINGS[program] is LearnerSettings else []
