@@ -123,6 +123,9 @@ async def test_notices_reach_all_who_listen(connect, broker, unique):
 async def test_a_notice_without_listeners_is_lost(connect, broker, unique):
     word, other = unique("heartbeat"), await connect()
     await other.notify(word, b"nobody is there")
+    # An answer to a question asked behind it: the notice has been at the server.
+    with pytest.raises(NoResponders):
+        await other.request(unique("who"), b"?", timeout_s=5)
     async with aclosing(broker.listen(word)) as heard:
         waiting = asyncio.ensure_future(anext(heard))
         await asyncio.sleep(0.1)
