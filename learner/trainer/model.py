@@ -5,19 +5,33 @@ their names, and `config.json`. Equal weights give equal bytes.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import Glm4MoeConfig, Glm4MoeForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from learner.trainer import attention
 from learner.trainer.tensor_file import write_tensors
+from schemas.errors import UserError
 from schemas.model_settings import ModelSettings
 
 EXPERTS: Final = "grouped_mm"
 """How the experts are computed; part of the numerics record."""
 WEIGHTS_FILE: Final = "model.safetensors"
+_CANNOT_LOAD: Final = (
+    ArithmeticError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
+"""How transformers says that a folder is not one of a model, or that its config.json is wrong."""
 
 
 def build_model(settings: ModelSettings, vocabulary_size: int, seed: int) -> Glm4MoeForCausalLM:
@@ -55,12 +69,36 @@ def _config(settings: ModelSettings, vocabulary_size: int) -> Glm4MoeConfig:
 
 
 def load_model(folder: Path, device: torch.device) -> Glm4MoeForCausalLM:
-    """The model of a folder, in float32, ready to train."""
+    """The model of a folder, in float32, ready to train.
+
+    Raises:
+        UserError: it is no model of this kind, or tensors of it are not there. (They would be drawn
+            at random, and anew at every start.)
+    """
     attention.register()
     transformers_logging.disable_progress_bar()
-    model = Glm4MoeForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation=attention.NAME, local_files_only=True
-    )
+    transformers_logging.set_verbosity_error()  # What it warns of is refused below.
+    try:
+        loaded: Any = Glm4MoeForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation=attention.NAME,
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except _CANNOT_LOAD as error:
+        first_line = str(error).partition("\n")[0]
+        raise UserError(f"the policy in {folder} cannot be loaded: {first_line[:300]}") from None
+    model, report = loaded
+    faults = [f"{name} is missing" for name in sorted(report["missing_keys"])]
+    faults += [f"{name} has another shape" for name, *_ in sorted(report["mismatched_keys"])]
+    if faults:
+        raise UserError(
+            f"the policy in {folder} is not the {model.config.model_type} model of its "
+            f"config.json: {faults[0]}{f', and {len(faults) - 1} more' if faults[1:] else ''}"
+        )
     torch.nn.Module.to(model, device)
     return _prepare(model)
 

@@ -1,4 +1,8 @@
-"""Whatever shape the settings accept, the model can be built, trained and run in each format."""
+"""Models from settings and from folders: what cannot be is refused, and all the rest works."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -6,8 +10,10 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from learner.trainer.model import build_model
+from learner.trainer.model import WEIGHTS_FILE, build_model, load_model, num_parameters
+from schemas.errors import UserError
 from schemas.model_settings import ModelSettings
+from tests.support.training import SMALL_MODEL, make_folder
 
 VOCABULARY_SIZE = 24
 LENGTH = 6
@@ -42,7 +48,7 @@ def one_thread():
 @example(shape={"num_experts_per_token": 20})
 @example(shape={"hidden_size": 8, "num_heads": 2})
 @settings(max_examples=200, deadline=None)
-def test_a_shape_is_refused_or_works(shape: dict[str, int]) -> None:
+def test_a_shape_is_refused_or_works_in_each_format(shape: dict[str, int]) -> None:
     try:
         accepted = msgspec.convert(shape, ModelSettings)
     except msgspec.ValidationError as refused:
@@ -55,3 +61,46 @@ def test_a_shape_is_refused_or_works(shape: dict[str, int]) -> None:
         logits = model(input_ids=token_ids).logits
         logits.float().square().sum().backward()
         assert torch.isfinite(logits).all()
+
+
+def test_parameters_are_counted_without_building() -> None:
+    built = build_model(SMALL_MODEL, VOCABULARY_SIZE, seed=0)
+    assert num_parameters(SMALL_MODEL, VOCABULARY_SIZE) == built.num_parameters()
+
+
+def configured(**changes: Any) -> Callable[[Path], None]:
+    """Another configuration beside the same weights."""
+
+    def spoil(folder: Path) -> None:
+        config = folder / "config.json"
+        config.write_bytes(msgspec.json.encode(msgspec.json.decode(config.read_bytes()) | changes))
+
+    return spoil
+
+
+def cut_off(folder: Path) -> None:
+    weights = folder / WEIGHTS_FILE
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (configured(num_hidden_layers=3), r"input_layernorm\.weight is missing, and \d+ more"),
+        (configured(hidden_size=64), r"lm_head\.weight has another shape, and \d+ more"),
+        (configured(model_type="llama"), "is not the llama model of its config.json"),
+        (configured(hidden_size="wide"), "cannot be loaded: .*hidden_size"),
+        (configured(num_attention_heads=0), "cannot be loaded"),
+        (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "cannot be loaded"),
+        (lambda folder: (folder / WEIGHTS_FILE).unlink(), "no file named model.safetensors"),
+        (cut_off, "cannot be loaded"),
+    ],
+    ids=range(9),
+)
+def test_a_folder_that_is_no_whole_model_is_refused(tmp_path, spoil, words) -> None:
+    """Tensors that are missing would be random, other ones at each start of the trainer."""
+    folder = make_folder(tmp_path / "policy")
+    spoil(folder)
+    with pytest.raises(UserError, match=words):
+        load_model(folder, torch.device("cpu"))
