@@ -41,7 +41,8 @@ Initial = Annotated[
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the run.")]
 
 app = application(
-    "Learn from what actors publish. Settings follow a verb: @ file.toml --trainer.num_steps 100."
+    "Learn from what actors publish; `learner run --name first` does all of it. "
+    "Settings follow a verb: @ file.toml --trainer.num_steps 100."
 )
 
 
@@ -49,8 +50,8 @@ app = application(
 def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
     """Open a run unless it is open, and run coordinator and trainer to its last step.
 
-    The policy to begin with is made first, as `learner sft` does; if it misses its target, nothing
-    is opened and the exit status is 1. The same again begins with it.
+    The policy to begin with is made first, see `learner sft`.
+    If that misses its target, nothing is opened; repeat the command to begin with it.
 
     Ctrl-C or SIGTERM lets them end what they have in hand; the second kills them.
     """
@@ -67,8 +68,8 @@ def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = F
 def sft(context: typer.Context, dry_run: DryRun = False) -> None:
     """Make the policy that a run begins with, by supervised fine-tuning, unless there is one.
 
-    It ends when sampled answers reach sft.target_reward. Exit status 1: sft.max_steps came first;
-    the policy is written nevertheless.
+    It ends when sampled answers reach sft.target_reward.
+    Exit status 1: sft.max_steps came first; the policy is kept, and used if you go on.
     """
     from learner.initial_policy import make_initial_policy
 
@@ -79,8 +80,8 @@ def sft(context: typer.Context, dry_run: DryRun = False) -> None:
 def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = False) -> None:
     """Open a run: key, streams, initial policy, and the card that actors need. Can be repeated.
 
-    Without --initial the policy is made first, as `learner sft` does; if it misses its target,
-    nothing is opened and the exit status is 1. The same again begins with it.
+    Without --initial, the policy to begin with is made first, see `learner sft`.
+    If that misses its target, nothing is opened; repeat the command to begin with it.
     """
     import asyncio
 
@@ -148,7 +149,9 @@ def replay(
     ] = True,
     from_step: Annotated[
         int,
-        typer.Option("--from", metavar="STEP", min=0, help="Begin with a checkpoint up to STEP."),
+        typer.Option(
+            "--from", metavar="STEP", min=0, help="Begin with the last checkpoint up to STEP."
+        ),
     ] = 0,
     json: Json = False,
     dry_run: DryRun = False,
@@ -169,7 +172,10 @@ def replay(
 
 @app.command(**takes(LearnerSettings))
 def demo(context: typer.Context, dry_run: DryRun = False) -> None:
-    """Show the whole loop on this machine: actors, a liar, kills; exit status 0 if all held."""
+    """Show the whole loop on this machine: actors, a liar, kills; exit status 0 if all held.
+
+    Say which run it is: `learner demo @ examples/demo.toml`.
+    """
     from learner.demo.show import run_demo
 
     raise typer.Exit(run_demo(_settings(context, dry_run, find_servers=False)))
@@ -179,7 +185,7 @@ def demo(context: typer.Context, dry_run: DryRun = False) -> None:
 def metrics(
     context: typer.Context, name: Name, json: Json = False, dry_run: DryRun = False
 ) -> None:
-    """Write one line of JSON for each step of a run, from its logs."""
+    """Write one line of JSON for each step of a run, from its logs, into its folder."""
     import asyncio
 
     from learner.metrics_file import write_metrics
@@ -190,7 +196,7 @@ def metrics(
 
 @app.command(**takes(LearnerSettings))
 def report(context: typer.Context, name: Name, json: Json = False, dry_run: DryRun = False) -> None:
-    """Write the pictures of a run, from its logs and archive, as one HTML file."""
+    """Write the pictures of a run, from its logs and archive, as one HTML file in its folder."""
     import asyncio
 
     from learner.report.build import write_report

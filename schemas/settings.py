@@ -72,7 +72,7 @@ class SftSettings(_Settings, frozen=True):
     ] = 600
     target_reward: Annotated[
         float,
-        Meta(ge=0, le=1, description="stop when so many sampled answers are exact; 0: any will do"),
+        Meta(ge=0, le=1, description="share of exact answers, sampled, to stop at; 0: any will do"),
     ] = 0.45
     evaluate_every: Annotated[
         PositiveInt, Meta(description="steps between two samplings of the reward")
@@ -132,7 +132,7 @@ class IntakeSettings(_Settings, frozen=True):
         PositiveInt, Meta(description="judging processes; two keep one event loop busy")
     ] = 2
     fetch_groups: Annotated[
-        int, Meta(ge=1, le=1024, description="most that one segment and ledger entry hold")
+        int, Meta(ge=1, le=1024, description="most groups that one segment and ledger entry hold")
     ] = 256
     refused_samples: Annotated[
         int, Meta(ge=0, le=1000, description="refused messages kept per actor and reason")
