@@ -3,7 +3,7 @@
 | what | files, in an order to read them |
 |---|---|
 | the whole | `service`, `log`, `state`, `ended`, `known`, `bell`, `heartbeats` |
-| leases out | `front`, `desk`, `capacity`, `probation`, `draw`, `endings`, `grants` |
+| leases out | `front`, `desk`, `capacity`, `allowance`, `probation`, `draw`, `endings`, `grants` |
 | groups in | `intake`, `hand`, `judging`, `case`, `suspects` |
 | findings | `workers`, `worker_process`, `job`, `worker`, `examination`, `finding` |
 | verdicts | `verdicts`, `rounds`, `round_writer`, `garbage` |

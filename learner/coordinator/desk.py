@@ -4,12 +4,13 @@
 caller writes what it returns to the log before anybody hears of it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
 
 from learner.coordinator import capacity
-from learner.coordinator.cut import hard_cap
+from learner.coordinator.allowance import allowance, hard_cap_in_line
 from learner.coordinator.draw import draw_lease
 from learner.coordinator.probation import may_have_one, probation
 from learner.coordinator.state import RunState
@@ -26,6 +27,10 @@ class HandOut(Struct, kw_only=True):
     reasons: list[WaitReason]
     """Why a request gets nothing (more)."""
 
+    def give(self, index: int, event: ledger.LeaseIssued) -> None:
+        self.events.append(event)
+        self.leases[index].append(event.lease)
+
 
 def hand_out(
     state: RunState,
@@ -39,43 +44,22 @@ def hand_out(
 
     `now` is Unix seconds. The state is left as it is; the events change it when they are folded.
     """
-    opened = state.opened
-    assert opened is not None, "the run is opened before the desk is"
-    result = HandOut(
-        events=[], leases=[[] for _ in requests], reasons=[WaitReason.NONE for _ in requests]
-    )
     closed = closed_for_all(state, announced)
+    result = HandOut(events=[], leases=[[] for _ in requests], reasons=[closed for _ in requests])
     if announced is None or closed:
-        result.reasons = [closed or WaitReason.NO_POLICY for _ in requests]
         return result
-
-    trial = _Trial(state, announced, now)
+    trial = _Trial(state, announced, now, stop_ids)
     hungry = [index for index, request in enumerate(requests) if request.wanted > 0]
     while hungry:
-        hungry.sort(key=lambda index: (trial.num_open(requests[index].actor), index))
-        index = hungry.pop(0)
+        index = min(hungry, key=lambda index: (trial.num_open[requests[index].actor], index))
         request = requests[index]
         reason = trial.refusal(request.actor)
         if reason:
             result.reasons[index] = reason
-            continue
-        lease = draw_lease(
-            opened,
-            state.num_issued + len(result.events),
-            request,
-            trial.least_policy(),
-            now + opened.settings.leases.lifetime_s,
-            stop_ids,
-        )
-        trial.take(request.actor)
-        result.leases[index].append(lease)
-        result.events.append(
-            ledger.LeaseIssued(
-                lease=lease, request_id=request.request_id, instance=request.instance
-            )
-        )
-        if len(result.leases[index]) < request.wanted:
-            hungry.append(index)
+        else:
+            result.give(index, trial.issue(request))
+        if reason or len(result.leases[index]) == request.wanted:
+            hungry.remove(index)
     return result
 
 
@@ -88,52 +72,56 @@ def closed_for_all(state: RunState, announced: PolicyId | None) -> WaitReason:
 
 
 class _Trial:
-    """Counts what has been handed out in this round on top of the state."""
+    """The state with what has been handed out in this round on top of it."""
 
-    def __init__(self, state: RunState, announced: PolicyId, now: float) -> None:
+    def __init__(
+        self, state: RunState, announced: PolicyId, now: float, stop_ids: tuple[int, ...]
+    ) -> None:
         assert state.opened is not None
-        self._now = now
         self._state = state
+        self._opened = state.opened
         self._settings = state.opened.settings
         self._announced = announced
-        self._left = capacity.capacity(state, self._settings, announced.version)
-        self._taken = 0
-        self._open: dict[str, int] = {}
-        for issued in state.open_leases.values():
-            actor = issued.lease.actor
-            self._open[actor] = self._open.get(actor, 0) + 1
-        self._waiting: dict[str, int] = {}
-        for accepted in state.waiting.values():
-            self._waiting[accepted.actor] = self._waiting.get(accepted.actor, 0) + 1
-
-    def num_open(self, actor: str) -> int:
-        return self._open.get(actor, 0)
+        self._now = now
+        self._stop_ids = stop_ids
+        self._capacity = capacity.capacity(state, self._settings, announced.version)
+        self._num_issued = 0
+        self.num_open = Counter(issued.lease.actor for issued in state.open_leases.values())
+        """By actor."""
+        self._num_waiting = Counter(group.actor for group in state.waiting.values())
 
     def refusal(self, actor: str) -> WaitReason:
-        leases, batch = self._settings.leases, self._settings.batch
-        if self._left <= 0:
+        """Why this actor may have no more; NONE when it may."""
+        state, settings, num_open = self._state, self._settings, self.num_open[actor]
+        if self._num_issued >= self._capacity:
             return WaitReason.CAPACITY
-        doubt = probation(self._state, self._settings, actor)
-        if doubt and (
-            self.num_open(actor) > 0
-            or not may_have_one(self._state, self._settings, actor, self._now)
-        ):
+        doubt = probation(state, settings, actor)
+        if doubt and (num_open or not may_have_one(state, settings, actor, self._now)):
             return doubt
-        if self.num_open(actor) >= leases.max_open_per_actor:
+        if num_open >= allowance(state, settings, actor):
             return WaitReason.ACTOR_LIMIT
-        in_line = self.num_open(actor) + self._waiting.get(actor, 0)
-        # Groups that a hard cap would keep out of every batch in the window are not asked for.
-        if batch.actor_cap < 1.0 and in_line >= hard_cap(batch) * (leases.max_staleness + 1):
+        if num_open + self._num_waiting[actor] >= hard_cap_in_line(settings):
             return WaitReason.TOO_FEW_ACTORS
         return WaitReason.NONE
 
-    def least_policy(self) -> PolicyId:
+    def issue(self, request: LeaseRequest) -> ledger.LeaseIssued:
+        """The next lease, to the actor of this request."""
+        lease = draw_lease(
+            self._opened,
+            self._state.num_issued + self._num_issued,
+            request,
+            self._least_policy(),
+            self._now + self._settings.leases.lifetime_s,
+            self._stop_ids,
+        )
+        self._num_issued += 1
+        self.num_open[request.actor] += 1
+        return ledger.LeaseIssued(
+            lease=lease, request_id=request.request_id, instance=request.instance
+        )
+
+    def _least_policy(self) -> PolicyId:
         version = capacity.least_version(
-            self._state, self._settings, self._announced.version, ahead=self._taken
+            self._state, self._settings, self._announced.version, ahead=self._num_issued
         )
         return PolicyId(self._announced.incarnation, version)
-
-    def take(self, actor: str) -> None:
-        self._left -= 1
-        self._taken += 1
-        self._open[actor] = self.num_open(actor) + 1

@@ -14,13 +14,13 @@ that was stored by then has been judged: its answer may be in the queue.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from msgspec import Struct
 
 from learner.coordinator.bell import Bell
-from learner.coordinator.desk import hand_out
+from learner.coordinator.desk import HandOut, hand_out
 from learner.coordinator.endings import Endings
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import LogWriter
@@ -156,39 +156,48 @@ class FrontDesk:
         return max(0.0, earliest - time.monotonic())
 
     async def serve(self) -> None:
-        """One round: hand out what there is, answer whom it reaches and whose time is up."""
+        """One round: hand out what there is, answer whom it reaches and whose time is up.
+
+        Raises:
+            Fenced: another coordinator has taken over.
+        """
         async with self._log.lock:
             waiting = list(self._waiting.values())
-            state = self._log.state
-            announced = self._known.last.policy if self._known.last else None
-            given_back = [
-                ledger.LeaseAbandoned(lease_id=lease_id)
-                for lease_id in self._given_back
-                if lease_id in state.open_leases
-            ]
-            self._given_back.clear()
-            result = hand_out(
-                state,
-                [one.request for one in waiting],
-                announced=announced,
-                now=self._clock(),
-                stop_ids=self._stop_ids,
-            )
-            events = [*given_back, *result.events]
-            if events:
-                await self._log.append(events)
+            result = await self._hand_out([one.request for one in waiting])
         now = time.monotonic()
         for one, leases, reason in zip(waiting, result.leases, result.reasons, strict=True):
             # There may be capacity before its time is up, but a finished run has nothing to give.
-            if not leases and one.until > now and reason is not WaitReason.FINISHED:
-                continue
+            if leases or one.until <= now or reason is WaitReason.FINISHED:
+                self._reply(one, leases, reason)
+
+    async def _hand_out(self, requests: Sequence[LeaseRequest]) -> HandOut:
+        """Decide, and write it down: who gets what, and what was given back."""
+        state = self._log.state
+        given_back = [
+            ledger.LeaseAbandoned(lease_id=lease_id)
+            for lease_id in self._given_back
+            if lease_id in state.open_leases
+        ]
+        self._given_back.clear()
+        result = hand_out(
+            state,
+            requests,
+            announced=self._known.last.policy if self._known.last else None,
+            now=self._clock(),
+            stop_ids=self._stop_ids,
+        )
+        if events := [*given_back, *result.events]:
+            await self._log.append(events)
+        return result
+
+    def _reply(self, waiting: _Waiting, leases: Sequence[Lease], reason: WaitReason) -> None:
+        if not waiting.reply.done():
             reply = LeaseReply(
                 leases=tuple(leases),
                 announcement=self._known.last,
                 time=self._clock(),
                 waiting_for=reason,
             )
-            if not one.reply.done():
-                one.reply.set_result(reply)
-            if self._waiting.get(one.request.actor) is one:
-                del self._waiting[one.request.actor]
+            waiting.reply.set_result(reply)
+        if self._waiting.get(waiting.request.actor) is waiting:
+            del self._waiting[waiting.request.actor]

@@ -42,6 +42,8 @@ class RunState(msgspec.Struct, kw_only=True):
     num_issued: int = 0
     last_requests: dict[str, LastRequest] = {}
     """By actor: the same request gets the same leases."""
+    answered: Counter[str] = msgspec.field(default_factory=Counter)
+    """By actor: leases that ended by an answer, whether it was accepted or refused."""
     unanswered: Counter[str] = msgspec.field(default_factory=Counter)
     """By actor: leases that expired or were given back, less those fulfilled since; at least 0."""
 
@@ -123,8 +125,10 @@ class RunState(msgspec.Struct, kw_only=True):
         self.ended_leases.add(lease_id, end, actor)
         if end in (LeaseEnd.EXPIRED, LeaseEnd.ABANDONED):
             self.unanswered[actor] += 1
-        elif end is LeaseEnd.FULFILLED and self.unanswered[actor]:
-            # A refused answer costs nothing to make, so it makes up for nothing.
+            return
+        self.answered[actor] += 1
+        # A refused answer costs nothing to make, so it makes up for nothing.
+        if end is LeaseEnd.FULFILLED and self.unanswered[actor]:
             self.unanswered[actor] -= 1
 
     def _accept(self, event: ledger.GroupAccepted) -> None:

@@ -27,6 +27,11 @@ class Folded:
         entry = ledger.LedgerEntry(instance="c1", events=events)
         self.state.apply_entry(entry, self.state.last_sequence + 1)
 
+    def knows(self, *actors: str) -> None:
+        """Treat these as if they had answered so much that they may hold all that one actor may."""
+        for actor in actors:
+            self.state.answered[actor] = self.opening.settings.leases.max_open_per_actor
+
     def issue(self, actor: str, *, request_id: str = "r1", deadline: float = 0.0) -> Lease:
         settings = self.opening.settings
         lease = Lease(

@@ -52,6 +52,7 @@ def test_capacity_ends_with_the_run():
 
 def test_nobody_gets_more_than_there_is():
     folded = Folded(SETTINGS)
+    folded.knows("ALICE", "BOB", "CAROL")
     result = ask(folded, ("ALICE", 64), ("BOB", 64), ("CAROL", 64))
     assert counts(result) == [4, 4, 4]
     assert set(result.reasons) == {WaitReason.CAPACITY}
@@ -59,6 +60,7 @@ def test_nobody_gets_more_than_there_is():
 
 def test_the_actor_with_fewest_open_leases_is_served_first():
     folded = Folded(SETTINGS)
+    folded.knows("ALICE", "BOB")
     for _ in range(4):
         folded.issue("ALICE")
     assert counts(ask(folded, ("ALICE", 64), ("BOB", 64))) == [1, 5]
@@ -66,6 +68,7 @@ def test_the_actor_with_fewest_open_leases_is_served_first():
 
 def test_open_leases_per_actor_are_capped():
     folded = Folded(SETTINGS)
+    folded.knows("ALICE")
     result = ask(folded, ("ALICE", 64))
     assert counts(result) == [5]
     assert result.reasons == [WaitReason.ACTOR_LIMIT]
@@ -74,6 +77,7 @@ def test_open_leases_per_actor_are_capped():
 def test_a_hard_cap_binds_the_gate():
     capped = msgspec.structs.replace(SETTINGS, batch=BatchSettings(num_groups=4, actor_cap=0.25))
     folded = Folded(capped)
+    folded.knows("ALICE")
     result = ask(folded, ("ALICE", 64))
     assert counts(result) == [1 * (2 + 1)]
     assert result.reasons == [WaitReason.TOO_FEW_ACTORS]
@@ -91,6 +95,7 @@ def test_no_lease_before_a_policy(version, reason):
 def test_lease_numbers_go_on_and_decide_task_and_seed():
     folded = Folded(SETTINGS)
     folded.issue("ALICE")
+    folded.knows("BOB")
     one = ask(folded, ("BOB", 2)).leases[0]
     same = ask(folded, ("BOB", 2)).leases[0]
     assert [lease.lease_id for lease in one] == [1, 2]
@@ -104,7 +109,9 @@ def test_lease_numbers_go_on_and_decide_task_and_seed():
 def test_a_lease_asks_for_a_policy_that_can_be_had_and_will_not_be_stale(version):
     """If groups arrive in the order of their leases, none is too old for the batch it lands in."""
     folded = Folded(SETTINGS)
-    result = ask(folded, *((f"ACTOR{i}", 5) for i in range(20)), version=version)
+    actors = [f"ACTOR{i}" for i in range(20)]
+    folded.knows(*actors)
+    result = ask(folded, *((actor, 5) for actor in actors), version=version)
     leases = sorted(
         (lease for leases in result.leases for lease in leases), key=lambda lease: lease.lease_id
     )

@@ -70,6 +70,7 @@ async def test_a_lease_in_time_is_left_alone(coordinator):
 
 
 async def test_a_new_instance_gives_up_what_it_does_not_name(world, coordinator):
+    coordinator.knows("ALICE")
     leases = (await coordinator.lease(make_request("ALICE", "r1", wanted=3))).leases
     spooled, published, lost = (lease.lease_id for lease in leases)
     await publish(world, leases[1])

@@ -94,8 +94,8 @@ async def test_of_several_answers_to_one_lease_the_first_alone_is_archived(stage
 
 
 async def test_what_is_judged_and_comes_again_is_only_removed(stage, monkeypatch):
-    for _ in range(3):
-        await stage.send(await stage.group())
+    for actor in ("ALICE", "BOB", "CAROL"):
+        await stage.send(await stage.group(actor))
 
     async def lost(*_: object, **__: object) -> None:
         pass

@@ -176,9 +176,9 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(actor=st.sampled_from(ACTORS))
     def pile_up(self, actor: str) -> None:
-        """Twice as many groups of one actor as it may hold leases: its share of a batch is small,
-        so some of them grow too old while they wait."""
-        for _ in range(2):
+        """Many groups of one actor in a row: its share of a batch is small, so some of them grow
+        too old while they wait."""
+        for _ in range(4):
             self.num_requests += 1
             request = make_request(actor, f"r{self.num_requests}", wanted=3)
             for lease in self.run(self.coordinator.lease(request)).leases:

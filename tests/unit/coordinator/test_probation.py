@@ -70,6 +70,7 @@ def test_a_paused_run_gives_each_actor_one_lease_now_and_then():
 
 def test_an_actor_without_signal_cannot_stop_the_others():
     folded = Folded(SETTINGS)
+    folded.knows("ALICE", "BOB")
     accept(folded, "BOB", 1, rewards=NO_SIGNAL)
     accept(folded, "MALLORY", 500, rewards=NO_SIGNAL)
     asked = ask(folded, "ALICE", "BOB", "MALLORY")
@@ -80,6 +81,7 @@ def test_an_actor_without_signal_cannot_stop_the_others():
 @pytest.mark.parametrize(("given_back", "leases"), [(10, 4), (11, 0)])
 def test_leases_may_be_given_back_up_to_a_bound(given_back, leases):
     folded = Folded(SETTINGS)
+    folded.knows("ALICE", "MALLORY")
     give_back(folded, "MALLORY", given_back)
     asked = ask(folded, "MALLORY", "ALICE")
     assert counts(asked) == [leases, 4]

@@ -35,6 +35,7 @@ async def send(world, group):
 
 async def test_an_answer_to_a_lease_that_is_issued_while_it_is_judged():
     world, coordinator = await start()
+    coordinator.knows("ALICE")
     (lease,) = (await coordinator.lease(make_request("ALICE", "r1"))).leases
     guess = msgspec.structs.replace(lease, lease_id=lease.lease_id + 1)
     right = (True, False)
@@ -97,6 +98,7 @@ async def test_a_trace_that_nobody_reads_is_refused():
 
 async def test_a_request_asked_again_while_it_is_being_answered_gets_the_same_leases():
     _, coordinator = await start()
+    coordinator.knows("ALICE")
     request = encode(make_request("ALICE", "r1", wanted=2))
     subject = names.lease_subject("test", "ALICE")
     first = asyncio.create_task(coordinator.front.answer(subject, request))
