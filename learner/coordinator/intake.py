@@ -77,6 +77,7 @@ class Intake:
             while True:
                 deliveries = await pulling
                 pulling = asyncio.create_task(self.hand.pull())
+                await self._suspects.room()
                 await self._judged.put(await self.judging.judge(deliveries))
         finally:
             pulling.cancel()

@@ -58,45 +58,52 @@ class Judging:
 
     async def judge(self, deliveries: Sequence[Delivery]) -> list[Case]:
         """Judge messages side by side; those of suspects are set aside instead."""
-        seen = await self._look(deliveries)
-        cases = [one for one in seen if not self._is_open(one)]
-        jobs = []
-        for one in seen:
-            if not self._is_open(one):
-                continue
-            if self._suspects.suspects(one.actor):
-                await self._suspects.put(one.actor, one.delivery)
+        judged: list[Case] = []
+        aside: list[Case] = []
+        jobs: list[Case] = []
+        for case in await self._look(deliveries):
+            if not self._is_undecided(case):
+                judged.append(case)
             else:
-                jobs.append(one)
-        leases = self._open_leases({one.actor for one in jobs})
-        findings = await self._workers.examine([_job(one, leases) for one in jobs])
+                (aside if self._suspects.suspects(case.actor) else jobs).append(case)
+        leases = self._open_leases({case.actor for case in jobs})
+        findings = await self._workers.examine([_job(case, leases) for case in jobs])
         await self._know(_claimed(findings))
-        for one, finding in zip(jobs, findings, strict=True):
+        for case, finding in zip(jobs, findings, strict=True):
             if finding is None:
-                await self._suspects.put(one.actor, one.delivery)
+                aside.append(case)
             else:
-                cases.append(self._finish(one, finding))
-        return cases
+                judged.append(self._finish(case, finding))
+        return judged + self._set_aside(aside)
+
+    def _set_aside(self, cases: Sequence[Case]) -> list[Case]:
+        """Let these be judged alone; returns those that are refused instead."""
+        refused: list[Case] = []
+        for case in cases:
+            if surplus := self._suspects.surplus(case.actor):
+                refused.append(_unseen(case, surplus))
+            else:
+                self._suspects.put(case.actor, case.delivery)
+        return refused
 
     async def judge_alone(self, delivery: Delivery) -> Case:
         """Judge a message that had been set aside."""
-        (one,) = await self._look([delivery])
-        if not self._is_open(one):
-            return one
-        if surplus := self._suspects.surplus(one.actor):
-            detail = "not looked at: others of this actor hit the limit, and many more wait"
-            return msgspec.structs.replace(one, refusal=(Outcome.REJECTED, surplus, detail))
-        job = _job(one, self._open_leases({one.actor}))
-        stop_others = not self._suspects.is_notorious(one.actor)
+        (case,) = await self._look([delivery])
+        if not self._is_undecided(case):
+            return case
+        if surplus := self._suspects.surplus(case.actor):
+            return _unseen(case, surplus)
+        job = _job(case, self._open_leases({case.actor}))
+        stop_others = not self._suspects.is_notorious(case.actor)
         finding = await self._workers.examine_alone(job, stop_others=stop_others)
         await self._know(_claimed([finding]))
-        return self._finish(one, finding)
+        return self._finish(case, finding)
 
     async def _look(self, deliveries: Sequence[Delivery]) -> list[Case]:
         """What the subjects say, and whether that is enough to refuse."""
         seen = [self._read_subject(delivery) for delivery in deliveries]
-        await self._know({verdicts.policy_of(one.subject) for one in seen if one.subject})
-        return [self._refuse_by_subject(one) for one in seen]
+        await self._know({verdicts.policy_of(case.subject) for case in seen if case.subject})
+        return [self._refuse_by_subject(case) for case in seen]
 
     def _read_subject(self, delivery: Delivery) -> Case:
         sha256 = sha256_hex(delivery.record.data)
@@ -107,17 +114,17 @@ class Judging:
             return Case(delivery=delivery, sha256=sha256, actor="unknown", refusal=why)
         return Case(delivery=delivery, sha256=sha256, actor=subject.actor, subject=subject)
 
-    def _refuse_by_subject(self, one: Case) -> Case:
-        if one.subject is None:
-            return one
-        why = verdicts.subject_refusal(self._log.state, self._known, one.subject)
-        return msgspec.structs.replace(one, refusal=why) if why else one
+    def _refuse_by_subject(self, case: Case) -> Case:
+        if case.subject is None:
+            return case
+        why = verdicts.subject_refusal(self._log.state, self._known, case.subject)
+        return msgspec.structs.replace(case, refusal=why) if why else case
 
-    def _is_open(self, one: Case) -> bool:
+    def _is_undecided(self, case: Case) -> bool:
         """True when the message itself has to be looked at."""
-        record = one.delivery.record
-        has_verdict = self._log.state.verdicts.get((record.stream, record.sequence)) == one.sha256
-        return one.refusal is None and not has_verdict
+        record = case.delivery.record
+        has_verdict = self._log.state.verdicts.get((record.stream, record.sequence)) == case.sha256
+        return case.refusal is None and not has_verdict
 
     def _open_leases(self, actors: Collection[str]) -> dict[str, PackedLeases]:
         held: dict[str, list[Lease]] = defaultdict(list)
@@ -126,18 +133,18 @@ class Judging:
                 held[issued.lease.actor].append(issued.lease)
         return {actor: pack_leases(leases) for actor, leases in held.items()}
 
-    def _finish(self, one: Case, finding: Finding) -> Case:
+    def _finish(self, case: Case, finding: Finding) -> Case:
         if finding.reason is Reason.JUDGING_FAILED:
             logger.error(
                 "judging-failed",
-                actor=one.actor,
-                sequence=one.sequence,
+                actor=case.actor,
+                sequence=case.sequence,
                 error=finding.detail,
                 traceback=finding.traceback,
             )
-        assert one.subject is not None
-        refusal = verdicts.refusal(self._log.state, self._known, one.subject, finding)
-        return msgspec.structs.replace(one, finding=finding, refusal=refusal)
+        assert case.subject is not None
+        refusal = verdicts.refusal(self._log.state, self._known, case.subject, finding)
+        return msgspec.structs.replace(case, finding=finding, refusal=refusal)
 
     async def _know(self, named: Collection[PolicyId]) -> None:
         """A group may be faster than the announcement of its policy."""
@@ -153,8 +160,13 @@ def _claimed(findings: Iterable[Finding | None]) -> set[PolicyId]:
     return {policy for claim in claims if claim is not None for policy in claim.policies}
 
 
-def _job(one: Case, leases: Mapping[str, PackedLeases]) -> WorkerJob:
-    assert one.subject is not None
+def _job(case: Case, leases: Mapping[str, PackedLeases]) -> WorkerJob:
+    assert case.subject is not None
     return WorkerJob(
-        subject=one.subject, data=one.delivery.record.data, leases=leases.get(one.actor, {})
+        subject=case.subject, data=case.delivery.record.data, leases=leases.get(case.actor, {})
     )
+
+
+def _unseen(case: Case, surplus: Reason) -> Case:
+    detail = "not looked at: others of this actor hit the limit, and many more wait"
+    return msgspec.structs.replace(case, refusal=(Outcome.REJECTED, surplus, detail))

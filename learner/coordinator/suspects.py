@@ -5,6 +5,10 @@ judged once more while nothing else is. Until then all that its sender sends wai
 and the others' messages go on. What a sender hits in spite of that is counted; after a few such
 hits the others are not stopped for its messages any more, and of a crowd of them that waits, most
 are refused for what those before them did: a hit costs the time of a thousand honest messages.
+
+When many bytes lie here, a notorious actor's messages are refused as well, so that they keep nobody
+waiting. Who has hit little may be honest: for his messages the next round waits. They are judged
+while everything else stands still, and few of them are needed to clear him or to know him.
 """
 
 from collections import Counter, deque
@@ -51,13 +55,20 @@ class Suspects:
         return self._hits.get(actor, _Hits()).number >= _NOTORIOUS_HITS
 
     def surplus(self, actor: str) -> Reason:
-        """Why to refuse this actor's message without a look at it; NONE when it is looked at."""
-        crowd = self.is_notorious(actor) and self._num_waiting[actor] > _PATIENCE
-        return self._hits[actor].reason if crowd else Reason.NONE
+        """Why to refuse one more message of this actor, or one that waits, without a look at it;
+        NONE when it is to be looked at."""
+        crowd = self._num_waiting[actor] > _PATIENCE or self._is_full()
+        return self._hits[actor].reason if crowd and self.is_notorious(actor) else Reason.NONE
 
-    async def put(self, actor: str, delivery: Delivery) -> None:
-        """Set a message aside; waits while too many bytes lie here already."""
-        await self._changes.until(lambda: self._num_bytes < _MAX_WAITING_BYTES)
+    def _is_full(self) -> bool:
+        return self._num_bytes >= _MAX_WAITING_BYTES
+
+    async def room(self) -> None:
+        """Wait while too many bytes lie here; one round more may be put."""
+        await self._changes.until(lambda: not self._is_full())
+
+    def put(self, actor: str, delivery: Delivery) -> None:
+        """Set a message aside."""
         self._waiting.append((actor, delivery))
         self._num_waiting[actor] += 1
         self._num_bytes += len(delivery.record.data)

@@ -1,63 +1,20 @@
-"""Rounds of intake: what is archived, what is refused, and who is judged aside."""
+"""Rounds of intake: what is archived, what is refused, and what stays in the queue."""
 
-import asyncio
 from collections.abc import Sequence
 
 import msgspec
 import pytest
 
 from broker.memory import MemoryBroker
-from learner.coordinator import round_writer, suspects
+from learner.coordinator import round_writer
 from learner.coordinator.finding import Finding
 from learner.coordinator.job import WorkerJob
 from schemas import names
 from schemas.policy import PolicyId
-from schemas.rollout import RolloutGroup, VersionSpan
+from schemas.rollout import VersionSpan
 from schemas.verdict import Outcome, Reason
-from schemas.wire import encode
-from tests.support.coordinators import DrivenCoordinator, World, make_request, manifest_of
-from tests.support.groups import make_group
-
-POLICY = PolicyId(1, 0)
-RIGHT = (True, False)
-
-
-class Stage:
-    """A run with a coordinator whose judging a test may replace."""
-
-    async def open(self) -> None:
-        self.world = World()
-        await self.world.open()
-        await self.world.announce(POLICY)
-        self.coordinator = DrivenCoordinator(self.world)
-        await self.coordinator.start()
-        self.intake, self.state = self.coordinator.intake, self.coordinator.log.state
-        self.num_requests = 0
-
-    async def group(self, actor: str = "ALICE", right: Sequence[bool] = RIGHT) -> RolloutGroup:
-        self.num_requests += 1
-        request = make_request(actor, f"r{self.num_requests}")
-        (lease,) = (await self.coordinator.lease(request)).leases
-        return await self.answer(lease, right)
-
-    async def answer(self, lease, right: Sequence[bool]) -> RolloutGroup:
-        return await make_group(
-            self.world.environment, lease, POLICY, manifest_of(POLICY), right=right
-        )
-
-    async def send(self, group: RolloutGroup) -> bytes:
-        data = encode(group)
-        subject = names.rollouts_subject("test", "s0", group.policy, group.actor)
-        await self.world.broker.publish(subject, data)
-        return data
-
-    async def noise(self, actor: str, count: int) -> None:
-        for index in range(count):
-            subject = names.rollouts_subject("test", "s0", POLICY, actor)
-            await self.world.broker.publish(subject, f"{actor} {index}".encode())
-
-    async def num_queued(self) -> int:
-        return (await self.world.broker.state("ROLLOUTS_test_s0")).num_messages
+from tests.support.coordinators import DrivenCoordinator, make_request
+from tests.support.intake_stage import RIGHT, Stage
 
 
 @pytest.fixture
@@ -153,80 +110,6 @@ async def test_a_sequence_that_is_given_to_another_message(stage, comes):
         await stage.coordinator.judge([other])
     assert await stage.num_queued() == 0
     assert stage.state.num_judged == {Outcome.ACCEPTED: 1, Reason.ENVELOPE: 1}
-
-
-class Limited:
-    """Examines as the workers do when every message of some actors hits a limit."""
-
-    def __init__(self, stage: Stage, bad: str) -> None:
-        self.workers = DrivenCoordinator(stage.world)
-        self.bad = bad
-        self.aside: list[tuple[str, bool]] = []
-        """(actor, whether the others were stopped)"""
-
-    async def examine(self, jobs: Sequence[WorkerJob]) -> list[Finding | None]:
-        found = await self.workers.examine(jobs)
-        bad = [job.subject.actor == self.bad for job in jobs]
-        return [None if hit else one for hit, one in zip(bad, found, strict=True)]
-
-    async def examine_alone(self, job: WorkerJob, *, stop_others: bool) -> Finding:
-        self.aside.append((job.subject.actor, stop_others))
-        if job.subject.actor == self.bad:
-            return Finding(reason=Reason.CPU, detail="too much")
-        return await self.workers.examine_alone(job, stop_others=stop_others)
-
-
-async def test_after_a_few_hits_nobody_is_stopped_for_an_actor(stage):
-    limited = Limited(stage, "EVE")
-    stage.intake.judging._workers = limited
-    await stage.noise("EVE", 6)
-    await stage.coordinator.round(3)
-    await stage.coordinator.round(3)
-    assert limited.aside == [("EVE", True)] * 3 + [("EVE", False)] * 3
-    assert stage.state.num_judged == {Reason.CPU: 6}
-    assert await stage.num_queued() == 0
-
-
-async def test_of_a_crowd_of_hits_few_are_examined_and_each_has_its_verdict(stage, monkeypatch):
-    monkeypatch.setattr(suspects, "_PATIENCE", 4)
-    limited = Limited(stage, "EVE")
-    stage.intake.judging._workers = limited
-    await stage.noise("EVE", 12)
-    await stage.coordinator.round(12)
-    assert len(limited.aside) == 3 + 4
-    assert stage.state.num_judged == {Reason.CPU: 12}
-    assert await stage.num_queued() == 0
-
-
-async def test_others_do_not_wait_for_a_suspect(stage):
-    limited = Limited(stage, "EVE")
-    going_on = asyncio.Event()
-    examine_alone = limited.examine_alone
-
-    async def slow(job: WorkerJob, *, stop_others: bool) -> Finding:
-        await going_on.wait()
-        return await examine_alone(job, stop_others=stop_others)
-
-    limited.examine_alone = slow
-    stage.intake.judging._workers = limited
-    loops = [asyncio.create_task(loop) for loop in stage.intake.loops()]
-    try:
-        async with asyncio.timeout(10):
-            await stage.noise("EVE", 5)
-            for count in (1, 2):
-                await stage.send(await stage.group("ALICE"))
-                while stage.state.num_judged[Outcome.ACCEPTED] < count:
-                    await stage.world.server.change()
-            while await stage.num_queued() > 5:
-                await stage.world.server.change()
-            going_on.set()
-            while await stage.num_queued():
-                await stage.world.server.change()
-        assert stage.state.num_judged == {Outcome.ACCEPTED: 2, Reason.CPU: 5}
-    finally:
-        for loop in loops:
-            loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
 
 
 async def test_a_failed_judging_is_told_and_costs_the_actor_no_open_lease(stage):

@@ -20,7 +20,7 @@ def delivery(size: int = 10) -> MemoryDelivery:
 
 
 async def judged(suspects: Suspects, actor: str, finding: Finding) -> None:
-    await suspects.put(actor, delivery())
+    suspects.put(actor, delivery())
     taken, message = await suspects.take()
     suspects.settle(taken, message, finding)
 
@@ -28,7 +28,7 @@ async def judged(suspects: Suspects, actor: str, finding: Finding) -> None:
 async def test_an_actor_is_a_suspect_while_something_of_it_waits_or_is_judged():
     suspects = Suspects()
     assert not suspects.suspects("EVE")
-    await suspects.put("EVE", delivery())
+    suspects.put("EVE", delivery())
     assert suspects.suspects("EVE")
     assert not suspects.suspects("ALICE")
     actor, message = await suspects.take()
@@ -58,22 +58,34 @@ async def test_few_actors_are_remembered_those_with_the_latest_hits():
     assert not suspects.is_notorious("EVE")
 
 
-async def test_many_bytes_wait_outside():
+async def test_while_many_bytes_lie_aside_the_next_round_waits():
     suspects = Suspects()
-    await suspects.put("EVE", delivery(33 << 20))
-    more = asyncio.create_task(suspects.put("EVE", delivery()))
+    await suspects.room()
+    suspects.put("EVE", delivery(33 << 20))
+    room = asyncio.create_task(suspects.room())
     await asyncio.sleep(0)
-    assert not more.done()
+    assert not room.done()
     actor, message = await suspects.take()
     suspects.settle(actor, message, HIT)
-    await asyncio.wait_for(more, 1.0)
+    await asyncio.wait_for(room, 1.0)
+
+
+async def test_while_many_bytes_lie_aside_a_notorious_actors_are_refused():
+    suspects = Suspects()
+    for _ in range(3):
+        await judged(suspects, "EVE", HIT)
+    suspects.put("EVE", delivery())
+    assert suspects.surplus("EVE") is Reason.NONE
+    suspects.put("EVE", delivery(33 << 20))
+    assert suspects.surplus("EVE") is Reason.MEMORY
+    assert suspects.surplus("ALICE") is Reason.NONE
 
 
 async def test_of_a_notorious_actors_crowd_most_are_refused_for_what_the_others_did():
     suspects = Suspects()
     for _ in range(100):
-        await suspects.put("EVE", delivery())
-    await suspects.put("ALICE", delivery())
+        suspects.put("EVE", delivery())
+    suspects.put("ALICE", delivery())
     examined = 0
     for _ in range(100):
         actor, message = await suspects.take()
