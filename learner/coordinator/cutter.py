@@ -26,7 +26,11 @@ class Cutter:
         self._rung = bell.listen()
 
     async def run(self) -> None:
-        """Look after every change, for ever."""
+        """Look after every change, for ever.
+
+        Raises:
+            Fenced: another coordinator has taken over.
+        """
         while True:
             while await self.look():
                 self._bell.ring()
@@ -34,7 +38,11 @@ class Cutter:
             self._rung.clear()
 
     async def look(self) -> bool:
-        """Cut one batch if that can be done; True if it was."""
+        """Cut one batch if that can be done, or drop what is too old; True if there may be more.
+
+        Raises:
+            Fenced: another coordinator has taken over.
+        """
         async with self._log.lock:
             version = self._known.last.policy.version if self._known.last else None
             if not cut.may_cut(self._log.state, version):

@@ -31,13 +31,21 @@ class Endings:
         self._marks: dict[int, tuple[Ending, str, int]] = {}
 
     async def run(self) -> None:
-        """Sweep every second, for ever."""
+        """Sweep every second, for ever.
+
+        Raises:
+            Fenced: another coordinator has taken over.
+        """
         while True:
             await asyncio.sleep(_SWEEP_EVERY_S)
             await self.sweep(time.time())
 
     async def sweep(self, now: float) -> None:
-        """Mark what is overdue at `now` (Unix seconds), and end what has been waited for."""
+        """Mark what is overdue at `now` (Unix seconds), and end what has been waited for.
+
+        Raises:
+            Fenced: another coordinator has taken over.
+        """
         overdue = [
             lease_id
             for lease_id, issued in self._log.state.open_leases.items()

@@ -137,7 +137,11 @@ class FrontDesk:
         return waiting.reply
 
     async def run(self) -> None:
-        """Serve the waiting requests after every change, for ever."""
+        """Serve the waiting requests after every change, for ever.
+
+        Raises:
+            Fenced: another coordinator has taken over.
+        """
         while True:
             try:
                 async with asyncio.timeout(self._patience_s()):

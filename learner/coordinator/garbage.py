@@ -18,7 +18,14 @@ logger = structlog.get_logger()
 
 
 async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[str]:
-    """Returns the removed segments; waits for object storage, however long it is away."""
+    """Remove what no entry names; waits for object storage, however long it is away.
+
+    Returns the removed segments.
+
+    Raises:
+        BrokerUnavailable: the log cannot be read.
+        StoreDenied: object storage refuses us.
+    """
     named: set[str] = set()
     async for item in read_log(broker, run):
         if isinstance(item.content, ledger.LedgerEntry):

@@ -95,7 +95,11 @@ class Intake:
             await self.judge_suspect()
 
     async def judge_suspect(self) -> None:
-        """Judge and write one message that was set aside; waits for one."""
+        """Judge and write one message that was set aside; waits for one.
+
+        Raises:
+            StoreDenied, Fenced: as `RoundWriter.write`.
+        """
         actor, delivery = await self._suspects.take()
         case = await self.judging.judge_alone(delivery)
         await self.writer.write([case])

@@ -37,7 +37,11 @@ class KnownPolicies:
         return self._manifests.get(policy)
 
     async def catch_up(self) -> None:
-        """Read the announcements stored so far: a group may be faster than its announcement."""
+        """Read the announcements stored so far: a group may be faster than its announcement.
+
+        Raises:
+            BrokerUnavailable
+        """
         async for record in self._broker.read(self._stream, first=self._next_sequence):
             self._take(record)
 

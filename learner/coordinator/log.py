@@ -44,6 +44,9 @@ class LogWriter:
 
         A conflict here means that the coordinator before this one wrote its last word in the
         meantime: fold that too, and try again.
+
+        Raises:
+            BrokerUnavailable: the log cannot be read.
         """
         while True:
             await self._fold()

@@ -73,17 +73,29 @@ class RoundWriter:
         """A round is waiting for object storage."""
 
     async def write(self, cases: Sequence[Case]) -> None:
-        """Write one round by itself."""
+        """Write one round by itself.
+
+        Raises:
+            StoreDenied, Fenced: as `archive` and `enter`.
+        """
         await self.enter(await self.archive(cases))
 
     async def archive(self, cases: Sequence[Case]) -> Archived:
-        """Put into object storage what may be accepted, and some of what is refused."""
+        """Put into object storage what may be accepted, and some of what is refused.
+
+        Raises:
+            StoreDenied: it refuses us; while it only is away, it is waited for.
+        """
         segment, offsets = await self._write_segment(to_archive(cases))
         samples = await self._keep_samples(cases)
         return Archived(cases, segment, offsets, samples)
 
     async def enter(self, archived: Archived) -> None:
-        """Write the verdicts, and let the messages go."""
+        """Write the verdicts, and let the messages go.
+
+        Raises:
+            Fenced: another coordinator has taken over.
+        """
         if not archived.cases:
             return
         async with self._log.lock:

@@ -67,7 +67,12 @@ class Coordinator:
 
         Raises:
             RoleTaken: the run has a coordinator.
-            Fenced: another one has taken over.
+            SettingsError: the run's environment is not the one that is here.
+            UserError: a judging process does not start.
+            BrokerUnavailable: the server goes away while the coordinator begins; later it is
+                waited for.
+            StoreDenied: object storage refuses us; while it only is away, it is waited for.
+            Fenced: another coordinator has taken over.
         """
         holder = f"process {os.getpid()} on {socket.gethostname()} ({self.log.instance})"
         await claim(self._broker, self._run, names.COORDINATOR, holder, take_over=take_over)
@@ -125,7 +130,13 @@ async def _run_until(stop: asyncio.Event, loops: list) -> None:
 
 
 async def serve(settings: LearnerSettings, opening: ledger.RunOpened, *, take_over: bool) -> None:
-    """The coordinator process: until SIGTERM or SIGINT."""
+    """The coordinator process: until SIGTERM or SIGINT.
+
+    Raises:
+        ServerMissing: no broker lets us in.
+        UserError, StoreDenied: as `S3Store.open`.
+        RoleTaken, SettingsError, BrokerUnavailable, Fenced: as `Coordinator.run`.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

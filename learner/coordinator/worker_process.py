@@ -51,7 +51,11 @@ class WorkerProcess:
         self._decoder = msgspec.msgpack.Decoder(Finding)
 
     async def start(self) -> None:
-        """Raises UserError when it does not come up; what it said about it is on stderr."""
+        """Start the process, and wait until it is ready.
+
+        Raises:
+            UserError: it does not come up; what it said about it is on stderr.
+        """
         try:
             await self._start()
         except (asyncio.IncompleteReadError, OSError) as error:

@@ -30,7 +30,11 @@ class WorkerPool:
         self._collecting = asyncio.Lock()
 
     async def start(self) -> None:
-        """Raises UserError when a process does not come up; the others are ended then."""
+        """Start all processes.
+
+        Raises:
+            UserError: one does not come up; the others are ended then.
+        """
         try:
             await run_all([worker.start for worker in self.workers], at_once=len(self.workers))
         except BaseException:
