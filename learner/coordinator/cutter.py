@@ -10,7 +10,7 @@ import structlog
 from learner.coordinator import cut
 from learner.coordinator.bell import Bell
 from learner.coordinator.known import KnownPolicies
-from learner.coordinator.log import LogWriter
+from learner.coordinator.log import RunLog
 from schemas import ledger
 
 logger = structlog.get_logger()
@@ -19,7 +19,7 @@ logger = structlog.get_logger()
 class Cutter:
     """Turns waiting groups into batches."""
 
-    def __init__(self, log: LogWriter, known: KnownPolicies, bell: Bell) -> None:
+    def __init__(self, log: RunLog, known: KnownPolicies, bell: Bell) -> None:
         self._log = log
         self._known = known
         self._bell = bell

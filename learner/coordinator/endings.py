@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from broker import retry
 from broker.interface import Broker, StreamState
 from learner.coordinator.bell import Bell
-from learner.coordinator.log import LogWriter
+from learner.coordinator.log import RunLog
 from schemas import ledger, names
 
 _SWEEP_EVERY_S = 1.0
@@ -24,7 +24,7 @@ Ending = type[ledger.LeaseExpired] | type[ledger.LeaseAbandoned]
 class Endings:
     """Leases that are about to end, each with the sequence that must be judged before."""
 
-    def __init__(self, broker: Broker, log: LogWriter, bell: Bell) -> None:
+    def __init__(self, broker: Broker, log: RunLog, bell: Bell) -> None:
         self._broker = broker
         self._log = log
         self._bell = bell

@@ -23,7 +23,7 @@ from learner.coordinator.bell import Bell
 from learner.coordinator.desk import HandOut, hand_out
 from learner.coordinator.endings import Endings
 from learner.coordinator.known import KnownPolicies
-from learner.coordinator.log import LogWriter
+from learner.coordinator.log import RunLog
 from schemas import ledger
 from schemas.errors import Rejected
 from schemas.lease import Lease, LeaseReply, LeaseRequest, WaitReason
@@ -49,7 +49,7 @@ class FrontDesk:
 
     def __init__(
         self,
-        log: LogWriter,
+        log: RunLog,
         known: KnownPolicies,
         endings: Endings,
         stop_ids: tuple[int, ...],

@@ -10,7 +10,7 @@ from broker.interface import Broker
 from learner.coordinator import cut
 from learner.coordinator.desk import closed_for_all
 from learner.coordinator.known import KnownPolicies
-from learner.coordinator.log import LogWriter
+from learner.coordinator.log import RunLog
 from learner.coordinator.probation import lacks_signal
 from learner.coordinator.round_writer import RoundWriter
 from learner.coordinator.state import RunState
@@ -35,7 +35,7 @@ class Heartbeats:
     """Publishes a heartbeat every second."""
 
     def __init__(
-        self, broker: Broker, log: LogWriter, known: KnownPolicies, writers: Sequence[RoundWriter]
+        self, broker: Broker, log: RunLog, known: KnownPolicies, writers: Sequence[RoundWriter]
     ) -> None:
         self._broker = broker
         self._log = log

@@ -27,7 +27,7 @@ from learner.coordinator.case import Case
 from learner.coordinator.hand import Hand
 from learner.coordinator.judging import Judging, Workers
 from learner.coordinator.known import KnownPolicies
-from learner.coordinator.log import LogWriter
+from learner.coordinator.log import RunLog
 from learner.coordinator.round_writer import Archived, RoundWriter
 from learner.coordinator.suspects import Suspects
 from schemas import names
@@ -43,7 +43,7 @@ class Intake:
         self,
         broker: Broker,
         archive: Archive,
-        log: LogWriter,
+        log: RunLog,
         known: KnownPolicies,
         workers: Workers,
         shard: str,

@@ -24,7 +24,7 @@ from learner.coordinator.case import Case
 from learner.coordinator.finding import Finding
 from learner.coordinator.job import PackedLeases, WorkerJob, pack_leases
 from learner.coordinator.known import KnownPolicies
-from learner.coordinator.log import LogWriter
+from learner.coordinator.log import RunLog
 from learner.coordinator.suspects import Suspects
 from schemas.errors import Rejected
 from schemas.lease import Lease
@@ -49,7 +49,7 @@ class Judging:
     """Judges messages by the run as it is at the moment."""
 
     def __init__(
-        self, log: LogWriter, known: KnownPolicies, workers: Workers, suspects: Suspects
+        self, log: RunLog, known: KnownPolicies, workers: Workers, suspects: Suspects
     ) -> None:
         self._log = log
         self._known = known

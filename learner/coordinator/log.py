@@ -1,4 +1,5 @@
-"""The coordinator's pen: every write to LOG goes through here, fenced by the log's last sequence.
+"""The run's log in the coordinator's hand: read and folded into the state at the start, and from then
+on every write to LOG goes through here, fenced by the log's last sequence.
 
 A write happens, is folded into the state, and only then returns: what has been decided is always in
 the log first. Writes are serialised by the caller holding `lock`, because a decision is made from
@@ -28,7 +29,7 @@ _MAX_ENTRY_BYTES = 1_000_000
 """A little under what a server takes by default."""
 
 
-class LogWriter:
+class RunLog:
     """Holds the state and the right to change it."""
 
     def __init__(self, broker: Broker, run: str, instance: str) -> None:

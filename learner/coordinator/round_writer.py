@@ -22,7 +22,7 @@ from learner.coordinator.bell import Bell
 from learner.coordinator.case import Case
 from learner.coordinator.hand import Hand
 from learner.coordinator.known import KnownPolicies
-from learner.coordinator.log import LogWriter
+from learner.coordinator.log import RunLog
 from learner.coordinator.rounds import decide, to_archive, word
 from schemas import names
 from schemas.errors import BrokerUnavailable, StoreUnavailable
@@ -55,7 +55,7 @@ class RoundWriter:
         self,
         broker: Broker,
         archive: Archive,
-        log: LogWriter,
+        log: RunLog,
         known: KnownPolicies,
         hand: Hand,
         bell: Bell,

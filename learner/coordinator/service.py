@@ -37,7 +37,7 @@ from learner.coordinator.heartbeats import Heartbeats
 from learner.coordinator.intake import Intake
 from learner.coordinator.job import WorkerSetup
 from learner.coordinator.known import KnownPolicies
-from learner.coordinator.log import LogWriter
+from learner.coordinator.log import RunLog
 from learner.coordinator.workers import WorkerPool
 from learner.role import claim
 from schemas import ledger, names
@@ -58,7 +58,7 @@ class Coordinator:
         self._opening = opening
         self._run = opening.settings.name
         self._bell = Bell()
-        self.log = LogWriter(broker, self._run, f"coordinator-{uuid.uuid4().hex[:12]}")
+        self.log = RunLog(broker, self._run, f"coordinator-{uuid.uuid4().hex[:12]}")
         self.ready = asyncio.Event()
         """Set when it answers."""
 

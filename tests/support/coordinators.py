@@ -18,7 +18,7 @@ from learner.coordinator.front import FrontDesk
 from learner.coordinator.intake import Intake
 from learner.coordinator.job import WorkerJob
 from learner.coordinator.known import KnownPolicies
-from learner.coordinator.log import LogWriter
+from learner.coordinator.log import RunLog
 from learner.coordinator.worker import examine
 from schemas import ledger, names
 from schemas.lease import LeaseReply, LeaseRequest
@@ -117,7 +117,7 @@ class DrivenCoordinator:
         self._world = world
         self.broker = MemoryBroker(world.server)
         self.bell = Bell()
-        self.log = LogWriter(self.broker, world.settings.name, instance)
+        self.log = RunLog(self.broker, world.settings.name, instance)
         self.known = KnownPolicies(self.broker, world.settings.name, RUN_KEY.public, self.bell)
 
     async def start(self) -> None:
