@@ -1,5 +1,5 @@
-"""The run's log in the coordinator's hand: read and folded into the state at the start, and from then
-on every write to LOG goes through here, fenced by the log's last sequence.
+"""The run's log as the coordinator has it: folded into the state at the start, and from then on
+written here alone, each write fenced by the log's last sequence.
 
 A write happens, is folded into the state, and only then returns: what has been decided is always in
 the log first. Writes are serialised by the caller holding `lock`, because a decision is made from
