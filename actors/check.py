@@ -12,6 +12,9 @@ from msgspec import Struct
 from actors.identity import home_of, open_key
 from actors.reach import reach
 from actors.speed import measure_speed
+from environments.catalogue import open_pinned
+from schemas.errors import SettingsError
+from schemas.lease import EnvironmentRef
 from schemas.run_card import RunCard
 from schemas.settings import ActorSettings
 
@@ -19,8 +22,8 @@ _MIN_FREE_DISK_MIB: Final = 256
 _MIN_FREE_MEMORY_MIB: Final = 512
 
 
-class Findings(Struct, frozen=True, kw_only=True):
-    """What was found; `problems` are sentences that say what to do."""
+class Machine(Struct, frozen=True, kw_only=True):
+    """This machine as an actor; `problems` are sentences that say what to do."""
 
     actor: str
     python: str
@@ -40,13 +43,14 @@ class Findings(Struct, frozen=True, kw_only=True):
     """The run that was tried; empty: none was asked for."""
     run_reached: bool
     """Its broker, its coordinator and its weights."""
+    environment: str
+    """That the run needs, where it is the one that is installed here; otherwise empty."""
     problems: tuple[str, ...]
     can_contribute: bool
-    verdict: str
 
 
-async def check_machine(settings: ActorSettings, card: RunCard | None) -> Findings:
-    """Look, measure, and judge.
+async def check_machine(settings: ActorSettings, card: RunCard | None) -> Machine:
+    """Look, and measure.
 
     Raises:
         UserError: the home cannot be used.
@@ -57,9 +61,10 @@ async def check_machine(settings: ActorSettings, card: RunCard | None) -> Findin
     memory_mib, disk_mib = _available_memory_mib(), shutil.disk_usage(home).free >> 20
     problems = list(_problems(engine, memory_mib, disk_mib))
     tokens_per_s = await measure_speed(settings) if engine else 0.0
+    environment, missing = _environment(card.environment) if card else ("", [])
     in_the_way = await reach(card, actor) if card else []
-    problems += in_the_way
-    return Findings(
+    problems += missing + in_the_way
+    return Machine(
         actor=actor,
         python=platform.python_version(),
         engine=engine,
@@ -71,26 +76,45 @@ async def check_machine(settings: ActorSettings, card: RunCard | None) -> Findin
         tokens_per_s=round(tokens_per_s, 1),
         run=card.run if card else "",
         run_reached=card is not None and not in_the_way,
+        environment=environment,
         problems=tuple(problems),
         can_contribute=not problems,
-        verdict="It cannot contribute yet." if problems else "It can contribute.",
     )
 
 
-def lines(findings: Findings) -> Iterator[str]:
-    """The findings as a person reads them."""
-    memory = f"{findings.memory_mib:,} MiB available" if findings.memory_mib else "unknown"
-    yield f"id       {findings.actor}"
-    yield f"python   {findings.python}"
-    yield f"engine   {findings.engine or 'none'}"
-    yield f"threads  {findings.num_threads} of {findings.num_cores} cores (--num_threads)"
+def lines(machine: Machine) -> Iterator[str]:
+    """The machine as a person reads of it."""
+    memory = f"{machine.memory_mib:,} MiB available" if machine.memory_mib else "unknown"
+    yield f"id       {machine.actor}"
+    yield f"python   {machine.python}"
+    yield f"engine   {machine.engine or 'none'}"
+    yield f"threads  {machine.num_threads} of {machine.num_cores} cores (--num_threads)"
     yield f"memory   {memory}"
-    yield f"disk     {findings.disk_mib:,} MiB free in {findings.home}"
-    yield f"speed    {findings.tokens_per_s:,.0f} tokens/s with a tiny model"
-    if findings.run_reached:
-        yield f"run      {findings.run} is reached, and its weights"
-    yield from (f"problem  {problem}" for problem in findings.problems)
-    yield findings.verdict
+    yield f"disk     {machine.disk_mib:,} MiB free in {machine.home}"
+    yield f"speed    {machine.tokens_per_s:,.0f} tokens/s with a tiny model"
+    if machine.environment:
+        yield f"tasks    {machine.environment}, installed here as the run needs it"
+    if machine.run_reached:
+        yield f"run      {machine.run} is reached, and its weights"
+    yield from (f"problem  {problem}" for problem in machine.problems)
+    yield _summary(machine)
+
+
+def _summary(machine: Machine) -> str:
+    if not machine.can_contribute:
+        return "It cannot contribute yet."
+    if not machine.run:
+        return "It can contribute, as far as it is known without a run: see --run-card."
+    return f"It can contribute to run {machine.run}."
+
+
+def _environment(ref: EnvironmentRef) -> tuple[str, list[str]]:
+    """The run's environment in words, or why it is not the one that is installed here."""
+    try:
+        open_pinned(ref)
+    except SettingsError as error:
+        return "", [str(error)]
+    return f"{ref.id} version {ref.version} (source digest {ref.digest[:12]})", []
 
 
 def _engine() -> str:

@@ -14,10 +14,13 @@ from schemas.settings import ActorSettings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every setting, and do nothing.")]
-Card = Annotated[Path, typer.Argument(metavar="RUN_CARD", help="The run.json of a run.")]
+Card = Annotated[
+    Path, typer.Argument(metavar="RUN_CARD", help="The run.json that the run's operator gives you.")
+]
 
 app = application(
-    "Contribute rollouts to a run. Settings follow a verb: @ file.toml --home DIR --max_leases 8."
+    "Contribute rollouts to a run: check this machine, then start. A running actor shows by itself "
+    "what it does. Settings follow a verb: @ file.toml --home DIR --max_leases 8."
 )
 
 
@@ -46,7 +49,11 @@ def check(
     context: typer.Context,
     run_card: Annotated[
         Path | None,
-        typer.Option("--run-card", metavar="FILE", help="Also try to reach this run."),
+        typer.Option(
+            "--run-card",
+            metavar="FILE",
+            help="Also check this run: its environment, and whether it can be reached.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -58,13 +65,16 @@ def check(
 
     settings = settings_from(context, ActorSettings)
     card: RunCard | None = read_run_card(run_card) if run_card else None
-    findings = asyncio.run(check_machine(settings, card))
+    machine = asyncio.run(check_machine(settings, card))
     if json:
-        screen.show_json(findings)
+        screen.show_json(machine)
     else:
-        for line in lines(findings):
+        for line in lines(machine):
             screen.show_line(line)
-    raise typer.Exit(0 if findings.can_contribute else 1)
+        if run_card and machine.can_contribute:
+            home = "" if settings.home == ActorSettings().home else f" --home {settings.home}"
+            screen.show_line(f"To begin: actor start {run_card}{home}")
+    raise typer.Exit(0 if machine.can_contribute else 1)
 
 
 @app.command("id", **takes(ActorSettings))

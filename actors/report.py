@@ -26,16 +26,16 @@ class Report(Struct, frozen=True, kw_only=True):
     run: str
     actor: str
     state: State
-    waiting_for: str
+    waiting_for: str = ""
     """Empty when it waits for nothing."""
-    policy: str
+    policy: str = ""
     """Incarnation and version; empty when none is served."""
-    tokens_per_s: float
+    tokens_per_s: float = 0.0
     """Sampled tokens, over the last ten seconds."""
-    groups_generating: int
-    groups_published: int
-    groups_accepted: int
-    lost: tuple[Losses, ...]
+    groups_generating: int = 0
+    groups_published: int = 0
+    groups_accepted: int = 0
+    lost: tuple[Losses, ...] = ()
     """Groups and leases that came to nothing, the most frequent reason first."""
 
 

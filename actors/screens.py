@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Final, Protocol, Self, TextIO
 
 import msgspec
@@ -13,9 +14,17 @@ from rich.table import Table
 from actors.report import Report
 from schemas.heartbeat import State
 
-_WORKING: Final = (State.GENERATING, State.PUBLISHING)
-"""Changes between these are not worth a line."""
-_QUIET_S: Final = 30.0
+_COURSE: Final = (
+    State.FETCHING,
+    State.LOADING,
+    State.GENERATING,
+    State.PUBLISHING,
+    State.WAITING_FOR_LEASE,
+)
+"""What an actor at work goes through several times a second."""
+_COURSE_S: Final = 10.0
+"""So long a change between these is not worth a line."""
+_REMINDER_S: Final = 30.0
 _SHOWN_REASONS: Final = 5
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +43,8 @@ class Screen(Protocol):
 class Lines:
     """Log lines: at each change of state that matters, and now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._last: Report | None = None
         self._last_time = 0.0
 
@@ -46,7 +56,7 @@ class Lines:
     def show(self, report: Report) -> None:
         if not self._worth_a_line(report):
             return
-        self._last, self._last_time = report, time.monotonic()
+        self._last, self._last_time = report, self._clock()
         _log.info(
             str(report.state),
             waiting_for=report.waiting_for,
@@ -58,10 +68,13 @@ class Lines:
         )
 
     def _worth_a_line(self, report: Report) -> bool:
-        if self._last is None or time.monotonic() - self._last_time > _QUIET_S:
+        if self._last is None:
             return True
-        working = report.state in _WORKING and self._last.state in _WORKING
-        return report.state is not self._last.state and not working
+        age_s = self._clock() - self._last_time
+        if report.state is self._last.state:
+            return age_s >= _REMINDER_S
+        in_course = report.state in _COURSE and self._last.state in _COURSE
+        return not in_course or age_s >= _COURSE_S
 
 
 class JsonLines:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from actors.arrival import arrive
 from actors.engine import Engine
 from actors.grant_client import GrantClient
 from actors.groups import Groups
@@ -22,9 +23,9 @@ from actors.probe import THRESHOLDS, check_probe
 from actors.screens import Screen
 from actors.status import Status
 from actors.wiring import Outside, wire_daemon
-from broker.jetstream import NatsBroker
 from broker.policies.download import open_http
 from broker.policies.fetch import PolicyFetcher
+from environments.catalogue import open_pinned
 from schemas.errors import PermissionDenied, UserError
 from schemas.run_card import RunCard
 from schemas.settings import ActorSettings
@@ -45,7 +46,8 @@ def run_actor(
     """Run an actor until it is told to stop; returns its exit status.
 
     Raises:
-        UserError: another actor works in this home, no server answers, or the key is not allowed.
+        UserError: another actor works in this home, the run's environment is not the one that is
+            installed here, its address is none, or the key is not allowed.
     """
     with instance_lock(home_of(settings)), screen:
         try:
@@ -61,9 +63,15 @@ async def _run(
 ) -> None:
     home = home_of(settings)
     actor = open_key(home).public
+    open_pinned(card.environment)
     stop = stop_on_signals()
     async with AsyncExitStack() as stack:
-        broker = await NatsBroker.connect(card.nats, name=f"actor {actor}")
+        # Importing torch takes seconds, in which signals are to be heard.
+        engine = await asyncio.to_thread(_open_engine, settings)
+        stack.push_async_callback(engine.close)
+        broker = await arrive(card, actor, stop, screen.show)
+        if broker is None:
+            return
         stack.push_async_callback(broker.close)
         http = await stack.enter_async_context(open_http())
         fetcher = PolicyFetcher(
@@ -73,9 +81,6 @@ async def _run(
             cache=home / "policies",
             http=http,
         )
-        # Importing torch takes seconds, in which signals are to be heard.
-        engine = await asyncio.to_thread(_open_engine, settings)
-        stack.push_async_callback(engine.close)
         status = Status(lambda: broker.connected)
         outside = Outside(
             broker=broker,

@@ -75,7 +75,12 @@ async def open_run(
     write_opening(folder.opening, opened)
     write_run_card(
         folder.card,
-        RunCard(run=settings.name, nats=settings.connection.nats, run_key=opened.run_key),
+        RunCard(
+            run=settings.name,
+            nats=settings.connection.nats,
+            run_key=opened.run_key,
+            environment=opened.environment,
+        ),
     )
     return opened
 

@@ -1,4 +1,4 @@
-"""The little file that an actor needs to find a run and to know its key."""
+"""The little file that an actor needs to find a run, and to know its key and its tasks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from schemas.atomic_file import write_atomically
 from schemas.errors import UserError
+from schemas.lease import EnvironmentRef
 from schemas.types import Sha256, Token
 
 
@@ -19,6 +20,8 @@ class RunCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """URL of the NATS server, as actors reach it."""
     run_key: Sha256
     """Public half of the run's Ed25519 key, in hex: actors load nothing that it did not sign."""
+    environment: EnvironmentRef
+    """Named by every lease of the run: an actor knows before it works whether it has it."""
 
 
 _WHERE = "`learner open` writes it as run.json into the folder of the run"

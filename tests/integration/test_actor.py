@@ -22,13 +22,14 @@ from broker.jetstream import NatsBroker
 from broker.objects.s3 import S3Store
 from broker.policies.signing import RunKey, sign_announcement
 from broker.program.process import bound, free_port, stop
+from environments.catalogue import open_environment
 from learner.coordinator.service import Coordinator
 from learner.open_run import open_over_network
 from learner.run_folder import RunFolder
 from schemas import ledger, names, wire
 from schemas.policy import PolicyId
 from schemas.run_card import RunCard, write_run_card
-from schemas.settings import BatchSettings, LearnerSettings
+from schemas.settings import BatchSettings, EnvironmentSettings, LearnerSettings
 from schemas.verdict import Reason
 from tests.conftest import need
 from tests.support.trainers import tiny_settings, write_initial
@@ -138,6 +139,7 @@ async def coordinated(settings: LearnerSettings, initial: Path):
     coordinating = asyncio.create_task(coordinator.run(ending))
     try:
         await run.announce(FIRST, opened.initial_manifest_sha256)
+        await coordinator.ready.wait()
         yield run
     finally:
         ending.set()
@@ -159,6 +161,12 @@ def process(*command: str):
         started.communicate()
 
 
+async def first_report(started: subprocess.Popen) -> dict[str, object]:
+    """What an actor with --json says first."""
+    assert started.stdout
+    return json.loads(await asyncio.to_thread(started.stdout.readline))
+
+
 async def ended(started: subprocess.Popen) -> tuple[int, str, str]:
     out, err = await asyncio.to_thread(started.communicate, timeout=30)
     print(out[-2000:], err[-4000:], sep="\n")
@@ -169,9 +177,12 @@ async def ended(started: subprocess.Popen) -> tuple[int, str, str]:
 async def test_actors_work_through_a_dead_broker_and_drain(settings, nats, tmp_path):
     async with coordinated(settings, tmp_path / "initial") as run:
         card = str(run.folder.card)
+        nats.kill()
         honest = (ACTOR, "start", card, "--home", str(tmp_path / "honest"), "--json")
         liar = (sys.executable, LIAR, card, "--home", str(tmp_path / "liar"))
         with process(*honest) as actor, process(*liar) as other:
+            assert (await first_report(actor))["state"] == "connecting"
+            nats.start()
             await run.accepted(5)
             nats.kill()
             nats.start()
@@ -223,11 +234,21 @@ async def test_check_goes_the_way_that_a_policy_comes(settings, tmp_path):
         assert (findings["problems"], status) == ([], 0)
 
 
-async def test_a_server_that_is_not_there_is_one_sentence(tmp_path):
+async def test_a_server_that_is_not_there_is_waited_for_and_named(tmp_path):
     card = tmp_path / "run.json"
-    write_run_card(card, RunCard(run="demo", nats="nats://127.0.0.1:1", run_key="0" * 64))
-    with process(ACTOR, "start", str(card), "--home", str(tmp_path / "home")) as starting:
-        status, _, err = await ended(starting)
-    assert status == 2
-    assert "127.0.0.1:1" in err
-    assert len(err.strip().splitlines()) == 1
+    environment = open_environment(EnvironmentSettings()).ref
+    write_run_card(
+        card,
+        RunCard(run="demo", nats="nats://127.0.0.1:1", run_key="0" * 64, environment=environment),
+    )
+    home = str(tmp_path / "home")
+    with process(ACTOR, "start", str(card), "--home", home, "--json") as starting:
+        report = await first_report(starting)
+        assert report["state"] == "connecting"
+        assert "no NATS server answers at nats://127.0.0.1:1" in str(report["waiting_for"])
+        starting.send_signal(signal.SIGTERM)
+        status, out, err = await ended(starting)
+    assert (status, json.loads(out.splitlines()[-1])["state"]) == (0, "stopped")
+    (warning,) = err.strip().splitlines()
+    assert "no NATS server answers at nats://127.0.0.1:1" in warning
+    assert "broker up" in warning

@@ -32,7 +32,7 @@ from schemas.settings import ActorSettings, EnvironmentSettings, IntakeSettings,
 RUN, ACTOR = "demo", "ALICE"
 ENVIRONMENT = open_environment(EnvironmentSettings(id="lookup"))
 KEY = RunKey.generate()
-CARD = RunCard(run=RUN, nats="nats://memory", run_key=KEY.public)
+CARD = RunCard(run=RUN, nats="nats://memory", run_key=KEY.public, environment=ENVIRONMENT.ref)
 PROFILE = EngineProfile(engine="script", version="1", dtype="f32", track="f32", max_context=4096)
 FIRST = PolicyId(1, 0)
 

@@ -4,21 +4,26 @@ import json
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from actors import reach
 from actors.cli import app
 from actors.instance_lock import instance_lock
+from environments.catalogue import open_environment
 from schemas.run_card import RunCard, write_run_card
+from schemas.settings import EnvironmentSettings
 
 RUNNER = CliRunner()
+ENVIRONMENT = open_environment(EnvironmentSettings()).ref
+CARD = RunCard(run="demo", nats="nats://127.0.0.1:1", run_key="0" * 64, environment=ENVIRONMENT)
 
 
 @pytest.fixture
 def card(tmp_path):
     path = tmp_path / "run.json"
-    write_run_card(path, RunCard(run="demo", nats="nats://127.0.0.1:1", run_key="0" * 64))
+    write_run_card(path, CARD)
     return path
 
 
@@ -94,6 +99,41 @@ def test_a_second_actor_in_one_home_is_refused(card, home):
     assert "another actor" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": "ordered"}, "here are only reverse"),
+        ({"digest": "0" * 64}, f"here it is version 1 ({ENVIRONMENT.digest[:12]})"),
+    ],
+)
+def test_an_environment_that_is_not_here_is_said_before_any_work(
+    tmp_path, home, monkeypatch, change, words
+):
+    monkeypatch.setattr(reach, "_TIMEOUT_S", 0.2)
+    wanted = msgspec.structs.replace(ENVIRONMENT, **change)
+    card = tmp_path / "other.json"
+    write_run_card(card, msgspec.structs.replace(CARD, environment=wanted))
+    named = f"the run needs environment {wanted.id} version 1 (source digest {wanted.digest[:12]})"
+    refused = run("start", card, "--home", home)
+    assert refused.exit_code == 2
+    (sentence,) = refused.stderr.strip().splitlines()
+    checked = run("check", "--run-card", card, "--home", home)
+    assert checked.exit_code == 1
+    for said in (sentence, checked.stdout):
+        assert named in said
+        assert words in said
+        assert "install the Tributary that the run was opened with" in said
+    assert "tasks " not in checked.stdout
+
+
+def test_an_address_that_is_none_is_said_before_any_wait(tmp_path, home):
+    card = tmp_path / "other.json"
+    write_run_card(card, msgspec.structs.replace(CARD, nats="bla bla"))
+    refused = run("start", card, "--home", home)
+    assert refused.exit_code == 2
+    assert "'bla bla' is no URL of a NATS server" in refused.stderr
+
+
 def test_check_measures_and_judges(card, home, monkeypatch):
     monkeypatch.setattr(reach, "_TIMEOUT_S", 0.2)
     found = run("check", "--home", home, "--json")
@@ -101,8 +141,11 @@ def test_check_measures_and_judges(card, home, monkeypatch):
     assert findings["tokens_per_s"] > 0
     assert findings["engine"].startswith("torch")
     assert (found.exit_code == 0) == findings["can_contribute"] == (not findings["problems"])
+    assert findings["environment"] == ""
 
     found = run("check", "--home", home, "--run-card", card)
     assert found.exit_code == 1
     assert "no NATS server answers" in found.stdout
     assert "It cannot contribute yet." in found.stdout
+    tasks = f"tasks    reverse version 1 (source digest {ENVIRONMENT.digest[:12]}), installed here"
+    assert tasks in found.stdout

@@ -3,12 +3,17 @@
 import errno
 import os
 
+import msgspec
 import pytest
 
 from schemas.atomic_file import write_atomically
+from schemas.lease import EnvironmentRef
 from schemas.run_card import RunCard, read_run_card, write_run_card
 
-CARD = RunCard(run="demo", nats="nats://127.0.0.1:4222", run_key="0" * 64)
+ENVIRONMENT = EnvironmentRef(
+    id="reverse", smallest=3, largest=6, train_on="exact", version="1", digest="0" * 64
+)
+CARD = RunCard(run="demo", nats="nats://127.0.0.1:4222", run_key="0" * 64, environment=ENVIRONMENT)
 
 
 @pytest.fixture
@@ -52,7 +57,7 @@ def test_bytes_and_name_are_on_the_disk_in_this_order(tmp_path, monkeypatch):
 
 def test_a_run_card_is_never_half_written(tmp_path, full_disk):
     path = tmp_path / "run.json"
-    path.write_text('{"run": "demo", "nats": "nats://a", "run_key": "%s"}' % ("0" * 64))
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(CARD, nats="nats://a")))
     with pytest.raises(OSError, match="No space left"):
         write_run_card(path, CARD)
     assert read_run_card(path).nats == "nats://a"

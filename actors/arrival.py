@@ -1,0 +1,50 @@
+"""An actor's first connection to the run's broker, which may be away when the actor starts.
+
+consumes    the address on the run card
+produces    a connection; until then a report for the screen after each attempt
+waits for   a server at that address
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from actors.report import Report
+from broker import retry
+from broker.jetstream import NatsBroker
+from broker.program.sanitise import sanitise
+from schemas.errors import ServerMissing
+from schemas.heartbeat import State
+from schemas.run_card import RunCard
+
+_log = structlog.get_logger(__name__)
+
+
+async def arrive(
+    card: RunCard, actor: str, stop: asyncio.Event, show: Callable[[Report], None]
+) -> NatsBroker | None:
+    """The run's broker, however long it is away; None when `stop` is set first.
+
+    Nobody can tell a wrong address from a server that is away, so both are said at once.
+
+    Raises:
+        UserError: the address is none of a NATS server.
+    """
+    for attempt in itertools.count(1):
+        try:
+            return await NatsBroker.connect(card.nats, name=f"actor {actor}")
+        except ServerMissing as error:
+            if attempt == 1:
+                _log.warning("waiting for the run's broker", run=card.run, why=str(error))
+            waiting_for = sanitise(f"the broker: {error}")
+        show(Report(run=card.run, actor=actor, state=State.CONNECTING, waiting_for=waiting_for))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(retry.full_jitter_s(attempt)):
+                await stop.wait()
+        if stop.is_set():
+            show(Report(run=card.run, actor=actor, state=State.STOPPED))
+            return None
+    raise AssertionError("the count has no end")
