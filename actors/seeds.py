@@ -3,10 +3,11 @@
 import hashlib
 
 
-def member_seed(lease_seed: int, member: int, branch: int = 0) -> int:
-    """63-bit seed of a group's member; `branch` counts completions that start at one position.
+def member_seed(lease_seed: int, member: int) -> int:
+    """63-bit seed of a group's member.
 
     The turns of one rollout share a seed: their noise differs because their positions do.
     """
-    digest = hashlib.sha256(f"tributary seed\n{lease_seed}\n{member}\n{branch}\n".encode()).digest()
+    # The 0 is the branch: a member draws one completion from each position.
+    digest = hashlib.sha256(f"tributary seed\n{lease_seed}\n{member}\n0\n".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1

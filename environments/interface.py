@@ -6,20 +6,12 @@ not sampled is rendered again and compared, and the reward is computed from toke
 """
 
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
 
 from schemas.lease import EnvironmentRef
 from schemas.rollout import Finish
-
-
-class Kind(StrEnum):
-    RECOMPUTABLE = "recomputable"
-    """The learner can compute the reward from the tokens and the recorded trace."""
-    REGENERABLE = "regenerable"
-    """It can also produce the environment's own answers again, and compare them."""
 
 
 class Completion(Struct, frozen=True, kw_only=True):
@@ -65,7 +57,6 @@ class Environment(Protocol):
     """Tasks by index, one rollout at a time. Holds no state between rollouts."""
 
     ref: EnvironmentRef
-    kind: Kind
     renderer: str
     """sha256 over the renderer's name, version, tokenizer and a golden conversation's ids."""
     vocabulary_size: int

@@ -15,7 +15,7 @@ from msgspec import Struct
 from environments import renderer, scoring
 from environments.characters import SIZE
 from environments.draw import Draw
-from environments.interface import Completion, Interaction, Kind, Sample, Turn
+from environments.interface import Completion, Interaction, Sample, Turn
 from environments.pin import pin
 from schemas.settings import EnvironmentSettings
 
@@ -43,7 +43,6 @@ def build(settings: EnvironmentSettings) -> "Lookup":
 class Lookup:
     """See the module."""
 
-    kind = Kind.REGENERABLE
     vocabulary_size = SIZE
     stop_ids = renderer.STOP_IDS
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from environments import renderer, scoring
 from environments.characters import SIZE
 from environments.draw import Draw
-from environments.interface import Interaction, Kind, Sample, Turn
+from environments.interface import Interaction, Sample, Turn
 from schemas.lease import EnvironmentRef
 
 _REMEMBERED: Final = 256
@@ -26,7 +26,6 @@ class Problem(Struct, frozen=True, kw_only=True):
 class SingleTurn:
     """An environment whose tasks are problems, drawn by one function and scored by another."""
 
-    kind = Kind.REGENERABLE
     vocabulary_size = SIZE
     stop_ids = renderer.STOP_IDS
 
