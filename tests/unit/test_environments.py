@@ -234,8 +234,8 @@ def test_a_ref_opens_what_it_pins(environment: Environment) -> None:
     )
     with pytest.raises(SettingsError, match=words):
         open_pinned(other)
-    unknown = msgspec.structs.replace(environment.ref, id="ordered")
-    with pytest.raises(SettingsError, match=r"ordered .* here are only reverse, arith.*: install"):
+    unknown = msgspec.structs.replace(environment.ref, id="elsewhere")
+    with pytest.raises(SettingsError, match=r"elsewhere .* here are only reverse, arith.*: install"):
         open_pinned(unknown)
 
 

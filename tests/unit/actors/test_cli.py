@@ -102,7 +102,7 @@ def test_a_second_actor_in_one_home_is_refused(card, home):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"id": "ordered"}, "here are only reverse"),
+        ({"id": "elsewhere"}, "here are only reverse"),
         ({"digest": "0" * 64}, f"here it is version 1 ({ENVIRONMENT.digest[:12]})"),
     ],
 )
@@ -137,11 +137,11 @@ def test_an_address_that_is_none_is_said_before_any_wait(tmp_path, home):
 def test_check_measures_and_judges(card, home, monkeypatch):
     monkeypatch.setattr(reach, "_TIMEOUT_S", 0.2)
     found = run("check", "--home", home, "--json")
-    findings = json.loads(found.stdout)
-    assert findings["tokens_per_s"] > 0
-    assert findings["engine"].startswith("torch")
-    assert (found.exit_code == 0) == findings["can_contribute"] == (not findings["problems"])
-    assert findings["environment"] == ""
+    machine = json.loads(found.stdout)
+    assert machine["tokens_per_s"] > 0
+    assert machine["engine"].startswith("torch")
+    assert (found.exit_code == 0) == machine["can_contribute"] == (not machine["problems"])
+    assert machine["environment"] == ""
 
     found = run("check", "--home", home, "--run-card", card)
     assert found.exit_code == 1
