@@ -15,7 +15,6 @@ import structlog
 from actors.report import Report
 from broker import retry
 from broker.jetstream import NatsBroker
-from broker.program.sanitise import sanitise
 from schemas.errors import ServerMissing
 from schemas.heartbeat import State
 from schemas.run_card import RunCard
@@ -28,7 +27,7 @@ async def arrive(
 ) -> NatsBroker | None:
     """The run's broker, however long it is away; None when `stop` is set first.
 
-    Nobody can tell a wrong address from a server that is away, so both are said at once.
+    Nobody can tell a wrong address from a server that is away, so the first failure is said in full.
 
     Raises:
         UserError: the address is none of a NATS server.
@@ -39,8 +38,7 @@ async def arrive(
         except ServerMissing as error:
             if attempt == 1:
                 _log.warning("waiting for the run's broker", run=card.run, why=str(error))
-            waiting_for = sanitise(f"the broker: {error}")
-        show(Report(run=card.run, actor=actor, state=State.CONNECTING, waiting_for=waiting_for))
+        show(Report(run=card.run, actor=actor, state=State.CONNECTING, waiting_for="the broker"))
         with suppress(TimeoutError):
             async with asyncio.timeout(retry.full_jitter_s(attempt)):
                 await stop.wait()

@@ -14,13 +14,9 @@ from rich.table import Table
 from actors.report import Report
 from schemas.heartbeat import State
 
-_COURSE: Final = (
-    State.FETCHING,
-    State.LOADING,
-    State.GENERATING,
-    State.PUBLISHING,
-    State.WAITING_FOR_LEASE,
-)
+_WORKING: Final = {State.GENERATING, State.PUBLISHING}
+"""A change between these is not worth a line."""
+_COURSE: Final = _WORKING | {State.FETCHING, State.LOADING, State.WAITING_FOR_LEASE}
 """What an actor at work goes through several times a second."""
 _COURSE_S: Final = 10.0
 """So long a change between these is not worth a line."""
@@ -71,10 +67,10 @@ class Lines:
         if self._last is None:
             return True
         age_s = self._clock() - self._last_time
-        if report.state is self._last.state:
+        both = {report.state, self._last.state}
+        if len(both) == 1 or both == _WORKING:
             return age_s >= _REMINDER_S
-        in_course = report.state in _COURSE and self._last.state in _COURSE
-        return not in_course or age_s >= _COURSE_S
+        return not both <= _COURSE or age_s >= _COURSE_S
 
 
 class JsonLines:

@@ -12,6 +12,7 @@ from broker.logbook import first_event
 from broker.objects.s3 import S3Store
 from broker.objects.write_once import check_write_once
 from broker.policies.signing import RunKey
+from broker.program.endpoint import told
 from broker.store import Store
 from broker.streams import run_streams
 from environments.catalogue import open_environment
@@ -41,7 +42,7 @@ async def open_over_network(settings: LearnerSettings, initial: Path) -> RunOpen
         await store.ensure_bucket()
         return await open_run(broker, store, settings, initial)
     except StoreUnavailable as error:
-        raise ServerMissing(f"object storage at {connection.s3}: {error}") from None
+        raise ServerMissing(told("object storage", connection.s3, error)) from None
     finally:
         await store.close()
         await broker.close()

@@ -1,6 +1,7 @@
 """Both servers of a run in one directory: up, down, and one of them again after a kill."""
 
 import contextlib
+import shlex
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -182,6 +183,17 @@ def read(directory: Path) -> Servers:
         raise ServerMissing(f"no servers were started in {directory}") from None
     except msgspec.MsgspecError as error:
         raise UserError(f"{path} does not say what runs here: {error}") from None
+
+
+def check_none_runs(directory: Path) -> None:
+    """Raises UserError when a server of the directory runs: what it stores must stay."""
+    with contextlib.suppress(ServerMissing):
+        servers = read(directory)
+        if is_running(servers.nats_process) or is_running(servers.s3_process):
+            raise UserError(
+                f"servers of {directory} run: stop them with "
+                f"`broker down --servers {shlex.quote(str(directory))}`"
+            )
 
 
 def _check_stopped(stopping: Future[None]) -> None:

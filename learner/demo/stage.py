@@ -11,6 +11,7 @@ from msgspec import structs
 from broker.embedded import servers
 from learner.child_process import last_line
 from learner.demo import cast, plan
+from learner.demo.folder import servers_folder
 from learner.demo.phases import Phase
 from learner.demo.players import Process, run_to_end
 from learner.demo.screen import Screen
@@ -35,7 +36,7 @@ class Stage:
         self.events = EventLog(self.folder.events)
         self.actors: dict[str, str] = {}
         """Ids to names."""
-        self._servers = self.folder.path / "servers"
+        self._servers = servers_folder(self.folder.path)
 
     def start_servers(self, say: Callable[[str], None]) -> list[Server]:
         """Start both servers; they die with the thread that calls this.

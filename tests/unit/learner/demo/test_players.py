@@ -1,15 +1,19 @@
 """Processes that are started again when they are killed, and a folder that one demo holds."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from broker.embedded.servers import Servers
+from broker.program.process import ProcessId
 from learner.child_process import last_line
-from learner.demo.folder import take_folder
+from learner.demo.folder import servers_folder, take_folder
 from learner.demo.players import PlayerLost, Process, run_to_end
 from learner.events import Died, EventLog, Killed, Started, read_events
 from schemas.errors import UserError
@@ -119,6 +123,21 @@ def test_a_folder_has_one_demo_at_a_time(tmp_path):
         pytest.raises(UserError, match="a demo is running"),
     ):
         take_folder(tmp_path / "demo")
+
+
+def test_what_servers_of_an_earlier_demo_store_is_left_alone(tmp_path):
+    with take_folder(tmp_path / "demo"):
+        pass
+    directory = servers_folder(tmp_path / "demo")
+    directory.mkdir()
+    this = ProcessId(os.getpid(), int(Path("/proc/self/stat").read_text().split()[21]))
+    servers = Servers(
+        nats_port=1, s3_port=2, s3_credentials="", nats_process=this, s3_process=ProcessId(1, 0)
+    )
+    (directory / "servers.json").write_bytes(msgspec.json.encode(servers))
+    with pytest.raises(UserError, match=r"broker down --servers .*demo/servers"):
+        take_folder(tmp_path / "demo")
+    assert (directory / "servers.json").exists()
 
 
 def test_a_run_that_is_no_demos_is_left_alone(tmp_path):
