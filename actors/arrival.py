@@ -27,7 +27,7 @@ async def arrive(
 ) -> NatsBroker | None:
     """The run's broker, however long it is away; None when `stop` is set first.
 
-    Nobody can tell a wrong address from a server that is away, so the first failure is said in full.
+    A wrong address looks like a server that is away, so the first failure is said in full.
 
     Raises:
         UserError: the address is none of a NATS server.
