@@ -33,6 +33,7 @@ from broker.store import Store
 from learner.coordinator.service import Coordinator
 from schemas import names
 from schemas.settings import Connection
+from schemas.verdict import Outcome
 
 _SIZES = {"demo": (8, 1000), "lab": (4096, 240)}
 """Name -> (sampled tokens per rollout, messages)."""
@@ -141,7 +142,8 @@ async def _intake(
     while (await broker.state(queue)).num_messages:  # noqa: ASYNC110 (the queue is asked)
         await asyncio.sleep(0.02)
     elapsed = time.perf_counter() - began
-    assert coordinator.log.state.num_accepted == len(messages), coordinator.log.state.num_judged
+    judged = coordinator.log.state.num_judged
+    assert judged == {Outcome.ACCEPTED: len(messages)}, judged
     stop.set()
     await running
     await own.close()

@@ -248,10 +248,13 @@ async def test_an_ack_that_was_lost_stores_the_group_once(world):
 
 
 async def test_a_restart_publishes_what_was_on_disk_and_names_it(world):
+    engine = ScriptedEngine()
+    engine.go.clear()
     lease = world.coordinator.offer()
-    async with RunningActor(world) as actor:
+    async with RunningActor(world, engine) as actor:
         await actor.until_generating(1)
         world.server.stop()
+        engine.go.set()
         await until(world.spooled)
     # Killed with a finished group that nobody has acknowledged.
     assert world.published() == []
@@ -264,7 +267,7 @@ async def test_a_restart_publishes_what_was_on_disk_and_names_it(world):
         first = world.coordinator.requests[num_requests]
         # It is published before or after the first question: until then it is named.
         assert first.spooled in ((lease.lease_id,), ())
-        await actor.until(lambda: world.coordinator.requests[-1].spooled == ())
+        await until(lambda: world.coordinator.requests[-1].spooled == ())
         assert first.instance != world.coordinator.requests[0].instance
         await actor.drained()
     assert world.spooled() == []
