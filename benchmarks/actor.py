@@ -23,8 +23,8 @@ from actors.torch_engine import TorchEngine
 from benchmarks.table import Figure, of_rounds
 from learner.trainer.model import build_model, save_folder
 from schemas.lease import Sampling
-from schemas.policy import PolicyId
 from schemas.model_settings import ModelSettings
+from schemas.policy import PolicyId
 
 _VOCABULARY = 48
 _NUM_ROWS = 64

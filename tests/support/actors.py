@@ -198,8 +198,8 @@ class World:
         await self.coordinator.broker.notify(names.policy_subject(RUN), wire.encode(announcement))
 
     def spooled(self) -> list[Path]:
-        """Files of finished groups on the actor's disk."""
-        return list((self.home / "spool").rglob("*.rollouts.*"))
+        """Files of finished groups on the actor's disk, whole."""
+        return list((self.home / "spool").rglob("[!.]*.rollouts.*"))
 
     def published(self) -> list[tuple[str, RolloutGroup]]:
         """(subject, group) of all that is in the queue."""

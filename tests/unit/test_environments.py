@@ -235,7 +235,9 @@ def test_a_ref_opens_what_it_pins(environment: Environment) -> None:
     with pytest.raises(SettingsError, match=words):
         open_pinned(other)
     unknown = msgspec.structs.replace(environment.ref, id="elsewhere")
-    with pytest.raises(SettingsError, match=r"elsewhere .* here are only reverse, arith.*: install"):
+    with pytest.raises(
+        SettingsError, match=r"elsewhere .* here are only reverse, arith.*: install"
+    ):
         open_pinned(unknown)
 
 

@@ -20,9 +20,9 @@ from learner.trainer.model import build_model, save_folder
 from schemas.arrays import pack_f32, pack_u32
 from schemas.errors import PolicyUnloadable, ProbeMismatch
 from schemas.lease import Sampling
+from schemas.model_settings import ModelSettings
 from schemas.policy import PolicyId, Probe
 from schemas.rollout import Finish, VersionSpan
-from schemas.model_settings import ModelSettings
 
 VOCABULARY_SIZE = 40
 OLD, NEW = PolicyId(1, 0), PolicyId(1, 1)
