@@ -214,8 +214,9 @@ class Broker(Protocol):
     async def serve(self, subject: str, handler: Handler) -> None:
         """Answer requests, each in its own task, until the connection closes.
 
-        A handler that raises leaves its request unanswered and is logged. Beyond
-        `broker.turnstile.MAX_INSIDE` requests of one subject under way, more get no answer.
+        Returns when the server knows of it; one that is away is waited for. A handler that raises
+        leaves its request unanswered and is logged. Beyond `broker.turnstile.MAX_INSIDE` requests
+        of one subject under way, more get no answer.
         """
         ...
 

@@ -1,6 +1,7 @@
 """Runs jobs side by side: many within a bound, or a blocking one in a thread."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import ParamSpec, TypeVar
 
@@ -25,12 +26,14 @@ async def run_all(jobs: Iterable[Callable[[], Awaitable[T]]], *, at_once: int) -
         return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
-            task.cancel()
+            # Once: a second one would break off what it does at its end.
+            if not task.cancelling():
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `asyncio.to_thread`, but a cancellation comes through when the thread has ended.
+    """As `asyncio.to_thread`, but cancellations come through when the thread has ended.
 
     So whoever begins again does not meet it at work on the same file.
     """
@@ -38,5 +41,7 @@ async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwa
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.gather(running, return_exceptions=True)
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({running})
         raise

@@ -38,11 +38,12 @@ def until_stored(before_wait: BeforeWait | None = None) -> tenacity.AsyncRetryin
     )
 
 
-def until_available() -> tenacity.AsyncRetrying:
+def until_available(before_wait: BeforeWait | None = None) -> tenacity.AsyncRetrying:
     """For any call to the broker or the store: tries until there is an answer, or cancelled."""
     return tenacity.AsyncRetrying(
         wait=_wait,
         retry=tenacity.retry_if_exception_type((BrokerUnavailable, StoreUnavailable)),
+        before_sleep=before_wait,
         reraise=True,
     )
 

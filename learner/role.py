@@ -5,6 +5,7 @@ the role is free. A name: it is taken. No answer in time: the holder is frozen, 
 may decide to replace it; what a replaced holder still writes is fenced off by the logs.
 """
 
+from broker import retry
 from broker.interface import Broker
 from schemas.errors import BrokerUnavailable, NoResponders, RoleTaken
 from schemas.names import who_subject
@@ -15,10 +16,12 @@ _ASK_TIMEOUT_S = 2.0
 async def claim(broker: Broker, run: str, role: str, holder: str, *, take_over: bool) -> None:
     """Take the role of a run, and answer for it until the connection closes.
 
+    A server that is away is waited for.
+
     Raises:
-        RoleTaken, BrokerUnavailable: as `check_free`.
+        RoleTaken: as `check_free`.
     """
-    await check_free(broker, run, role, take_over=take_over)
+    await retry.until_available()(check_free, broker, run, role, take_over=take_over)
 
     async def answer(_subject: str, _request: bytes) -> bytes:
         return holder.encode()

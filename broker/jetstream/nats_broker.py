@@ -18,6 +18,7 @@ from broker import retry
 from broker.fence import WrongLastSequence, append_id, settle
 from broker.interface import Handler, Record, Stored, StreamSpec, StreamState
 from broker.jetstream import api, config
+from broker.jetstream.client import Take
 from broker.jetstream.connection import NatsConnection
 from broker.jetstream.follow import follow
 from broker.jetstream.pull import NatsDelivery, pull
@@ -228,7 +229,7 @@ class NatsBroker:
             with turnstile.inside(subject):
                 await self._connection.link.send(reply_to, await handler(subject, data))
 
-        self._served.append(await self._connection.link.subscribe(subject, take=take))
+        self._served.append(await self._subscribe(subject, take=take))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -247,9 +248,9 @@ class NatsBroker:
         # Subscribed by the call, not by the first step of the iterator.
         return self._listen(asyncio.create_task(self._subscribe(subject)))
 
-    async def _subscribe(self, subject: str) -> Subscription:
+    async def _subscribe(self, subject: str, *, take: Take | None = None) -> Subscription:
         """Raises PermissionDenied; a server that is away is waited for."""
-        return await retry.until_available()(self._connection.link.subscribe, subject)
+        return await retry.until_available()(self._connection.link.subscribe, subject, take=take)
 
     async def _listen(
         self, subscribing: asyncio.Task[Subscription]

@@ -201,7 +201,8 @@ class MemoryBroker:
             raise BrokerUnavailable(f"no answer on {subject} in {timeout_s} s") from None
 
     async def serve(self, subject: str, handler: Handler) -> None:
-        self._server.check_running()
+        while not self._server.running:
+            await self._server.change()
         turnstile = Turnstile()
 
         def take(subject: str, data: bytes, reply: asyncio.Future[bytes]) -> None:

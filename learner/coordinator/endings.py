@@ -86,7 +86,4 @@ class Endings:
         return names.rollouts_stream(issued.lease.run, issued.lease.shard) if issued else None
 
     async def _state(self, stream: str) -> StreamState:
-        async for attempt in retry.until_available():
-            with attempt:
-                return await self._broker.state(stream)
-        raise AssertionError("the retry has no limit")
+        return await retry.until_available()(self._broker.state, stream)

@@ -6,40 +6,42 @@ a segment, and it has not written one.
 """
 
 import structlog
+from tenacity import RetryCallState
 
 from broker import retry
 from broker.interface import Broker
 from broker.logbook import read_log
 from broker.objects.archive import Archive
 from schemas import ledger
-from schemas.errors import StoreUnavailable
 
 logger = structlog.get_logger()
 
 
 async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[str]:
-    """Remove what no entry names; waits for object storage, however long it is away.
+    """Remove what no entry names; waits for the servers, however long they are away.
 
     Returns the removed segments.
 
     Raises:
-        BrokerUnavailable: the log cannot be read.
         StoreDenied: object storage refuses us.
     """
+    named = await retry.until_available()(_named_segments, broker, run)
+    removed = await retry.until_available(_say_away)(archive.collect, named)
+    if removed:
+        logger.info("garbage", num_segments=len(removed))
+    return removed
+
+
+async def _named_segments(broker: Broker, run: str) -> set[str]:
     named: set[str] = set()
     async for item in read_log(broker, run):
         if isinstance(item.content, ledger.LedgerEntry):
             events = item.content.events
             named.update(one.segment for one in events if isinstance(one, ledger.GroupAccepted))
-    async for attempt in retry.until_available():
-        with attempt:
-            try:
-                removed = await archive.collect(named)
-            except StoreUnavailable as error:
-                if attempt.retry_state.attempt_number == 1:
-                    logger.warning("storage-away", detail=f"waits for it before it begins: {error}")
-                raise
-            if removed:
-                logger.info("garbage", num_segments=len(removed))
-            return removed
-    raise AssertionError("the retry has no limit")
+    return named
+
+
+def _say_away(state: RetryCallState) -> None:
+    if state.attempt_number == 1 and state.outcome:
+        error = state.outcome.exception()
+        logger.warning("storage-away", detail=f"waits for it before it begins: {error}")

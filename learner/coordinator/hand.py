@@ -40,17 +40,15 @@ class Hand:
         self, *, max_messages: int | None = None, timeout_s: float = _PULL_TIMEOUT_S
     ) -> list[Delivery]:
         """Take messages in hand; what is in hand already is left out."""
-        async for attempt in retry.until_available():
-            with attempt:
-                deliveries = await self._broker.pull(
-                    self.stream,
-                    self._consumer,
-                    max_messages=max_messages or self._max_messages,
-                    max_bytes=_MAX_ROUND_BYTES,
-                    timeout_s=timeout_s,
-                )
-                return [delivery for delivery in deliveries if self._hold(delivery)]
-        raise AssertionError("the retry has no limit")
+        deliveries = await retry.until_available()(
+            self._broker.pull,
+            self.stream,
+            self._consumer,
+            max_messages=max_messages or self._max_messages,
+            max_bytes=_MAX_ROUND_BYTES,
+            timeout_s=timeout_s,
+        )
+        return [delivery for delivery in deliveries if self._hold(delivery)]
 
     def _hold(self, delivery: Delivery) -> bool:
         """False for a redelivery of what is in hand."""
@@ -75,9 +73,7 @@ class Hand:
         # A server that lost power gives the sequences of its last messages to others. One that has
         # come in the meantime is in hand in its own right.
         settled = {record.sequence: record for record in judged if self._holds(record)}
-        async for attempt in retry.until_available():
-            with attempt:
-                await self._remove(settled)
+        await retry.until_available()(self._remove, settled)
         for sequence in settled:
             del self._held[sequence]
 

@@ -17,7 +17,6 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from broker import retry
 from broker.interface import Delivery
 from learner.coordinator import verdicts
 from learner.coordinator.case import Case
@@ -149,9 +148,7 @@ class Judging:
     async def _know(self, named: Collection[PolicyId]) -> None:
         """A group may be faster than the announcement of its policy."""
         if any(self._known.manifest(policy) is None for policy in named):
-            async for attempt in retry.until_available():
-                with attempt:
-                    await self._known.catch_up()
+            await self._known.catch_up()
 
 
 def _claimed(findings: Iterable[Finding | None]) -> set[PolicyId]:

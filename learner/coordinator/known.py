@@ -6,6 +6,7 @@ over with a warning.
 
 import structlog
 
+from broker import retry
 from broker.interface import Broker, Record
 from broker.logbook import PolicyReader, Unreadable
 from learner.coordinator.bell import Bell
@@ -37,11 +38,10 @@ class KnownPolicies:
         return self._manifests.get(policy)
 
     async def catch_up(self) -> None:
-        """Read the announcements stored so far: a group may be faster than its announcement.
+        """Read the announcements stored so far: a group may be faster than its announcement."""
+        await retry.until_available()(self._read)
 
-        Raises:
-            BrokerUnavailable
-        """
+    async def _read(self) -> None:
         async for record in self._broker.read(self._stream, first=self._next_sequence):
             self._take(record)
 

@@ -45,12 +45,9 @@ class RunLog:
 
         A conflict here means that the coordinator before this one wrote its last word in the
         meantime: fold that too, and try again.
-
-        Raises:
-            BrokerUnavailable: the log cannot be read.
         """
         while True:
-            await self._fold()
+            await retry.until_available()(self._fold)
             started = ledger.CoordinatorStarted(
                 instance=self.instance, host=socket.gethostname(), pid=os.getpid()
             )
@@ -89,10 +86,7 @@ class RunLog:
         self.state.apply_batch(batch, sha256_hex(data), sequence)
 
     async def _write(self, subject: str, data: bytes) -> int:
-        async for attempt in retry.until_available():
-            with attempt:
-                return await self._write_behind(subject, data)
-        raise AssertionError("the retry has no limit")
+        return await retry.until_available()(self._write_behind, subject, data)
 
     async def _write_behind(self, subject: str, data: bytes) -> int:
         while True:

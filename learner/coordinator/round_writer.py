@@ -137,17 +137,18 @@ class RoundWriter:
 
     async def _stored(self, write: Callable[[], Awaitable[T]]) -> T:
         """What the write returns, once object storage takes it."""
+
+        async def write_once() -> T:
+            try:
+                return await write()
+            except StoreUnavailable:
+                self.store_is_away = True
+                raise
+
         try:
-            async for attempt in retry.until_available():
-                with attempt:
-                    try:
-                        return await write()
-                    except StoreUnavailable:
-                        self.store_is_away = True
-                        raise
+            return await retry.until_available()(write_once)
         finally:
             self.store_is_away = False
-        raise AssertionError("the retry has no limit")
 
     async def _tell(self, verdict: Verdict) -> None:
         logger.debug("verdict", actor=verdict.actor, outcome=verdict.outcome, reason=verdict.reason)

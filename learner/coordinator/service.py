@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import uuid
+from collections.abc import Coroutine, Sequence
 
 import structlog
 
@@ -63,17 +64,18 @@ class Coordinator:
         """Set when it answers."""
 
     async def run(self, stop: asyncio.Event, *, take_over: bool = False) -> None:
-        """Coordinate until `stop` is set.
+        """Coordinate until `stop` is set; servers that are away are waited for.
 
         Raises:
             RoleTaken: the run has a coordinator.
             SettingsError: the run's environment is not the one that is here.
             UserError: a judging process does not start.
-            BrokerUnavailable: the server goes away while the coordinator begins; later it is
-                waited for.
-            StoreDenied: object storage refuses us; while it only is away, it is waited for.
+            StoreDenied: object storage refuses us.
             Fenced: another coordinator has taken over.
         """
+        await _until_one_ends([stop.wait(), self._work(take_over=take_over)])
+
+    async def _work(self, *, take_over: bool) -> None:
         holder = f"process {os.getpid()} on {socket.gethostname()} ({self.log.instance})"
         await claim(self._broker, self._run, names.COORDINATOR, holder, take_over=take_over)
         await self.log.start(self._opening)
@@ -87,46 +89,45 @@ class Coordinator:
         intake = opened.settings.intake
         workers = WorkerPool(WorkerSetup(environment=opened.environment, intake=intake))
         await workers.start()
-        endings = Endings(self._broker, self.log, self._bell)
-        front = FrontDesk(self.log, known, endings, environment.stop_ids, self._bell)
-        await self._broker.serve(names.leases_filter(self._run), front.answer)
-        grants = Grants(self._store, self._run)
-        await self._broker.serve(names.grants_filter(self._run), grants.answer)
-        intakes = [
-            Intake(self._broker, archive, self.log, known, workers, shard, self._bell)
-            for shard in intake.shards
-        ]
-        for one in intakes:
-            await one.hand.take_back()
-        writers = [one.writer for one in intakes]
-        loops = [
-            known.follow(),
-            front.run(),
-            endings.run(),
-            Cutter(self.log, known, self._bell).run(),
-            Heartbeats(self._broker, self.log, known, writers).run(),
-            *(loop for one in intakes for loop in one.loops()),
-        ]
-        self.ready.set()
-        logger.info("coordinating", run=self._run, instance=self.log.instance)
         try:
-            await _run_until(stop, loops)
+            endings = Endings(self._broker, self.log, self._bell)
+            front = FrontDesk(self.log, known, endings, environment.stop_ids, self._bell)
+            await self._broker.serve(names.leases_filter(self._run), front.answer)
+            grants = Grants(self._store, self._run)
+            await self._broker.serve(names.grants_filter(self._run), grants.answer)
+            intakes = [
+                Intake(self._broker, archive, self.log, known, workers, shard, self._bell)
+                for shard in intake.shards
+            ]
+            for one in intakes:
+                await one.hand.take_back()
+            writers = [one.writer for one in intakes]
+            loops = [
+                known.follow(),
+                front.run(),
+                endings.run(),
+                Cutter(self.log, known, self._bell).run(),
+                Heartbeats(self._broker, self.log, known, writers).run(),
+                *(loop for one in intakes for loop in one.loops()),
+            ]
+            self.ready.set()
+            logger.info("coordinating", run=self._run, instance=self.log.instance)
+            await _until_one_ends(loops)
         finally:
             await workers.close()
 
 
-async def _run_until(stop: asyncio.Event, loops: list) -> None:
-    """Run endless loops side by side until `stop`; the first that fails ends all."""
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    stopping = asyncio.create_task(stop.wait())
+async def _until_one_ends(works: Sequence[Coroutine[None, None, object]]) -> None:
+    """Run side by side until the first ends; cancel the others, and raise what it raised."""
+    tasks = [asyncio.create_task(work) for work in works]
     try:
-        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {stopping}:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
             task.result()
     finally:
-        for task in (*tasks, stopping):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def serve(settings: LearnerSettings, opening: ledger.RunOpened, *, take_over: bool) -> None:
@@ -135,7 +136,7 @@ async def serve(settings: LearnerSettings, opening: ledger.RunOpened, *, take_ov
     Raises:
         ServerMissing: no broker lets us in.
         UserError, StoreDenied: as `S3Store.open`.
-        RoleTaken, SettingsError, BrokerUnavailable, Fenced: as `Coordinator.run`.
+        RoleTaken, SettingsError, Fenced: as `Coordinator.run`.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,14 +1,15 @@
-"""Threads beside the event loop, and who waits for them."""
+"""Jobs side by side, threads beside the event loop, and who waits for them."""
 
 import asyncio
 import threading
 
 import pytest
 
-from broker.parallel import run_in_thread
+from broker.parallel import run_all, run_in_thread
 
 
-async def test_a_cancelled_thread_is_waited_for():
+@pytest.mark.parametrize("num_cancels", [1, 2])
+async def test_a_cancelled_thread_is_waited_for(num_cancels):
     started, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
@@ -18,9 +19,10 @@ async def test_a_cancelled_thread_is_waited_for():
 
     task = asyncio.create_task(run_in_thread(work))
     await asyncio.to_thread(started.wait, 5)
-    task.cancel()
-    await asyncio.sleep(0.05)
-    assert not task.done()
+    for _ in range(num_cancels):
+        task.cancel()
+        await asyncio.sleep(0.05)
+        assert not task.done()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -33,3 +35,40 @@ async def test_what_a_thread_raises_comes_through():
 
     with pytest.raises(OSError, match="full"):
         await run_in_thread(work)
+
+
+async def test_jobs_that_are_cancelled_come_to_their_end():
+    started, ended = asyncio.Event(), []
+
+    async def job() -> None:
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append(True)
+
+    task = asyncio.create_task(run_all([job, job], at_once=2))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == [True, True]
+
+
+async def test_the_first_failure_ends_the_others_and_is_raised():
+    ended = []
+
+    async def fail() -> None:
+        raise OSError("full")
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append(True)
+
+    with pytest.raises(OSError, match="full"):
+        await run_all([wait, fail], at_once=2)
+    assert ended == [True]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from broker.memory import MemoryBroker, MemoryServer
-from learner.role import claim
+from learner.role import check_free, claim
 from schemas.errors import BrokerUnavailable, RoleTaken
 from schemas.names import COORDINATOR, who_subject
 
@@ -48,6 +48,15 @@ async def test_a_frozen_holder_is_replaced_only_on_request(server, monkeypatch):
 
 @pytest.mark.parametrize("take_over", [False, True])
 async def test_a_server_that_is_away_says_nothing_about_the_holder(server, take_over):
+    await claim(MemoryBroker(server), "test", COORDINATOR, "the first", take_over=False)
     server.stop()
     with pytest.raises(BrokerUnavailable):
-        await claim(MemoryBroker(server), "test", COORDINATOR, "me", take_over=take_over)
+        await check_free(MemoryBroker(server), "test", COORDINATOR, take_over=take_over)
+    claiming = asyncio.create_task(
+        claim(MemoryBroker(server), "test", COORDINATOR, "me", take_over=take_over)
+    )
+    await asyncio.sleep(0.01)
+    assert not claiming.done()
+    server.start()
+    with pytest.raises(RoleTaken, match="the first"):
+        await claiming
