@@ -1,6 +1,7 @@
 """Jobs side by side, threads beside the event loop, and who waits for them."""
 
 import asyncio
+import functools
 import threading
 
 import pytest
@@ -38,22 +39,22 @@ async def test_what_a_thread_raises_comes_through():
 
 
 async def test_jobs_that_are_cancelled_come_to_their_end():
-    started, ended = asyncio.Event(), []
+    ended = []
 
-    async def job() -> None:
+    async def job(end_s: float) -> None:
         try:
-            started.set()
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0.01)
-            ended.append(True)
+            await asyncio.sleep(end_s)
+            ended.append(end_s)
 
-    task = asyncio.create_task(run_all([job, job], at_once=2))
-    await started.wait()
+    jobs = [functools.partial(job, end_s) for end_s in (0, 0.02)]
+    task = asyncio.create_task(run_all(jobs, at_once=2))
+    await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert ended == [True, True]
+    assert ended == [0, 0.02]
 
 
 async def test_the_first_failure_ends_the_others_and_is_raised():
