@@ -7,14 +7,20 @@ policy for ever, and reinforcement learning has nothing to learn from rewards th
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from learner.run_folder import RunFolder
-from schemas.errors import TributaryError
+from learner.same_run import first_difference
+from schemas.atomic_file import write_atomically
+from schemas.errors import SettingsError, TributaryError
+from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings, SftSettings
 
 if TYPE_CHECKING:
     from learner.trainer.sft import SftProgress
+
+_MADE_WITH: Final = ("environment.", "model.", "sampling.max_new_tokens ", "seed ", "sft.")
+"""How the lines of the settings begin that supervised fine-tuning depends on."""
 
 
 class TargetMissed(TributaryError):
@@ -34,10 +40,12 @@ def make_initial_policy(settings: LearnerSettings, say: Callable[[str], None]) -
 
     Raises:
         TargetMissed
-        SettingsError: the model is too large for this machine.
+        SettingsError: the model is too large for this machine; or there is a policy that was made
+            with other settings.
     """
     folder = RunFolder(settings)
     if folder.initial.exists():
+        _check_made_with(folder, settings)
         say(f"the policy to begin with was already in {folder.initial}")
         return
     say("making the policy to begin with, by supervised fine-tuning")
@@ -49,10 +57,29 @@ def make_initial_policy(settings: LearnerSettings, say: Callable[[str], None]) -
     folder.scratch.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(staging, ignore_errors=True)
     end = run_sft(settings, staging, lambda progress: say(progress_line(progress, settings.sft)))
+    write_atomically(folder.initial_settings, _made_with(settings).encode())
     staging.rename(folder.initial)
     if end.reward < settings.sft.target_reward:
         raise TargetMissed(end, settings.sft, folder.initial)
     say(f"the policy to begin with is in {folder.initial}")
+
+
+def _check_made_with(folder: RunFolder, settings: LearnerSettings) -> None:
+    """A policy that nobody made here, brought by hand, is taken as it is."""
+    if not folder.initial_settings.exists():
+        return
+    was, asked = folder.initial_settings.read_text(), _made_with(settings)
+    if was != asked:
+        name, value, before = first_difference(asked, was)
+        raise SettingsError(
+            f"{name} is {value}, but the policy in {folder.initial} was made with {before}: "
+            "remove that folder to make another, or take another `name`"
+        )
+
+
+def _made_with(settings: LearnerSettings) -> str:
+    lines = to_toml(settings).splitlines(keepends=True)
+    return "".join(line for line in lines if line.startswith(_MADE_WITH))
 
 
 def progress_line(progress: "SftProgress", settings: SftSettings) -> str:

@@ -23,6 +23,8 @@ class RunFolder:
         """As this start resolved them, for the processes that it starts; see `keep_settings`."""
         self.initial = self.path / "initial"
         """The policy to begin with, a Hugging Face folder."""
+        self.initial_settings = self.path / "initial.toml"
+        """What it was made with, if it was made here."""
         self.checkpoints = self.path / "checkpoints"
         self.scratch = self.path / "scratch"
         """Policies on their way out of the trainer or into it; emptied when a trainer starts."""

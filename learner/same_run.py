@@ -44,13 +44,26 @@ def check_same_run(opened: RunSettings, settings: LearnerSettings) -> None:
     expected = msgspec.structs.replace(opened, trainer=trainer_settings(opened, settings))
     if asked == expected:
         return
-    was = dict(line.split(" = ", 1) for line in to_toml(expected).splitlines())
-    name, value = next(
-        (name, value)
-        for name, _, value in (line.partition(" = ") for line in to_toml(asked).splitlines())
-        if was.get(name) != value
-    )
+    name, value, was = first_difference(to_toml(asked), to_toml(expected))
     raise SettingsError(
-        f"{name} is {value}, but run {opened.name} was opened with {was.get(name, 'none')}: "
+        f"{name} is {value}, but run {opened.name} was opened with {was}: "
         f"start it with `@ {RunFolder(settings).settings}`, or begin another run by another `name`"
     )
+
+
+def first_difference(asked: str, was: str) -> tuple[str, str, str]:
+    """The first setting of `asked` that was another, or none: its name, its value, what it was.
+
+    >>> first_difference("seed = 2", "seed = 1")
+    ('seed', '2', '1')
+    """
+    before = _named_values(was)
+    for name, value in _named_values(asked).items():
+        if before.get(name) != value:
+            return name, value, before.get(name, "none")
+    raise ValueError("nothing differs")
+
+
+def _named_values(toml: str) -> dict[str, str]:
+    parted = (line.partition(" = ") for line in toml.splitlines())
+    return {name: value for name, _, value in parted}

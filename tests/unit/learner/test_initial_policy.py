@@ -54,6 +54,23 @@ def test_a_policy_that_misses_its_target_is_kept_and_gone_on_with_at_the_second_
     assert "was already in" in said[-1]
 
 
+def test_a_policy_made_with_other_settings_is_not_gone_on_with(tmp_path) -> None:
+    settings = quick(tmp_path, 0.0)
+    folder = RunFolder(settings)
+    make_initial_policy(settings, lambda _: None)
+    smaller = msgspec.structs.replace(settings.model, num_layers=1)
+    other = msgspec.structs.replace(settings, model=smaller)
+    words = rf"model.num_layers is 1, but the policy in {folder.initial} was made with 2: remove"
+    with pytest.raises(SettingsError, match=words):
+        make_initial_policy(other, lambda _: None)
+    elsewhere = msgspec.structs.replace(
+        settings, batch=msgspec.structs.replace(settings.batch, num_groups=3)
+    )
+    make_initial_policy(elsewhere, lambda _: None)
+    folder.initial_settings.unlink()
+    make_initial_policy(other, lambda _: None)
+
+
 def test_a_missed_target_is_exit_status_1(tmp_path) -> None:
     file = tmp_path / "quick.toml"
     file.write_text(to_toml(quick(tmp_path, 0.9)))
