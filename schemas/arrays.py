@@ -60,7 +60,8 @@ def unpack_f32(data: bytes) -> "array[float]":
 def extremes(code: Code, data: bytes) -> tuple[float, float]:
     """An array's smallest and largest value, both NaN when one of its values is."""
     items = _unpack(code, data)
-    # The sum tells: NaN compares false with everything, so that min and max may step over it.
-    if code == "f" and math.isnan(sum(items)):
+    # NaN compares false with everything, so that min and max may step over it. The sum is the quick
+    # test; it is NaN for the two infinities too.
+    if code == "f" and math.isnan(sum(items)) and any(map(math.isnan, items)):
         return math.nan, math.nan
     return min(items), max(items)

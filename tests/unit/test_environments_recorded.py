@@ -5,7 +5,7 @@ import math
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from environments import characters, recorded, renderer
@@ -157,6 +157,7 @@ async def test_ids_outside_the_vocabulary(environment: Environment) -> None:
     st.lists(st.floats(width=32), min_size=1, max_size=8),
     st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=8),
 )
+@example([math.inf, -math.inf], [0])
 def test_long_arrays_have_the_same_extremes(logprobs: list[float], ids: list[int]) -> None:
     """What numpy finds in a long array is what Python finds; both see every NaN."""
     for code, data in (("f", pack_f32(logprobs) * 300), ("I", pack_u32(ids) * 300)):
