@@ -247,7 +247,9 @@ async def test_an_ack_that_was_lost_stores_the_group_once(world):
         assert len(world.published()) == 1
 
 
-async def test_a_restart_publishes_what_was_on_disk_and_names_it(world):
+async def test_a_restart_publishes_what_was_on_disk_and_names_it(tmp_path):
+    world = World(tmp_path, max_stream_bytes=700, max_message_bytes=700)
+    await world.open()
     engine = ScriptedEngine()
     engine.go.clear()
     lease = world.coordinator.offer()
@@ -260,15 +262,19 @@ async def test_a_restart_publishes_what_was_on_disk_and_names_it(world):
     assert world.published() == []
     world.server.start()
     num_requests = len(world.coordinator.requests)
+    # A full queue holds the group back until the first question is asked.
+    filler = names.rollouts_subject(RUN, "s0", FIRST, "BOB")
+    await world.coordinator.broker.publish(filler, bytes(400))
     async with RunningActor(world) as actor:
-        [(_, group)] = await world.until_published(1)
-        assert group.lease_id == lease.lease_id
+        await actor.until(lambda: actor.status.state is State.QUEUE_FULL)
         await actor.until(lambda: actor.status.policy == FIRST)
         first = world.coordinator.requests[num_requests]
-        # It is published before or after the first question: until then it is named.
-        assert first.spooled in ((lease.lease_id,), ())
-        await until(lambda: world.coordinator.requests[-1].spooled == ())
+        assert first.spooled == (lease.lease_id,)
         assert first.instance != world.coordinator.requests[0].instance
+        await world.take_one()
+        [(_, group)] = await world.until_published(1)
+        assert group.lease_id == lease.lease_id
+        await until(lambda: world.coordinator.requests[-1].spooled == ())
         await actor.drained()
     assert world.spooled() == []
 
