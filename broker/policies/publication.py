@@ -11,14 +11,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from broker.parallel import run_all
 from broker.policies import signing
 from broker.policies.policy_check import check_manifests
 from broker.store import Store
 from schemas import names, wire
-from schemas.errors import DigestMismatch, ObjectExists, PolicyTaken, SignatureInvalid
+from schemas.errors import (
+    DigestMismatch,
+    ObjectExists,
+    PolicyTaken,
+    SignatureInvalid,
+    UserError,
+)
 from schemas.policy import (
     FileEntry,
+    FileName,
     PathManifest,
     PolicyId,
     PolicyKind,
@@ -50,6 +59,7 @@ async def publish_anchor(
     A trainer that repeats a step meets its own manifests, and adopts them.
 
     Raises:
+        UserError: something in the folder cannot be part of a policy; nothing is stored.
         PolicyTaken: another trainer has published something else as this policy.
         StoreUnavailable: call again with the same arguments.
     """
@@ -108,7 +118,19 @@ async def read_files(store: Store, path_manifest: PathManifest, folder: Path) ->
 
 
 def _files_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file())
+    """What a policy is made of; what begins with a dot belongs to the tools that fetched it."""
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path} is no file, and a policy is a folder of files: take it out")
+        try:
+            msgspec.convert(path.name, FileName)
+        except msgspec.ValidationError:
+            raise UserError(
+                f"{str(path)!r} is no name for a file of a policy: it takes 1 to 128 of "
+                "A-Z a-z 0-9 _ . -, so rename it or take it out"
+            ) from None
+    return paths
 
 
 async def _upload(store: Store, run: str, path: Path) -> FileEntry:

@@ -24,6 +24,7 @@ class Publisher:
         folder = self._folder / str(self._num_folders)
         folder.mkdir()
         for name, data in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(data)
         return folder
 

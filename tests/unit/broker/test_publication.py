@@ -13,6 +13,7 @@ from schemas.errors import (
     PolicyTaken,
     SignatureInvalid,
     StoreUnavailable,
+    UserError,
 )
 from schemas.policy import PathManifest, PolicyId
 
@@ -29,6 +30,28 @@ async def test_a_published_policy_reads_back(publisher, store, tmp_path):
     await read_files(store, path, tmp_path / "back")
     back = {file.name: file.read_bytes() for file in (tmp_path / "back").iterdir()}
     assert back == FILES
+
+
+async def test_what_begins_with_a_dot_is_left_out(publisher, store):
+    hidden = {".gitattributes": b"*.safetensors filter=lfs", ".cache/downloads": b""}
+    await publisher.publish(FIRST, {**FILES, **hidden})
+    _, path = await read_policy(store, "demo", FIRST, publisher.key.public)
+    assert {file.name for file in path.files} == set(FILES)
+
+
+@pytest.mark.parametrize("name", ["my notes.txt", "gewichte-ä.bin", "a" * 129, "a\nb"])
+async def test_a_name_that_no_manifest_takes_is_one_sentence(publisher, store, name):
+    with pytest.raises(UserError, match="rename it") as refusal:
+        await publisher.publish(FIRST, {**FILES, name: b""})
+    assert repr(name)[1:-1] in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert await store.list("") == []
+
+
+async def test_a_folder_inside_is_one_sentence(publisher, store):
+    with pytest.raises(UserError, match="templates is no file"):
+        await publisher.publish(FIRST, {**FILES, "templates/tool.jinja": b""})
+    assert await store.list("") == []
 
 
 async def test_a_file_that_is_there_is_not_sent_again(publisher, store):
