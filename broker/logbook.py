@@ -101,24 +101,28 @@ class PolicyReader:
         return PolicyItem(sequence=record.sequence, time=record.time, content=content)
 
 
-async def read_log(broker: Broker, run: str, *, first: int = 1) -> AsyncIterator[LogItem]:
-    """LOG from `first` to its end as of the call.
+async def read_log(
+    broker: Broker, run: str, *, first: int = 1, last: int | None = None
+) -> AsyncIterator[LogItem]:
+    """LOG from `first` to `last` (None: to its end as of the call).
 
     Raises:
         BrokerError: there is no such stream.
     """
-    async for record in broker.read(names.log_stream(run), first=first):
+    async for record in broker.read(names.log_stream(run), first=first, last=last):
         yield log_item(run, record)
 
 
-async def read_policies(broker: Broker, run: str, run_key: str) -> AsyncIterator[PolicyItem]:
-    """POLICIES to its end as of the call.
+async def read_policies(
+    broker: Broker, run: str, run_key: str, *, last: int | None = None
+) -> AsyncIterator[PolicyItem]:
+    """POLICIES to `last` (None: to its end as of the call).
 
     Raises:
         BrokerError: there is no such stream.
     """
     reader = PolicyReader(run, run_key)
-    async for record in broker.read(names.policies_stream(run)):
+    async for record in broker.read(names.policies_stream(run), last=last):
         yield reader.read(record)
 
 

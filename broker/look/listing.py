@@ -1,10 +1,17 @@
-"""What is on a server: every run and every stream, with numbers that mean something."""
+"""What is on a server: every run and every stream, with numbers that mean something.
+
+A live run moves while it is looked at, so its streams are asked for their counts one behind the
+other: queues, POLICIES, LOG. What becomes of a run is written in the opposite order, into LOG
+first. So LOG, read as far as its count went, knows a verdict on all that has left a queue, and the
+batch of every policy that is shown.
+"""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from msgspec import Struct
 
-from broker.interface import Broker
+from broker.interface import Broker, StreamState
 from broker.inventory import Inventory, read_inventory
 from broker.logbook import read_log, read_policies
 from broker.tally import Tally, verdict_name
@@ -74,23 +81,30 @@ async def list_server(broker: Broker, run: str = "") -> Listing:
     if run:
         inventory.require(run)
     runs = (run,) if run else inventory.runs
-    streams = [stream for name in runs for stream in inventory.own(name)]
-    strays = [] if run else [stream for stream in inventory.streams if stream not in streams]
+    own = [stream for name in runs for stream in inventory.own(name)]
+    strays = [] if run else [stream for stream in inventory.streams if stream not in own]
+    logs_last = sorted(own, key=lambda name: names.run_of_log_stream(name) is not None)
+    states = {name: await broker.state(name) for name in (*logs_last, *strays)}
     return Listing(
-        runs=tuple([await view_run(broker, inventory, name) for name in runs]),
-        streams=tuple([await view_stream(broker, inventory, n) for n in (*streams, *strays)]),
+        runs=tuple([await view_run(broker, inventory, states, name) for name in runs]),
+        streams=tuple([await view_stream(broker, inventory, states[n]) for n in (*own, *strays)]),
     )
 
 
-async def view_run(broker: Broker, inventory: Inventory, run: str) -> RunView:
-    """Count a run's log."""
+async def view_run(
+    broker: Broker, inventory: Inventory, states: Mapping[str, StreamState], run: str
+) -> RunView:
+    """Count a run's logs, as far as they went in `states`."""
     log = Tally()
-    async for item in read_log(broker, run):
+    async for item in read_log(broker, run, last=states[names.log_stream(run)].last_sequence):
         log.add(item)
+    policies = states.get(names.policies_stream(run))
     verdicts = Counter(verdict_name(event) for events in log.judged.values() for event in events)
     return RunView(
         run=run,
-        policy=await last_policy(broker, inventory, log.opened),
+        policy=await last_policy(
+            broker, inventory, log.opened, last=policies.last_sequence if policies else None
+        ),
         step=log.batches[-1].batch.step if log.batches else 0,
         num_steps=log.opened.settings.trainer.num_steps if log.opened else 0,
         num_open_leases=len(log.open_leases),
@@ -102,20 +116,21 @@ async def view_run(broker: Broker, inventory: Inventory, run: str) -> RunView:
 
 
 async def last_policy(
-    broker: Broker, inventory: Inventory, opened: RunOpened | None
+    broker: Broker, inventory: Inventory, opened: RunOpened | None, *, last: int | None = None
 ) -> PolicyId | None:
-    """The last policy announced in a run; None before the first."""
+    """The last policy that POLICIES announces up to sequence `last`; None before the first."""
     policy = None
     if opened is not None and names.policies_stream(opened.settings.name) in inventory.streams:
-        async for item in read_policies(broker, opened.settings.name, opened.run_key):
+        run = opened.settings.name
+        async for item in read_policies(broker, run, opened.run_key, last=last):
             if isinstance(item.content, PolicyAnnouncement):
                 policy = item.content.policy
     return policy
 
 
-async def view_stream(broker: Broker, inventory: Inventory, name: str) -> StreamView:
-    """Ask for a stream's counts."""
-    state = await broker.state(name)
+async def view_stream(broker: Broker, inventory: Inventory, state: StreamState) -> StreamView:
+    """Say what a stream's counts are about."""
+    name = state.name
     last = await broker.get(name, state.last_sequence) if state.num_messages else None
     run = next((run for run in inventory.runs if name in inventory.own(run)), None)
     return StreamView(

@@ -1,10 +1,15 @@
+from collections.abc import AsyncGenerator
+
 import pytest
 
-from broker.interface import StreamKind, StreamSpec
+from broker.interface import Record, StreamKind, StreamSpec, StreamState
 from broker.look.listing import VerdictCount, list_server
+from broker.memory import MemoryBroker
+from schemas import names
 from schemas.errors import UserError
 from schemas.policy import PolicyId
 from tests.support import hand_built
+from tests.support.runs import SyntheticRun
 
 
 async def test_runs_are_counted_from_their_log(broker) -> None:
@@ -70,3 +75,57 @@ async def test_looking_changes_nothing(broker) -> None:
     before = [await broker.state(name) for name in await broker.streams()]
     await list_server(broker)
     assert [await broker.state(name) for name in await broker.streams()] == before
+
+
+class LiveBroker(MemoryBroker):
+    """Between any two questions the run goes on by a group, a verdict, a batch and a policy."""
+
+    def __init__(self, run: SyntheticRun) -> None:
+        super().__init__(run.broker._server)
+        self.run = run
+
+    async def go_on(self) -> None:
+        policy = (1, self.run.version - 1)
+        subject = names.rollouts_subject("live", "s0", policy, "ALICE")
+        await self.run.broker.publish(subject, str(policy).encode())
+        group = await self.run.accept("ALICE", [True, False, False, True])
+        await self.run.broker.purge("ROLLOUTS_live_s0", before=group.sequence + 1)
+        await self.run.cut()
+        await self.run.announce()
+
+    async def state(self, stream: str) -> StreamState:
+        await self.go_on()
+        return await super().state(stream)
+
+    async def get(self, stream: str, sequence: int) -> Record | None:
+        await self.go_on()
+        return await super().get(stream, sequence)
+
+    async def read(
+        self, stream: str, *, first: int = 1, last: int | None = None
+    ) -> AsyncGenerator[Record]:
+        async for record in super().read(stream, first=first, last=last):
+            await self.go_on()
+            yield record
+
+
+async def test_a_run_that_goes_on_meanwhile_is_shown_as_it_can_be() -> None:
+    run = SyntheticRun(name="live")
+    await run.broker.ensure_stream(
+        StreamSpec(
+            name="ROLLOUTS_live_s0",
+            subjects=(names.rollouts_filter("live", "s0"),),
+            kind=StreamKind.QUEUE,
+            consumer="intake_s0",
+        )
+    )
+    await run.open()
+    broker = LiveBroker(run)
+    await broker.go_on()
+    listing = await list_server(broker)
+    (view,), queue = listing.runs, listing.streams[0]
+    assert view.policy is not None
+    assert 0 < view.policy.version <= view.step
+    # Whatever has left the queue has a verdict.
+    assert queue.first_sequence > 1
+    assert sum(count.count for count in view.verdicts) >= queue.first_sequence - 1
