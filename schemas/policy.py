@@ -10,6 +10,8 @@ from schemas.types import Count, Index, Sha256, Token
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}\Z")]
 """One path component: no separator, no leading dot."""
+Figure = Annotated[float, Meta(ge=-1e39, le=1e39)]
+"""Any float32 but NaN and infinity, so that whoever sums or draws figures need not look."""
 
 
 class PolicyId(NamedTuple):
@@ -116,27 +118,28 @@ class Signed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class StepMetrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the trainer saw in the step that made a policy. All zero for an initial policy."""
+    """What the trainer saw in the step that made a policy. All zero for an initial policy; what was
+    not finite in a step that was skipped is 0, and `StepSkipped` says it."""
 
-    loss: float = 0.0
-    grad_norm: float = 0.0
+    loss: Figure = 0.0
+    grad_norm: Figure = 0.0
     """Before clipping."""
-    learning_rate: float = 0.0
-    entropy: float = 0.0
+    learning_rate: Figure = 0.0
+    entropy: Figure = 0.0
     """Mean over trainable tokens, in nats."""
-    mismatch_kl: float = 0.0
+    mismatch_kl: Figure = 0.0
     """k3 estimate of KL(behaviour || trainer), mean over trainable tokens, in nats."""
-    masked_fraction: float = 0.0
+    masked_fraction: Figure = 0.0
     """Of trainable tokens, those that the loss's trust region leaves out."""
     num_tokens: Count = 0
     """Trainable tokens."""
     num_packed_tokens: Count = 0
     """Tokens that went through the model, prompts included."""
-    step_s: float = 0.0
+    step_s: Figure = 0.0
     """Forward, backward and update."""
-    publish_s: float = 0.0
+    publish_s: Figure = 0.0
     """Writing the policy before this one to object storage."""
-    waited_s: float = 0.0
+    waited_s: Figure = 0.0
     """Waiting for the batch."""
 
 

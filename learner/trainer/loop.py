@@ -13,6 +13,7 @@ that are announced already are computed again on the way and compared; a differe
 numerics record, starts the next incarnation.
 """
 
+import math
 import time
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ import structlog
 
 from learner.trainer import checkpoint, resume
 from learner.trainer.crew import Crew
-from learner.trainer.engine import StepResult
 from learner.trainer.feed import BatchFeed
 from learner.trainer.heartbeats import Heartbeats
 from learner.trainer.history import History
@@ -34,7 +34,7 @@ from learner.trainer.replica import Replica
 from learner.trainer.shelf import Shelf
 from schemas.errors import DigestMismatch, PolicyTaken
 from schemas.heartbeat import State
-from schemas.policy import PolicyId
+from schemas.policy import PolicyId, StepMetrics
 from schemas.settings import TrainerSettings
 from schemas.trainer_events import IncarnationStarted, Numerics, StepSkipped
 
@@ -176,21 +176,24 @@ class Leader:
         self._settle()
         self._checkpoint_if_due(policy)
         if result.skipped and policy not in self._history.skipped:
-            self.crew.call(self.log.write(self._skipped(policy, result)))
-        metrics = msgspec.structs.replace(result.metrics, waited_s=waited_s)
+            self._say_skipped(policy, result.metrics)
+        metrics = msgspec.structs.replace(_finite(result.metrics), waited_s=waited_s)
         product = self.publisher.export(self.replica.engine, policy, metrics)
         self._publishing = self.crew.start(self.publisher.publish(product))
         logger.info("step", policy=str(policy), loss=metrics.loss, step_s=metrics.step_s)
         rate = metrics.num_packed_tokens / max(metrics.step_s, 1e-9)
         self.heartbeats.say(State.TRAINING, policy=policy, tokens_per_s=rate)
 
-    def _skipped(self, policy: PolicyId, result: StepResult) -> StepSkipped:
-        return StepSkipped(
+    def _say_skipped(self, policy: PolicyId, metrics: StepMetrics) -> None:
+        detail = f"the gradient's norm is {metrics.grad_norm}"
+        logger.warning("step-skipped", policy=str(policy), detail=detail)
+        skipped = StepSkipped(
             instance=self.log.instance,
             incarnation=policy.incarnation,
             step=policy.version,
-            detail=f"the gradient's norm is {result.metrics.grad_norm}",
+            detail=detail,
         )
+        self.crew.call(self.log.write(skipped))
 
     def _settle(self) -> None:
         """Wait for the policy that is being published."""
@@ -222,3 +225,9 @@ class Leader:
         self._settle()
         if policy.version >= self.settings.num_steps:
             logger.info("run-finished", policy=str(policy), num_steps=self.settings.num_steps)
+
+
+def _finite(metrics: StepMetrics) -> StepMetrics:
+    """As an announcement carries them: 0 for what is not finite."""
+    figures = msgspec.structs.asdict(metrics)
+    return StepMetrics(**{name: x if math.isfinite(x) else 0 for name, x in figures.items()})

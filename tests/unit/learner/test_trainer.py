@@ -1,6 +1,7 @@
 """The trainer over the in-memory twins: what it announces, and that no kill changes it."""
 
 import contextlib
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from structlog.testing import capture_logs
 
 from broker.interface import Record
 from broker.memory import MemoryBroker
+from learner.metrics import read_lines, to_line
+from learner.metrics_file import read_rows
+from learner.report import multiples, tables
+from learner.report.build import read_story
 from learner.role import claim
 from learner.run_folder import RunFolder
 from learner.trainer.portal import Portal
@@ -183,16 +188,31 @@ def test_weights_that_differ_from_the_published_ones_start_the_next_incarnation(
     assert policies(2, 0, NUM_STEPS) == sorted(history.announced)[-NUM_STEPS - 1 :]
 
 
-def test_a_step_that_is_not_finite_is_skipped_and_announced(portal, tmp_path) -> None:
+@pytest.fixture(params=["inf", "nan"])
+def skipping(request, portal, tmp_path) -> TinyRun:
+    """A run whose second of three steps has a gradient that is not finite."""
     run = TinyRun(portal, tmp_path, num_steps=3)
     portal.call(run.log.open(run.opened))
     portal.call(run.log.cut())
-    portal.call(run.log.cut(advantage=float("inf")))
+    portal.call(run.log.cut(advantage=float(request.param)))
     portal.call(run.log.cut())
     run.train()
-    assert run.history().skipped == {PolicyId(1, 2)}
-    weights = run.weights()
+    return run
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_announced(skipping) -> None:
+    assert skipping.history().skipped == {PolicyId(1, 2)}
+    weights = skipping.weights()
     assert weights[1] == weights[2] != weights[3]
+
+
+def test_a_skipped_step_is_in_the_metrics_and_in_the_report(skipping) -> None:
+    rows = skipping.portal.call(read_rows(skipping.broker, "tiny"))
+    assert read_lines(b"".join(to_line(row) for row in rows)) == rows
+    assert [row.trainer.grad_norm > 0 for row in rows] == [True, False, True]
+    story = skipping.portal.call(read_story(skipping.broker, "tiny"))
+    drawn = multiples.draw(story) + tables.steps(story)
+    assert not re.search(r"\b(nan|inf)\b", drawn)
 
 
 def test_what_a_stranger_wrote_into_its_log_stops_no_trainer(run, uninterrupted) -> None:

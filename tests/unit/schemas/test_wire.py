@@ -1,6 +1,7 @@
 """The codec's guards: what is wrong is refused with its reason, cheaply, and by nothing else."""
 
 import contextlib
+import math
 import struct
 import time
 import tracemalloc
@@ -10,15 +11,16 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas import wire
 from schemas.errors import Rejected
 from schemas.lease import LeaseRequest
-from schemas.policy import Signed
+from schemas.policy import PolicyAnnouncement, Signed
 from schemas.rollout import RolloutGroup
 from schemas.types import MAX_WIRE_BYTES
 from schemas.verdict import Reason
-from tests.support.examples import EXAMPLES, GROUP
+from tests.support.examples import ANNOUNCEMENT, EXAMPLES, GROUP
 
 PREFIX = wire.MAGIC + bytes([wire.SCHEMA_VERSION])
 KINDS = st.sampled_from([RolloutGroup, LeaseRequest])
@@ -39,6 +41,14 @@ def lying_frame(document: bytes, claimed: int) -> bytes:
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
 def test_every_message_survives_the_wire(message):
     assert wire.decode(wire.encode(message), type(message)) == message
+
+
+@pytest.mark.parametrize("figure", [math.inf, -math.inf, math.nan])
+def test_no_announcement_has_a_figure_that_is_not_finite(figure):
+    announcement = replace(ANNOUNCEMENT, metrics=replace(ANNOUNCEMENT.metrics, grad_norm=figure))
+    with pytest.raises(Rejected) as refusal:
+        wire.decode(wire.encode(announcement), PolicyAnnouncement)
+    assert refusal.value.reason is Reason.SCHEMA
 
 
 def bomb() -> bytes:
