@@ -5,14 +5,13 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schemas.policy import PolicyId
-from schemas.types import Count, Sha256, Token
+from schemas.types import Count, SegmentName, Sha256, Token
 
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One accepted group: where its wire bytes are, and what it counts."""
 
-    segment: Sha256
-    """Names the archive segment."""
+    segment: SegmentName
     offset: Count
     length: Count
     """Bytes of the segment that are this group's wire bytes."""

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from schemas.lease import EnvironmentRef, Lease
 from schemas.policy import PolicyId
 from schemas.settings import RunSettings
-from schemas.types import Count, Detail, Sha256, Token
+from schemas.types import Count, Detail, SegmentName, Sha256, Token
 from schemas.verdict import Outcome, Reason
 
 Rewards = Annotated[tuple[float, ...], Meta(max_length=256)]
@@ -22,6 +22,9 @@ class RewardPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: Token
     values: Rewards
+
+
+RewardParts = Annotated[tuple[RewardPart, ...], Meta(max_length=16)]
 
 
 class _Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
@@ -82,12 +85,12 @@ class GroupAccepted(_Event, frozen=True):
     lease_id: Count
     actor: Token
     policy: PolicyId
-    segment: Sha256
+    segment: SegmentName
     offset: Count
     length: Count
     rewards: Rewards
     """What is trained on, one per rollout."""
-    parts: Annotated[tuple[RewardPart, ...], Meta(max_length=16)]
+    parts: RewardParts
     num_tokens: Annotated[tuple[Count, ...], Meta(max_length=256)]
     """Tokens of each rollout, prompt included."""
 
@@ -108,7 +111,7 @@ class GroupRefused(_Event, frozen=True):
     detail: Detail = ""
     rewards: Rewards = ()
     """The recomputed ones, where the message got that far."""
-    parts: Annotated[tuple[RewardPart, ...], Meta(max_length=16)] = ()
+    parts: RewardParts = ()
     sample_kept: bool = False
     """Its bytes are kept in object storage for inspection."""
 

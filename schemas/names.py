@@ -17,6 +17,7 @@ from schemas.types import TOKEN_PATTERN
 from schemas.verdict import Reason
 
 _TOKEN = re.compile(TOKEN_PATTERN)
+_SEGMENT_KEY = re.compile(r"^archive/[^/]+/([1-9][0-9]{0,15})/([0-9a-f]{64})\Z")
 _VERSION = re.compile(r"^(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})\Z")
 
 COORDINATOR = "coordinator"
@@ -169,9 +170,20 @@ def intake_consumer(shard: str) -> str:
     return f"intake_{token(shard)}"
 
 
-def segment_key(run: str, sha256: str) -> str:
-    """Archive segment, named by the digest of its bytes."""
-    return f"archive/{token(run)}/{token(sha256)}"
+def segment_key(run: str, segment: str) -> str:
+    """Archive segment, by its name `<term>-<sha256>`."""
+    term, _, sha256 = segment.partition("-")
+    return f"archive/{token(run)}/{token(term)}/{token(sha256)}"
+
+
+def parse_segment_key(key: str) -> tuple[int, str] | None:
+    """The term of the coordinator that wrote a segment, and the segment's name.
+
+    >>> parse_segment_key(segment_key("demo", "7-" + "0" * 64)) == (7, "7-" + "0" * 64)
+    True
+    """
+    matched = _SEGMENT_KEY.match(key)
+    return (int(matched[1]), f"{matched[1]}-{matched[2]}") if matched else None
 
 
 def archive_prefix(run: str) -> str:

@@ -9,6 +9,8 @@ TOKEN_PATTERN = r"^[A-Za-z0-9_-]{1,64}\Z"
 
 Token = Annotated[str, Meta(pattern=TOKEN_PATTERN)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+SegmentName = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}-[0-9a-f]{64}\Z")]
+"""`<term of the coordinator that wrote it>-<sha256 of its bytes>`"""
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Index = Annotated[int, Meta(ge=0, le=999_999_999)]
 Detail = Annotated[str, Meta(max_length=500)]

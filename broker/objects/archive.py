@@ -1,7 +1,11 @@
 """The archive: wire bytes of accepted groups, written before the ledger names them.
 
-A round of intake becomes one immutable segment under the digest of its bytes. Readers ask for one
-group's slice and check its digest. The coordinator alone removes segments that no entry names.
+A round of intake becomes one immutable segment, named by its bytes and by the term of the
+coordinator that writes it. Readers ask for one group's slice and check its digest.
+
+A segment that no entry names is garbage once its coordinator can write no entry any more: a later
+term has begun. Whoever collects then is right whenever he comes to it, be it after he was replaced
+himself: nobody ever writes under an earlier term again.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,8 +28,7 @@ class Slice(NamedTuple):
 class Segment(Struct, frozen=True, kw_only=True):
     """What has been written."""
 
-    sha256: str
-    """Names the segment."""
+    name: str
     slices: tuple[Slice, ...]
     """Of the groups, in the order given."""
 
@@ -37,8 +40,8 @@ class Archive:
         self._store = store
         self._run = run
 
-    async def write(self, groups: Sequence[bytes]) -> Segment:
-        """Write the groups as one segment; the same groups always make the same object.
+    async def write(self, groups: Sequence[bytes], *, term: int) -> Segment:
+        """Write the groups as one segment; in one term the same groups make the same object.
 
         Raises:
             StoreUnavailable
@@ -49,8 +52,8 @@ class Archive:
             slices.append(Slice(offset, len(group)))
             offset += len(group)
         data = b"".join(groups)
-        segment = Segment(sha256=wire.sha256_hex(data), slices=tuple(slices))
-        await self._store.put(names.segment_key(self._run, segment.sha256), data)
+        segment = Segment(name=f"{term}-{wire.sha256_hex(data)}", slices=tuple(slices))
+        await self._store.put(names.segment_key(self._run, segment.name), data)
         return segment
 
     async def read(self, segment: str, *, offset: int, length: int, sha256: str) -> bytes:
@@ -69,20 +72,20 @@ class Archive:
             )
         return data
 
-    async def collect(self, named: Collection[str]) -> list[str]:
-        """Remove segments that no entry names, and return their digests.
+    async def collect(self, named: Collection[str], *, before_term: int) -> list[str]:
+        """Remove segments of earlier terms that no entry names, and return their names.
 
-        `named` holds the digests of all segments that the ledger names.
+        `named` holds the names of all segments that the ledger names up to the term's beginning.
 
         Raises:
             StoreUnavailable
         """
         removed = []
-        for segment in await self._store.list(names.archive_prefix(self._run)):
-            digest = segment.key.rpartition("/")[2]
-            if digest not in named:
-                await self._store.delete(segment.key)
-                removed.append(digest)
+        for one in await self._store.list(names.archive_prefix(self._run)):
+            match names.parse_segment_key(one.key):
+                case (term, name) if term < before_term and name not in named:
+                    await self._store.delete(one.key)
+                    removed.append(name)
         return removed
 
     async def keep_refused(self, data: bytes) -> str:

@@ -1,8 +1,7 @@
 """Removes archive segments that no ledger entry names.
 
-They are left by rounds that died between the segment and the entry. Only the coordinator removes
-them, after its first write to the log and before its first round: from then on nobody else can name
-a segment, and it has not written one.
+They are left by rounds that died between the segment and the entry. A coordinator removes those of
+the terms before its own, when it begins: what can name them stands in the log by then.
 """
 
 import structlog
@@ -17,7 +16,7 @@ from schemas import ledger
 logger = structlog.get_logger()
 
 
-async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[str]:
+async def collect_garbage(broker: Broker, archive: Archive, run: str, term: int) -> list[str]:
     """Remove what no entry names; waits for the servers, however long they are away.
 
     Returns the removed segments.
@@ -26,7 +25,8 @@ async def collect_garbage(broker: Broker, archive: Archive, run: str) -> list[st
         StoreDenied: object storage refuses us.
     """
     named = await retry.until_available()(_named_segments, broker, run)
-    removed = await retry.until_available(_say_away)(archive.collect, named)
+    collect = retry.until_available(_say_away)
+    removed = await collect(archive.collect, named, before_term=term)
     if removed:
         logger.info("garbage", num_segments=len(removed))
     return removed

@@ -38,6 +38,8 @@ class RunLog:
         self._stream = log_stream(run)
         self.instance = instance
         self.state = RunState()
+        self.term = 0
+        """Sequence of the entry that this coordinator began with: above that of any before it."""
         self.lock = asyncio.Lock()
 
     async def start(self, opening: ledger.RunOpened) -> None:
@@ -57,6 +59,7 @@ class RunLog:
             except Fenced as conflict:
                 logger.info("log-moved-at-start", expected=conflict.expected)
             else:
+                self.term = self.state.last_sequence
                 return
 
     async def _fold(self) -> None:

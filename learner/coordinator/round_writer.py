@@ -109,13 +109,14 @@ class RoundWriter:
             await self._tell(word(event))
 
     async def _write_segment(self, groups: Sequence[Case]) -> tuple[str, dict[int, int]]:
-        """Archive the groups; returns the segment and each one's offset by sequence."""
+        """Archive the groups; returns the segment's name and each one's offset by sequence."""
         if not groups:
             return "", {}
         messages = [one.delivery.record.data for one in groups]
-        segment = await self._stored(lambda: self._archive.write(messages))
+        write = functools.partial(self._archive.write, messages, term=self._log.term)
+        segment = await self._stored(write)
         places = zip(groups, segment.slices, strict=True)
-        return segment.sha256, {one.sequence: offset for one, (offset, _) in places}
+        return segment.name, {one.sequence: offset for one, (offset, _) in places}
 
     async def _keep_samples(self, cases: Sequence[Case]) -> set[int]:
         """Keep the bytes of the first few refused messages per actor and reason; which ones."""

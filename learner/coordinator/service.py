@@ -82,7 +82,7 @@ class Coordinator:
         opened = self.log.state.opened
         assert opened is not None
         archive = Archive(self._store, self._run)
-        await collect_garbage(self._broker, archive, self._run)
+        await collect_garbage(self._broker, archive, self._run, self.log.term)
         known = KnownPolicies(self._broker, self._run, opened.run_key, self._bell)
         await known.catch_up()
         environment = open_pinned(opened.environment)

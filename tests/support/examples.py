@@ -32,6 +32,7 @@ from schemas.settings import IntakeSettings, RunSettings
 from schemas.verdict import Outcome, Reason, Verdict
 
 SHA = "ab" * 32
+SEGMENT = f"2-{SHA}"
 ACTOR = "A" + "B2" * 27 + "C"
 PROFILE = EngineProfile(
     engine="torch", version="2.13.0", dtype="float32", track="f32", max_context=256
@@ -86,7 +87,7 @@ ACCEPTED = ledger.GroupAccepted(
     lease_id=7,
     actor=ACTOR,
     policy=PolicyId(1, 4),
-    segment=SHA,
+    segment=SEGMENT,
     offset=0,
     length=300,
     rewards=(1.0, 0.0),
@@ -166,7 +167,7 @@ EXAMPLES = (
         step=5,
         rows=(
             Row(
-                segment=SHA,
+                segment=SEGMENT,
                 offset=0,
                 length=300,
                 sha256=SHA,

@@ -136,7 +136,7 @@ def accepted(
         lease_id=lease_id,
         actor=holder(lease_id),
         policy=PolicyId(1, version),
-        segment=sha256_hex(data),
+        segment=f"1-{sha256_hex(data)}",
         offset=0,
         length=len(data),
         rewards=rewards,

@@ -132,7 +132,7 @@ class SyntheticRun:
         lease = await self.lease(actor)
         group = await self.group(lease, right, version)
         data = encode(group)
-        segment = await self.archive.write([data])
+        segment = await self.archive.write([data], term=1)
         event = ledger.GroupAccepted(
             stream=self._stream(),
             sequence=self._next_message(),
@@ -140,7 +140,7 @@ class SyntheticRun:
             lease_id=lease.lease_id,
             actor=actor,
             policy=group.policy,
-            segment=segment.sha256,
+            segment=segment.name,
             offset=0,
             length=len(data),
             num_tokens=tuple(len(rollout.loss_mask) for rollout in group.rollouts),

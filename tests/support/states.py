@@ -87,7 +87,7 @@ class Folded:
                 lease_id=lease.lease_id,
                 actor=actor,
                 policy=PolicyId(1, version),
-                segment=sha256_hex(b"segment"),
+                segment=f"1-{sha256_hex(b'segment')}",
                 offset=0,
                 length=1,
                 rewards=tuple(rewards),

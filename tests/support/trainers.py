@@ -127,10 +127,10 @@ class HandmadeLog:
             encode(made_up_group(self._settings, lease_id))
             for lease_id in range(first, first + GROUPS_PER_BATCH)
         ]
-        segment = await self._archive.write(groups)
+        segment = await self._archive.write(groups, term=1)
         rows = tuple(
             Row(
-                segment=segment.sha256,
+                segment=segment.name,
                 offset=where.offset,
                 length=where.length,
                 sha256=sha256_hex(data),

@@ -28,7 +28,7 @@ async def store():
     """The archive that the run's rows name."""
     store = MemoryStore()
     for _, data in hand_built.MESSAGES:
-        await Archive(store, hand_built.RUN).write([data])
+        await Archive(store, hand_built.RUN).write([data], term=1)
     return store
 
 

@@ -39,7 +39,7 @@ async def test_the_story_in_words(broker) -> None:
         "policy 0-0 or newer, until 2027-01-15 08:01:00.000Z",
         f"message s0:9 by ALICE, sha256 {digest}",
         "accepted: made with policy 1-1; rewards 1 0; partial 0.5 0.25; 8 tokens",
-        f"{length} B at offset 0 of archive/demo/{digest}",
+        f"{length} B at offset 0 of archive/demo/1/{digest}",
         "row 1 of 2 in the batch of step 2: staleness 0, advantages +0.5 -0.5",
         f"step 2 made policy 1-2, manifest {'c' * 64}",
     ]

@@ -55,7 +55,7 @@ CORRUPTIONS = {
         "step 2, lease 7: not as accepted: sha256",
     ),
     "a row lies elsewhere": (
-        other_row(segment="0" * 64, offset=1, length=2),
+        other_row(segment=f"1-{0:064}", offset=1, length=2),
         Check.ROWS,
         "step 2, lease 7: not as accepted: segment, offset, length",
     ),
