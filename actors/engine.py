@@ -22,7 +22,7 @@ class Generated(Struct, frozen=True, kw_only=True):
 
 
 class Engine(Protocol):
-    """Token ids in, token ids out. Calls to `generate` made side by side share batches."""
+    """Token ids in, token ids out. Calls to `generate` made side by side share decoding batches."""
 
     profile: EngineProfile
     policy: PolicyId | None
@@ -38,7 +38,11 @@ class Engine(Protocol):
         ...
 
     async def logprobs(self, token_ids: tuple[int, ...]) -> tuple[float, ...]:
-        """log p of each token after the first, given those before it: N ids, N - 1 values."""
+        """log p of each token after the first, given those before it: N ids, N - 1 values.
+
+        Raises:
+            PolicyUnloadable: the policy that it serves cannot be computed with these ids.
+        """
         ...
 
     async def load(self, folder: Path, policy: PolicyId) -> None:

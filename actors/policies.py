@@ -29,7 +29,6 @@ from schemas import wire
 from schemas.errors import (
     BrokerError,
     PolicyError,
-    PolicyUnloadable,
     Rejected,
     RollbackRefused,
     SignatureInvalid,
@@ -221,7 +220,7 @@ class Policies:
                 await self._check_probe(self._engine, fetched.manifest.probe)
             self._serve(Served(policy=policy, manifest_sha256=announcement.manifest_sha256))
         except PolicyError as error:
-            if not isinstance(error, PolicyUnloadable):  # which leaves the engine as it was
+            if self._engine.policy == policy:  # else it has the old one still
                 self._serve(None)
             self._note(Said(State.WAITING_FOR_POLICY, f"policy {policy} is not served: {error}"))
             _log.error("policy not served", policy=str(policy), why=str(error))

@@ -20,7 +20,7 @@ async def measure_speed(settings: ActorSettings) -> float:
     from actors.torch_engine import TorchEngine
 
     engine = TorchEngine(
-        dtype=settings.dtype, max_batch=_NUM_SEQUENCES, num_threads=settings.num_threads
+        dtype=settings.dtype, max_sequences=_NUM_SEQUENCES, num_threads=settings.num_threads
     )
     with tempfile.TemporaryDirectory() as folder:
         _save_tiny_model(Path(folder))

@@ -111,7 +111,7 @@ def _open_engine(settings: ActorSettings) -> "TorchEngine":
             f"the engine needs {error.name}, which is not installed: install tributary-rl[torch]"
         ) from None
     return TorchEngine(
-        dtype=settings.dtype, max_batch=settings.max_batch, num_threads=settings.num_threads
+        dtype=settings.dtype, max_sequences=settings.max_sequences, num_threads=settings.num_threads
     )
 
 

@@ -1,8 +1,8 @@
 """The engine that needs nothing but torch and transformers: the reference and the fallback.
 
-    consumes    calls of `generate`, gathered into batches of at most `max_batch` sequences
+    consumes    calls of `generate`, gathered into batches of at most `max_sequences` sequences
     produces    completions, each as soon as its sequence ends
-    waits for   the one worker thread, on which batches, loads and scoring take turns
+    waits for   the one thread of the engine, on which batches, loads and scoring take turns
 
 A batch runs to its end with one set of weights; what is asked meanwhile goes into the next one.
 """
@@ -31,8 +31,8 @@ from schemas.rollout import VersionSpan
 
 _DTYPES: Final = {"float32": (torch.float32, "f32"), "bfloat16": (torch.bfloat16, "bf16")}
 """Torch's type and the track of each."""
-_CANNOT_LOAD: Final = (ValueError, LookupError, OSError, RuntimeError, ImportError, SafetensorError)
-"""How transformers says that a folder is not one of a model that it knows."""
+_UNUSABLE: Final = (ValueError, LookupError, OSError, RuntimeError, ImportError, SafetensorError)
+"""How transformers and torch say that a folder is not one of a model that they can compute."""
 T = TypeVar("T")
 
 
@@ -50,14 +50,14 @@ class TorchEngine:
         self,
         *,
         dtype: Literal["float32", "bfloat16"] = "float32",
-        max_batch: int = 64,
+        max_sequences: int = 64,
         num_threads: int = 1,
         max_context: int = 8192,
         device: str = "cpu",
     ) -> None:
         self._dtype, track = _DTYPES[dtype]
         self._device = device
-        self._max_batch = max_batch
+        self._max_sequences = max_sequences
         self.policy: PolicyId | None = None
         self.profile = EngineProfile(
             engine="torch",
@@ -68,7 +68,7 @@ class TorchEngine:
         )
         self._model: PreTrainedModel | None = None
         # Threads of torch's kernels are counted per calling thread.
-        self._worker = ThreadPoolExecutor(
+        self._thread = ThreadPoolExecutor(
             1, "engine", initializer=torch.set_num_threads, initargs=(num_threads,)
         )
         self._turn = asyncio.Lock()
@@ -95,12 +95,12 @@ class TorchEngine:
     async def logprobs(self, token_ids: tuple[int, ...]) -> tuple[float, ...]:
         """log p of each token after the first: N ids, N - 1 values."""
         async with self._turn:
-            return await self._on_worker(self._score, token_ids)
+            return await self._on_thread(self._score, token_ids)
 
     async def load(self, folder: Path, policy: PolicyId) -> None:
         """Take the weights of a folder when the batch under way has ended."""
         async with self._turn:
-            self._model = await self._on_worker(self._read, folder)
+            self._model = await self._on_thread(self._read, folder)
             self.policy = policy
 
     async def close(self) -> None:
@@ -109,23 +109,23 @@ class TorchEngine:
         if self._batches is not None:
             await asyncio.wait([self._batches])
         async with self._turn:
-            self._worker.shutdown()
+            self._thread.shutdown()
             self._model = None
 
     # On the event loop
 
-    async def _on_worker(self, work: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work, *arguments)
+    async def _on_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def _run_batches(self) -> None:
         """Run batches until nobody waits. All who are ready to ask do so before one begins."""
         while self._waiting and not self._closing.is_set():
             async with self._turn:
-                size = min(self._max_batch, len(self._waiting))
+                size = min(self._max_sequences, len(self._waiting))
                 taken = [self._waiting.popleft() for _ in range(size)]
                 self._under_way = [call for call in taken if not call.answer.done()]
                 if self._under_way:
-                    await self._on_worker(self._decode, self._under_way, asyncio.get_running_loop())
+                    await self._on_thread(self._decode, self._under_way, asyncio.get_running_loop())
 
     def _batches_ended(self, task: asyncio.Task[None]) -> None:
         """Let the calls without an answer know that none will come, where that is so."""
@@ -139,7 +139,7 @@ class TorchEngine:
                 call.answer.set_exception(error)
         self._waiting.clear()
 
-    # On the worker
+    # On the engine's thread
 
     def _decode(self, calls: list[_Call], loop: asyncio.AbstractEventLoop) -> None:
         """Run one batch to its end, or until the engine is closed."""
@@ -158,8 +158,13 @@ class TorchEngine:
 
     def _score(self, token_ids: tuple[int, ...]) -> tuple[float, ...]:
         assert self._model is not None, "logprobs comes after load"
-        with torch.inference_mode():
-            return tuple(score(self._model, token_ids))
+        try:
+            with torch.inference_mode():
+                return tuple(score(self._model, token_ids))
+        # Some configurations that can be loaded cannot be computed, for instance more experts per
+        # token than experts.
+        except _UNUSABLE as error:
+            raise PolicyUnloadable(f"it cannot be computed: {_first_line(error)}") from error
 
     def _read(self, folder: Path) -> PreTrainedModel:
         """The folder's model. Experts run as transformers runs them by default (`grouped_mm`),
@@ -179,11 +184,15 @@ class TorchEngine:
                 trust_remote_code=False,
                 use_safetensors=True,
             )
-        except _CANNOT_LOAD as error:
-            first_line = str(error).partition("\n")[0]
-            raise PolicyUnloadable(f"{type(error).__name__}: {first_line[:300]}") from error
+        except _UNUSABLE as error:
+            raise PolicyUnloadable(_first_line(error)) from error
         torch.nn.Module.to(model, self._device)
         return model.eval()
+
+
+def _first_line(error: Exception) -> str:
+    first_line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first_line[:300]}"
 
 
 def _deliver(ended: list[tuple[asyncio.Future[Generated], Generated]]) -> None:

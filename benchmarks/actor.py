@@ -56,7 +56,7 @@ def measure(num_rounds: int = 11) -> list[Figure]:
 
 async def _measure(folder: Path, num_rounds: int) -> list[Figure]:
     loads = {"groups of 8": _NUM_ROWS // _GROUP_SIZE, "all prompts different": _NUM_ROWS}
-    engine = TorchEngine(max_batch=_NUM_ROWS, num_threads=1)
+    engine = TorchEngine(max_sequences=_NUM_ROWS, num_threads=1)
     await engine.load(folder, PolicyId(1, 0))
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     figures = []

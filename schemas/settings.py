@@ -277,7 +277,7 @@ class ActorSettings(_Settings, frozen=True):
     ] = "float32"
     num_threads: Annotated[int, Meta(ge=1, le=1024, description="CPU threads of the engine")] = 1
     max_leases: Annotated[int, Meta(ge=1, le=64, description="leases in flight at once")] = 4
-    max_batch: Annotated[PositiveInt, Meta(description="sequences generated at once")] = 64
+    max_sequences: Annotated[PositiveInt, Meta(description="sequences generated at once")] = 64
     heartbeat_s: Annotated[Seconds, Meta(description="seconds between two heartbeats")] = 2.0
     drain_s: Annotated[Seconds, Meta(description="seconds to finish in on SIGTERM")] = 30.0
     spool_mib: Annotated[

@@ -70,13 +70,13 @@ async def test_code_that_comes_with_weights_is_not_run(old: Path, tmp_path: Path
         "AutoConfig": "planted.Planted",
     }
     (folder / "config.json").write_text(json.dumps(config))
-    engine = TorchEngine(dtype="float32", max_batch=4, num_threads=1)
+    engine = TorchEngine(dtype="float32", max_sequences=4, num_threads=1)
     await engine.load(folder, OLD)
     await engine.close()
     assert not ran.exists()
     config["model_type"] = "planted"
     (folder / "config.json").write_text(json.dumps(config))
-    engine = TorchEngine(dtype="float32", max_batch=4, num_threads=1)
+    engine = TorchEngine(dtype="float32", max_sequences=4, num_threads=1)
     with pytest.raises(PolicyUnloadable, match="planted"):
         await engine.load(folder, OLD)
     await engine.close()
@@ -138,14 +138,14 @@ async def test_a_batch_gives_what_plain_forward_passes_give(old: Path, old_model
 
 async def test_tokens_do_not_depend_on_the_batch(old: Path) -> None:
     prompts, seeds = PROMPTS * 4, list(range(100, 116))
-    async with running(old, max_batch=16) as engine:
+    async with running(old, max_sequences=16) as engine:
         together = await generate_all(engine, prompts, seeds)
         reversed_order = await generate_all(engine, prompts[::-1], seeds[::-1])
         alone = [
             await engine.generate(prompt, SAMPLING, seed=seed)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-    async with running(old, max_batch=3) as engine:
+    async with running(old, max_sequences=3) as engine:
         in_threes = await generate_all(engine, prompts, seeds)
     for others in (reversed_order[::-1], alone, in_threes):
         for found, expected in zip(others, together, strict=True):
@@ -188,7 +188,7 @@ async def test_bfloat16_is_another_track(old: Path) -> None:
 
 
 async def test_a_load_waits_for_the_batch_under_way(old: Path, new: Path, old_model) -> None:
-    async with running(old, max_batch=4) as engine:
+    async with running(old, max_sequences=4) as engine:
         first = asyncio.create_task(generate_all(engine, PROMPTS, range(4)))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -219,7 +219,7 @@ async def test_the_event_loop_stays_free(old: Path) -> None:
 
 async def test_close_cancels_what_has_no_answer(old: Path) -> None:
     endless = Sampling(max_new_tokens=8000, stop_ids=(VOCABULARY_SIZE,))
-    async with running(old, max_batch=1) as engine:
+    async with running(old, max_sequences=1) as engine:
         calls = [
             asyncio.create_task(engine.generate(PROMPTS[0], endless, seed=seed)) for seed in (0, 1)
         ]
@@ -254,6 +254,26 @@ async def test_sequences_longer_than_the_context_are_refused(old: Path) -> None:
     async with running(old, max_context=12) as engine:
         with pytest.raises(ValueError, match="15 tokens are above 12"):
             await engine.generate(PROMPTS[0], SAMPLING, seed=0)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("num_experts_per_tok", 5), ("vocab_size", 7)])
+async def test_a_model_that_loads_and_cannot_be_computed(
+    old: Path, tmp_path: Path, setting: str, value: int
+) -> None:
+    folder = tmp_path / "odd"
+    if setting == "vocab_size":
+        save_folder(build_model(MODEL, value, 0), folder)
+    else:
+        shutil.copytree(old, folder)
+        config = json.loads((folder / "config.json").read_bytes())
+        (folder / "config.json").write_text(json.dumps(config | {setting: value}))
+    probe = Probe(token_ids=pack_u32([1, 9]), logprobs=pack_f32([-1.0]))
+    async with running(old) as engine:
+        await engine.load(folder, NEW)
+        with pytest.raises(PolicyUnloadable, match="cannot be computed"):
+            await check_probe(engine, probe, 1e-4)
+        await engine.load(old, OLD)
+        assert await engine.logprobs((1, 9))
 
 
 async def test_probe(old: Path, new: Path) -> None:
