@@ -4,6 +4,7 @@
 caller writes what it returns to the log before anybody hears of it.
 """
 
+import heapq
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from msgspec import Struct
 from learner.coordinator import capacity
 from learner.coordinator.allowance import allowance, hard_cap_in_line
 from learner.coordinator.draw import draw_lease
-from learner.coordinator.probation import may_have_one, probation
+from learner.coordinator.probation import lacks_signal, may_have_one, probation
 from learner.coordinator.state import RunState
 from schemas import ledger
 from schemas.lease import Lease, LeaseRequest, WaitReason
@@ -42,6 +43,7 @@ def hand_out(
 ) -> HandOut:
     """Give one lease at a time to the actor with the fewest, until nobody may have more.
 
+    Of actors with as many, the first in `requests` comes first; no two requests are of one actor.
     `now` is Unix seconds. The state is left as it is; the events change it when they are folded.
     """
     closed = closed_for_all(state, announced)
@@ -49,17 +51,25 @@ def hand_out(
     if announced is None or closed:
         return result
     trial = _Trial(state, announced, now, stop_ids)
-    hungry = [index for index, request in enumerate(requests) if request.wanted > 0]
-    while hungry:
-        index = min(hungry, key=lambda index: (trial.num_open[requests[index].actor], index))
+    # This holds up everything else while it runs, and anybody can wait: a heap, and no look at
+    # those that are left when nothing is.
+    hungry = [
+        (trial.num_open[request.actor], index)
+        for index, request in enumerate(requests)
+        if request.wanted > 0
+    ]
+    heapq.heapify(hungry)
+    while hungry and not trial.is_used_up:
+        _, index = heapq.heappop(hungry)
         request = requests[index]
-        reason = trial.refusal(request.actor)
-        if reason:
-            result.reasons[index] = reason
-        else:
-            result.give(index, trial.issue(request))
-        if reason or len(result.leases[index]) == request.wanted:
-            hungry.remove(index)
+        result.reasons[index] = trial.refusal(request.actor)
+        if result.reasons[index]:
+            continue
+        result.give(index, trial.issue(request))
+        if len(result.leases[index]) < request.wanted:
+            heapq.heappush(hungry, (trial.num_open[request.actor], index))
+    for _, index in hungry:
+        result.reasons[index] = WaitReason.CAPACITY
     return result
 
 
@@ -89,13 +99,17 @@ class _Trial:
         self.num_open = Counter(issued.lease.actor for issued in state.open_leases.values())
         """By actor."""
         self._num_waiting = Counter(group.actor for group in state.waiting.values())
+        self._is_paused = lacks_signal(state, self._settings)
+
+    @property
+    def is_used_up(self) -> bool:
+        """True when enough groups are under way: nobody may have more."""
+        return self._num_issued >= self._capacity
 
     def refusal(self, actor: str) -> WaitReason:
         """Why this actor may have no more; NONE when it may."""
         state, settings, num_open = self._state, self._settings, self.num_open[actor]
-        if self._num_issued >= self._capacity:
-            return WaitReason.CAPACITY
-        doubt = probation(state, settings, actor)
+        doubt = probation(state, settings, actor, is_paused=self._is_paused)
         if doubt and (num_open or not may_have_one(state, settings, actor, self._now)):
             return doubt
         if num_open >= allowance(state, settings, actor):

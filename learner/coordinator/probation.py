@@ -20,9 +20,12 @@ _FREE_UNANSWERED = 2
 """Times the leases that an actor may hold at once: one restart, and another."""
 
 
-def probation(state: RunState, settings: RunSettings, actor: str) -> WaitReason:
-    """Why this actor is on probation; NONE when it is not."""
-    if lacks_signal(state, settings):
+def probation(state: RunState, settings: RunSettings, actor: str, *, is_paused: bool) -> WaitReason:
+    """Why this actor is on probation; NONE when it is not.
+
+    `is_paused` is what `lacks_signal` says: it counts all actors, so it is asked once for them all.
+    """
+    if is_paused:
         # A good part: half of what would be an equal one.
         own, num_actors = state.without_signal[actor], len(state.without_signal)
         if 2 * own * num_actors >= settings.batch.no_signal_limit:

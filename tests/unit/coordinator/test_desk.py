@@ -1,10 +1,15 @@
 """Who gets work: capacity, fairness, caps and pauses."""
 
+import random
+import time
+
 import msgspec
 import pytest
 
 from learner.coordinator import capacity
+from learner.coordinator.allowance import allowance
 from learner.coordinator.desk import HandOut, hand_out
+from learner.coordinator.state import LastRequest
 from schemas.lease import WaitReason
 from schemas.policy import PolicyId
 from schemas.settings import BatchSettings, LeaseSettings, RunSettings, TrainerSettings
@@ -120,3 +125,73 @@ def test_a_lease_asks_for_a_policy_that_can_be_had_and_will_not_be_stale(version
         step = place // 4 + 1
         assert lease.least_policy <= PolicyId(1, version)
         assert not capacity.is_stale(lease.least_policy.version, step, max_staleness=2)
+
+
+def slow_turns(folded: Folded, wanted: dict[str, int]) -> tuple[list[str], dict[str, WaitReason]]:
+    """Who gets each lease, and why not more, by looking at everybody each time."""
+    state = folded.state
+    left = capacity.capacity(state, SETTINGS, version=0)
+    holders = [issued.lease.actor for issued in state.open_leases.values()]
+    turns: list[str] = []
+    reasons = dict.fromkeys(wanted, WaitReason.NONE)
+    hungry = list(wanted)
+    while hungry:
+        actor = min(hungry, key=(holders + turns).count)  # The first of those with as few.
+        if len(turns) >= left:
+            reasons[actor] = WaitReason.CAPACITY
+        elif (holders + turns).count(actor) >= allowance(state, SETTINGS, actor):
+            reasons[actor] = WaitReason.ACTOR_LIMIT
+        else:
+            turns.append(actor)
+        if reasons[actor] or turns.count(actor) == wanted[actor]:
+            hungry.remove(actor)
+    return turns, reasons
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_leases_go_in_turn_to_whoever_has_fewest(seed):
+    draws = random.Random(seed)
+    folded = Folded(SETTINGS)
+    actors = [f"ACTOR{i}" for i in range(draws.randint(1, 8))]
+    for actor in actors:
+        folded.state.answered[actor] = draws.randint(0, 4)
+        for _ in range(draws.choice([0, 0, 1, 3])):
+            folded.issue(actor)
+    wanted = {actor: draws.randint(1, 5) for actor in actors}
+    result = ask(folded, *wanted.items())
+    turns, reasons = slow_turns(folded, wanted)
+    assert [event.lease.actor for event in result.events] == turns
+    assert dict(zip(wanted, result.reasons, strict=True)) == reasons
+
+
+def use_up(folded: Folded, num_asking: int) -> None:
+    for _ in range(12):
+        folded.issue("ZOE")
+
+
+def pause(folded: Folded, num_asking: int) -> None:
+    """All who ask have had a lease just now, and none of their groups had signal."""
+    deadline = NOW + SETTINGS.leases.lifetime_s
+    for index in range(num_asking):
+        folded.state.without_signal[f"ACTOR{index}"] = 3
+        folded.state.last_requests[f"ACTOR{index}"] = LastRequest("r1", (), deadline)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"), [(use_up, WaitReason.CAPACITY), (pause, WaitReason.NO_SIGNAL)]
+)
+def test_four_times_as_many_requests_are_about_four_times_the_work(prepare, reason):
+    """While this runs, the coordinator does nothing else."""
+
+    def cpu_s(num_asking: int) -> float:
+        folded = Folded(SETTINGS)
+        prepare(folded, num_asking)
+        requests = [make_request(f"ACTOR{i}", "r2", wanted=4) for i in range(num_asking)]
+        began = time.process_time()
+        result = hand_out(folded.state, requests, announced=PolicyId(1, 0), now=NOW, stop_ids=(1,))
+        took = time.process_time() - began
+        assert set(result.reasons) == {reason}
+        return took
+
+    few, many = (min(cpu_s(num_asking) for _ in range(5)) for num_asking in (2000, 8000))
+    assert many < 9 * few  # 16 times, if each looked at all the others.
