@@ -7,7 +7,7 @@ under the same sequence is not the one in hand.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from broker import retry
 from broker.interface import Broker, Delivery, Record
@@ -70,18 +70,22 @@ class Hand:
         What stands at the queue's front goes in one purge: every message below its end has its
         verdict. The rest stands behind others that have none, and is acked.
         """
-        # A server that lost power gives the sequences of its last messages to others. One that has
-        # come in the meantime is in hand in its own right.
-        settled = {record.sequence: record for record in judged if self._holds(record)}
-        await retry.until_available()(self._remove, settled)
-        for sequence in settled:
-            del self._held[sequence]
+        await retry.until_available()(self._remove, judged)
+        for record in judged:
+            if self._holds(record):
+                del self._held[record.sequence]
 
     def _holds(self, record: Record) -> bool:
+        """Asked again after each wait for the server.
+
+        One that lost power gives the sequences of its last messages to others: one that has come in
+        the meantime is in hand in its own right.
+        """
         held = self._held.get(record.sequence)
         return held is not None and held.record == record
 
-    async def _remove(self, settled: Mapping[int, Record]) -> None:
+    async def _remove(self, judged: Sequence[Record]) -> None:
+        settled = {record.sequence: record for record in judged if self._holds(record)}
         end = first = (await self._broker.state(self.stream)).first_sequence
         while end in settled:
             end += 1
@@ -94,5 +98,9 @@ class Hand:
                 return
             await self._broker.purge(self.stream, before=end)
         # A second ack of one that went through changes nothing.
-        behind = [self._held[sequence] for sequence in settled if sequence >= end]
-        await asyncio.gather(*(delivery.ack() for delivery in behind))
+        behind = [record for sequence, record in settled.items() if sequence >= end]
+        await asyncio.gather(*(self._ack(record) for record in behind))
+
+    async def _ack(self, record: Record) -> None:
+        if self._holds(record):
+            await self._held[record.sequence].ack()

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from broker.interface import StreamState
 from broker.memory import MemoryBroker
 from learner.coordinator import round_writer
 from learner.coordinator.finding import Finding
 from learner.coordinator.job import WorkerJob
 from schemas import names
+from schemas.errors import BrokerUnavailable
 from schemas.policy import PolicyId
 from schemas.rollout import VersionSpan
 from schemas.verdict import Outcome, Reason
@@ -110,6 +112,32 @@ async def test_a_sequence_that_is_given_to_another_message(stage, comes):
         await stage.coordinator.judge([other])
     assert await stage.num_queued() == 0
     assert stage.state.num_judged == {Outcome.ACCEPTED: 1, Reason.ENVELOPE: 1}
+
+
+async def test_a_sequence_is_given_to_another_message_while_a_judged_one_is_removed(stage):
+    await stage.send(await stage.group("BOB"))
+    await stage.send(await stage.group())
+    _, judged = await stage.intake.hand.pull(timeout_s=0.0)
+    records = stage.world.server.streams["ROLLOUTS_test_s0"].records
+    clock, state = stage.world.server.clock, stage.coordinator.broker.state
+    others = []
+
+    async def lose_power(stream: str) -> StreamState:
+        stage.coordinator.broker.state = state
+        records[2] = msgspec.structs.replace(judged.record, data=b"stored after a loss of power")
+        stage.world.server.clock = lambda: clock() + 60.0
+        others.extend(await stage.intake.hand.pull(timeout_s=0.0))
+        raise BrokerUnavailable("no power")
+
+    stage.coordinator.broker.state = lose_power
+    await stage.intake.hand.release([judged.record])
+    assert sorted(records) == [1, 2]
+    # It is in hand all the same: when it comes once more, it is not new.
+    stage.world.server.clock = lambda: clock() + 120.0
+    assert await stage.intake.hand.pull(timeout_s=0.0) == []
+    assert [other.record for other in others] == [records[2]]
+    await stage.intake.hand.release([other.record for other in others])
+    assert sorted(records) == [1]
 
 
 async def test_a_failed_judging_is_told_and_costs_the_actor_no_open_lease(stage):
