@@ -4,7 +4,7 @@ Each event has an identity of its own (a lease id, a stream sequence, a step), s
 twice is folding it once. All events of one round of decisions travel in one entry.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -65,7 +65,8 @@ class LeaseIssued(_Event, frozen=True):
 
 
 class LeaseExpired(_Event, frozen=True):
-    """Its deadline has passed and everything stored by then has been judged."""
+    """Its deadline has passed, or lies further ahead than that of any lease can, since a clock was
+    wrong; and everything stored by then has been judged."""
 
     lease_id: Count
 
@@ -138,9 +139,12 @@ LedgerEvent = (
 )
 
 
+MAX_ENTRY_EVENTS: Final = 65_536
+
+
 class LedgerEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One write to the log: all events of one round of decisions."""
 
     instance: Token
     """Of the coordinator that wrote it."""
-    events: Annotated[tuple[LedgerEvent, ...], Meta(min_length=1, max_length=65_536)]
+    events: Annotated[tuple[LedgerEvent, ...], Meta(min_length=1, max_length=MAX_ENTRY_EVENTS)]

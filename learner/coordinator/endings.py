@@ -4,6 +4,11 @@ A lease whose deadline has passed, or whose actor has started again without it, 
 everything that was stored by then has been judged: an answer that was in time counts, however long
 it waited in the queue. Acked messages leave the queue, so all up to sequence N are judged when the
 queue's first sequence is above N.
+
+A clock may have been wrong when a lease was given. One that was behind gave it a deadline that has
+passed; one that was ahead gave it one that no lease could have now, and it is overdue too: else it
+would hold its place for as long as the clock was wrong. An actor keeps to neither, but counts from
+the time in the reply.
 """
 
 import asyncio
@@ -17,6 +22,8 @@ from learner.coordinator.log import RunLog
 from schemas import ledger, names
 
 _SWEEP_EVERY_S = 1.0
+_CLOCK_SLACK_S = 60.0
+"""So far may a clock be set back, or a take-over's be behind, and leases under way go on."""
 
 Ending = type[ledger.LeaseExpired] | type[ledger.LeaseAbandoned]
 
@@ -46,10 +53,13 @@ class Endings:
         Raises:
             Fenced: another coordinator has taken over.
         """
+        state = self._log.state
+        assert state.opened is not None
+        latest = now + state.opened.settings.leases.lifetime_s + _CLOCK_SLACK_S
         overdue = [
             lease_id
-            for lease_id, issued in self._log.state.open_leases.items()
-            if issued.lease.deadline < now
+            for lease_id, issued in state.open_leases.items()
+            if not now <= issued.lease.deadline <= latest
         ]
         await self.mark(overdue, ledger.LeaseExpired)
         await self._settle()

@@ -46,4 +46,5 @@ def may_have_one(state: RunState, settings: RunSettings, actor: str, now: float)
     if last is None:
         return True
     issued = last.deadline - settings.leases.lifetime_s
-    return now >= issued + _LEASE_EVERY_S
+    # Not issued yet: by a clock that was ahead.
+    return now < issued or issued + _LEASE_EVERY_S <= now

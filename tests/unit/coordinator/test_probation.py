@@ -68,6 +68,15 @@ def test_a_paused_run_gives_each_actor_one_lease_now_and_then():
     assert counts(ask(folded, "ALICE", now=NOW + 30.0)) == [0]
 
 
+@pytest.mark.parametrize("wrong_by_s", [30 * 86400.0, -30 * 86400.0])
+def test_a_clock_that_was_wrong_keeps_nobody_waiting(wrong_by_s):
+    folded = Folded(SETTINGS)
+    deadline = NOW + wrong_by_s + LIFETIME_S
+    for _ in range(6):
+        folded.accept("ALICE", rewards=NO_SIGNAL, deadline=deadline)
+    assert counts(ask(folded, "ALICE", now=NOW)) == [1]
+
+
 def test_an_actor_without_signal_cannot_stop_the_others():
     folded = Folded(SETTINGS)
     folded.knows("ALICE", "BOB")
