@@ -5,7 +5,6 @@ published is on disk, and the next start publishes it.
 """
 
 import asyncio
-import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -25,6 +24,7 @@ from actors.status import Status
 from actors.wiring import Outside, wire_daemon
 from broker.policies.download import open_http
 from broker.policies.fetch import PolicyFetcher
+from broker.program.signals import stop_on_signals
 from environments.catalogue import open_pinned
 from schemas.errors import PermissionDenied, UserError
 from schemas.run_card import RunCard
@@ -113,18 +113,3 @@ def _open_engine(settings: ActorSettings) -> "TorchEngine":
     return TorchEngine(
         dtype=settings.dtype, max_sequences=settings.max_sequences, num_threads=settings.num_threads
     )
-
-
-def stop_on_signals() -> asyncio.Event:
-    """An event that the first SIGTERM or SIGINT sets; the second one cancels the caller."""
-    stop, caller, loop = asyncio.Event(), asyncio.current_task(), asyncio.get_running_loop()
-    assert caller is not None
-
-    def on_signal() -> None:
-        if stop.is_set():
-            caller.cancel()
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    return stop

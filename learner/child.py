@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from broker.program.process import last_line
 from learner import child_process
 
 Say = Callable[[str], None]
@@ -50,7 +51,7 @@ class Child:
 
     def last_words(self) -> str:
         """The last line of its last life in its log, for a sentence about its end."""
-        said = child_process.last_line(self._log, after=self._log_begin)
+        said = last_line(self._log, after=self._log_begin)
         return f"the {self.verb} failed: {said} (all that it said is in {self._log})"
 
     def _killed_too_often(self) -> bool:

@@ -1,4 +1,4 @@
-"""A command in a process of its own: how one is started, ended, and what it said last.
+"""A command in a process of its own: how one is started and ended.
 
 When to start it again is for `learner.launch` and `learner.demo.players` to say.
 """
@@ -8,11 +8,8 @@ import contextlib
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from broker.program.process import bound
-
-_TAIL_BYTES: Final = 4096
 
 
 async def start(command: Sequence[str], log: Path | None) -> Process:
@@ -38,14 +35,3 @@ async def end(process: Process, *, grace_s: float) -> None:
         except TimeoutError:
             process.kill()
     await process.wait()
-
-
-def last_line(log: Path, *, after: int = 0) -> str:
-    """The last line that is not empty, behind so many bytes; a word instead when there is none."""
-    if not log.exists():
-        return "it said nothing"
-    with open(log, "rb") as file:
-        file.seek(0, 2)
-        file.seek(max(after, file.tell() - _TAIL_BYTES))
-        lines = file.read().decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

@@ -9,15 +9,16 @@ The first SIGTERM or Ctrl-C lets the children end what they have in hand, a seco
 
 import asyncio
 import contextlib
-import signal
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from broker.jetstream import NatsBroker
+from broker.program.signals import stop_on_signals
 from learner import child_process
 from learner.child import Child, Say, run_until, verb_command
 from learner.progress import Progress
@@ -61,7 +62,7 @@ def launch(settings: LearnerSettings, *, take_over: bool, say: Say) -> Outcome:
 
 
 async def _launch(settings: LearnerSettings, *, take_over: bool, say: Say) -> Outcome:
-    stop = stop_on_signals(say)
+    stop = stop_on_signals(partial(say, _STOPPING))
     status = await _open(settings, stop)
     if status or stop.is_set():
         return Outcome(exit_status=_exit_status(status), sentence="")
@@ -82,23 +83,6 @@ async def _launch(settings: LearnerSettings, *, take_over: bool, say: Say) -> Ou
     finally:
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
-
-
-def stop_on_signals(say: Say) -> asyncio.Event:
-    """An event that the first SIGTERM or SIGINT sets; the second one cancels the caller."""
-    stop, caller, loop = asyncio.Event(), asyncio.current_task(), asyncio.get_running_loop()
-    assert caller is not None
-
-    def on_signal() -> None:
-        if stop.is_set():
-            caller.cancel()
-            return
-        stop.set()
-        say(_STOPPING)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    return stop
 
 
 async def _open(settings: LearnerSettings, stop: asyncio.Event) -> int:

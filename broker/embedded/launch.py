@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from broker.program.process import ProcessId, is_running, port_in_use, stop
+from broker.program.process import ProcessId, is_running, last_line, port_in_use, stop
 from schemas.errors import ServerMissing
 
 _START_S = 60.0
@@ -49,10 +49,5 @@ def wait_until_up(what: str, process: ProcessId, log: Path, answers: Callable[[]
         if not running or time.monotonic() > end:
             stop(process, grace_s=0)
             trouble = "does not answer" if running else "ended at its start"
-            raise ServerMissing(f"{what} {trouble}: {_last_line(log)}")
+            raise ServerMissing(f"{what} {trouble}: {last_line(log)[:300]}")
         time.sleep(_PROBE_S)
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), f"see {log}")

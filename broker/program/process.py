@@ -23,6 +23,7 @@ _LOOPBACK = "127.0.0.1"
 _CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _KILLED_S = 10.0
 """A killed process ends at once, unless it hangs in the kernel."""
+_TAIL_BYTES = 4096
 _LOWEST_PORT, _HIGHEST_PORT, _SMALLEST_POOL = 10_000, 60_000, 1000
 
 
@@ -107,6 +108,17 @@ def stop(process: ProcessId, *, grace_s: float) -> None:
     finally:
         os.close(descriptor)
         _reap(process.pid)
+
+
+def last_line(log: Path, *, after: int = 0) -> str:
+    """The last line that is not empty, behind so many bytes; a word instead when there is none."""
+    if not log.exists():
+        return "it said nothing"
+    with open(log, "rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(after, file.tell() - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def _reap(pid: int) -> None:

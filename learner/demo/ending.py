@@ -7,8 +7,8 @@ from typing import Final
 
 from broker.jetstream import NatsBroker
 from broker.objects.s3 import S3Store
+from broker.program.process import last_line
 from broker.tally import verdict_name
-from learner.child_process import last_line
 from learner.demo import cast
 from learner.demo.performance import Performance
 from learner.demo.phases import Phase

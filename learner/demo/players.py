@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from broker.program.process import bound
-from learner.child_process import end, last_line, start
+from broker.program.process import bound, last_line
+from learner.child_process import end, start
 from learner.events import Died, EventLog, Killed, Started
 from schemas.errors import TributaryError
 

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import structs
 
 from broker.embedded import servers
-from learner.child_process import last_line
+from broker.program.process import last_line
 from learner.demo import cast, plan
 from learner.demo.folder import servers_folder
 from learner.demo.phases import Phase

@@ -21,9 +21,9 @@ from broker.embedded import servers
 from broker.interface import StreamState
 from broker.jetstream import NatsBroker
 from broker.objects.s3 import S3Store
-from broker.program.process import bound
+from broker.program.process import bound, last_line
 from learner.demo import cast
-from learner.demo.players import last_line, run_to_end
+from learner.demo.players import run_to_end
 from learner.demo.watch import Watch
 from learner.metrics_file import follow_rows
 from learner.run_folder import RunFolder

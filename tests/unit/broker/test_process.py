@@ -11,6 +11,7 @@ from broker.program.process import (
     die_with_parent,
     free_ports,
     is_running,
+    last_line,
     spawn,
     stop,
 )
@@ -90,3 +91,11 @@ def test_die_with_parent_takes_the_right_parent():
 
 def test_free_ports_are_distinct():
     assert len(set(free_ports(20))) == 20
+
+
+def test_the_last_line_is_the_last_that_is_not_empty(tmp_path):
+    log = tmp_path / "x.log"
+    assert last_line(log) == "it said nothing"
+    log.write_text(f"{'long ' * 2000}\nearlier\n  said  \n\n")
+    assert last_line(log) == "said"
+    assert last_line(log, after=log.stat().st_size) == "it said nothing"

@@ -11,6 +11,7 @@ import pytest
 from learner import child as children
 from learner import child_process, launch
 from learner.child import Child
+from schemas.settings import LearnerSettings
 
 
 def child(tmp_path, program: str, said: list[str]) -> Child:
@@ -69,23 +70,20 @@ async def signals():
         asyncio.get_running_loop().remove_signal_handler(number)
 
 
-async def test_the_first_signal_says_what_is_waited_for_and_the_second_ends_it_at_once(signals):
+async def test_the_first_signal_says_what_is_waited_for(signals, monkeypatch):
     said: asyncio.Queue[str] = asyncio.Queue()
 
-    async def run() -> None:
-        stop = launch.stop_on_signals(said.put_nowait)
+    async def until_stopped(_settings, stop: asyncio.Event) -> int:
         await stop.wait()
-        await asyncio.Event().wait()
+        return 0
 
-    running = asyncio.create_task(run())
+    monkeypatch.setattr(launch, "_open", until_stopped)
+    settings = LearnerSettings(name="demo")
+    running = asyncio.create_task(launch._launch(settings, take_over=False, say=said.put_nowait))
     await asyncio.sleep(0)
     signals()
     assert "waits for the trainer to end its step" in await said.get()
-    assert not running.done()
-    signals()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert said.empty()
+    assert (await running).exit_status == 0
 
 
 async def test_a_child_that_ends_slowly_is_killed_when_nobody_waits_any_more(tmp_path):

@@ -11,8 +11,7 @@ import msgspec
 import pytest
 
 from broker.embedded.servers import Servers
-from broker.program.process import ProcessId
-from learner.child_process import last_line
+from broker.program.process import ProcessId, last_line
 from learner.demo.folder import servers_folder, take_folder
 from learner.demo.players import PlayerLost, Process, run_to_end
 from learner.events import Died, EventLog, Killed, Started, read_events
@@ -99,10 +98,6 @@ async def test_a_command_that_is_given_up_is_ended(tmp_path):
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await until(lambda: not Path("/proc", seen[0]).exists())
-
-
-def test_the_last_line_of_nothing_says_so(tmp_path):
-    assert last_line(tmp_path / "none.log") == "it said nothing"
 
 
 def test_an_earlier_demo_is_cleaned_away(tmp_path):
