@@ -18,7 +18,7 @@ from learner.demo.screen import Screen
 from learner.demo.stage import Stage
 from learner.events import Checked, read_events
 from learner.report.build import build_report, read_story
-from learner.report.story import Story, verdicts_of
+from learner.report.story import Story
 
 _COMPARED: Final = re.compile(r"compared (\d+) of (\d+) versions")
 
@@ -52,7 +52,7 @@ def evidence(
 ) -> Evidence:
     """Put together what the checks rest on."""
     liars = [actor for actor in story.actors if story.is_liar(actor)]
-    verdicts = [verdict_name(event) for liar in liars for event in verdicts_of(story, liar)]
+    verdicts = [verdict_name(event) for event in story.verdicts if event.actor in liars]
     num_accepted = verdicts.count("accepted")
     return Evidence(
         rows=story.rows,

@@ -112,8 +112,3 @@ def tell(
 def _add_host(story: Story, host: str) -> None:
     if host not in story.hosts:
         story.hosts.append(host)
-
-
-def verdicts_of(story: Story, actor: str) -> list[ledger.VerdictEvent]:
-    """All verdicts on an actor's messages, in the order of the log's streams."""
-    return [event for event in story.verdicts if event.actor == actor]

@@ -1,12 +1,14 @@
 """The report's tables: who sent what, and what the trainer saw in each step."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from statistics import fmean
 
-from broker.tally import LeaseEnd
+from broker.tally import LeaseEnd, Tally
 from learner.deeds import START
 from learner.metrics import StepRow
 from learner.report.markup import table, tag, words
-from learner.report.story import Story, verdicts_of
+from learner.report.story import Story
 from schemas import ledger
 from schemas.verdict import Outcome
 
@@ -25,49 +27,62 @@ def actors(story: Story) -> str:
         "mean reward",
         "starts",
     )
-    return table(heads, (_actor(story, actor) for actor in story.actors), class_="numbers")
+    columns = _columns(story)
+    rows = ((_name(story, actor), *(c(actor) for c in columns)) for actor in story.actors)
+    return table(heads, rows, class_="numbers")
 
 
-def _actor(story: Story, actor: str) -> tuple[str, ...]:
-    tally = story.tally
-    leases = [lease.lease_id for lease in tally.leases.values() if lease.actor == actor]
-    verdicts = verdicts_of(story, actor)
-    accepted = {event.lease_id for event in verdicts if isinstance(event, ledger.GroupAccepted)}
-    rewards = [reward for event in verdicts for reward in event.rewards]
-    ends = Counter(end for lease in leases for end in tally.ends.get(lease, []))
-    rows = sum(tally.rows[lease] for lease in accepted)
-    starts = sum(mark.who == actor and mark.what == START for mark in story.deeds.marks)
-    lie = story.is_liar(actor)
-    name = tag("span", words(story.name(actor)), title=words(actor), class_="lie" if lie else "")
+def _columns(story: Story) -> list[Callable[[str], str]]:
+    """What each column says of an actor. One pass over the run each, not one for every actor."""
+    tally, quiet = story.tally, story.tally.without_signal
+    refusals: dict[str, Counter[str]] = defaultdict(Counter)
+    rewards: dict[str, list[float]] = defaultdict(list)
+    for event in story.verdicts:
+        rewards[event.actor] += event.rewards
+        if isinstance(event, ledger.GroupRefused):
+            rejected = event.outcome is Outcome.REJECTED
+            refusals[event.actor][str(event.reason if rejected else event.outcome)] += 1
+    return [
+        _count(lease.actor for lease in tally.leases.values()),
+        _count(event.actor for event in tally.accepted),
+        _count(event.actor for event in tally.accepted if event.lease_id in quiet),
+        _count(row.actor for _, row in tally.placed_rows()),
+        lambda actor: _refusals(refusals[actor]),
+        _count(_ended(tally, LeaseEnd.EXPIRED)),
+        _count(_ended(tally, LeaseEnd.ABANDONED)),
+        lambda actor: f"{fmean(rewards[actor]):.2f}" if rewards[actor] else "",
+        _count(mark.who for mark in story.deeds.marks if mark.what == START),
+    ]
+
+
+def _count(actors: Iterable[str]) -> Callable[[str], str]:
+    counts = Counter(actors)
+    return lambda actor: f"{counts[actor]:,}"
+
+
+def _ended(tally: Tally, end: LeaseEnd) -> Iterator[str]:
+    """The actor of every lease that ended like that."""
     return (
-        name,
-        f"{len(leases):,}",
-        f"{len(accepted):,}",
-        f"{len(accepted & tally.without_signal):,}",
-        f"{rows:,}",
-        _refusals(verdicts) or "0",
-        f"{ends[LeaseEnd.EXPIRED]:,}",
-        f"{ends[LeaseEnd.ABANDONED]:,}",
-        f"{sum(rewards) / len(rewards):.2f}" if rewards else "",
-        f"{starts}",
+        lease.actor for lease in tally.leases.values() if end in tally.ends.get(lease.lease_id, ())
     )
 
 
-def _refusals(verdicts: list[ledger.VerdictEvent]) -> str:
-    counts = Counter(
-        str(event.reason) if event.outcome is Outcome.REJECTED else str(event.outcome)
-        for event in verdicts
-        if isinstance(event, ledger.GroupRefused)
-    )
-    return ", ".join(f"{count:,} {words(reason)}" for reason, count in counts.most_common())
+def _name(story: Story, actor: str) -> str:
+    class_ = "lie" if story.is_liar(actor) else ""
+    return tag("span", words(story.name(actor)), title=words(actor), class_=class_)
+
+
+def _refusals(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {words(reason)}" for reason, count in counts.most_common()) or "0"
 
 
 def steps(story: Story) -> str:
     """One row per optimizer step."""
+    others = _other_parts(story)
     heads = (
         "step",
         "reward",
-        *_other_parts(story),
+        *others,
         "accepted",
         "refused",
         "no signal",
@@ -82,7 +97,7 @@ def steps(story: Story) -> str:
         "publish s",
         "waited s",
     )
-    return table(heads, (_step(story, row) for row in story.rows), class_="numbers")
+    return table(heads, (_step(row, others) for row in story.rows), class_="numbers")
 
 
 def _other_parts(story: Story) -> list[str]:
@@ -90,13 +105,13 @@ def _other_parts(story: Story) -> list[str]:
     return sorted({name for row in story.rows for name in row.parts} - {trained_on})
 
 
-def _step(story: Story, row: StepRow) -> tuple[str, ...]:
+def _step(row: StepRow, others: list[str]) -> tuple[str, ...]:
     accepted = row.judged.get(Outcome.ACCEPTED, 0)
     trainer = row.trainer
     return (
         str(row.step),
         "" if row.reward is None else f"{row.reward:.3f}",
-        *(f"{row.parts[name]:.3f}" if name in row.parts else "" for name in _other_parts(story)),
+        *(f"{row.parts[name]:.3f}" if name in row.parts else "" for name in others),
         f"{accepted:,}",
         f"{sum(row.judged.values()) - accepted:,}",
         f"{row.num_without_signal:,}",
