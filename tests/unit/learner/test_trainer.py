@@ -29,6 +29,8 @@ from tests.support.mortality import Killed, MortalBroker, Mortality, MortalStore
 from tests.support.trainers import TinyRun
 
 NUM_STEPS = 4
+TRAINER_SUBJECT = names.trainer_subject("tiny")
+TAKEN_OVER = encode(TrainerEntry(event=TrainerStarted(instance="other", host="h", pid=1)))
 
 
 @pytest.fixture
@@ -243,15 +245,45 @@ def test_a_second_trainer_is_refused(run) -> None:
     assert not run.history().incarnations
 
 
-def test_a_trainer_that_was_replaced_writes_nothing_more(run) -> None:
-    """A take-over between two of its writes; what it still has in hand is fenced off."""
-    taken_over = TrainerEntry(event=TrainerStarted(instance="other", host="h", pid=1))
-    subject = names.trainer_subject("tiny")
-    broker = InterruptedBroker(run.server, 6, lambda _: (subject, encode(taken_over)))
+def test_a_trainer_that_was_replaced_is_fenced_off_its_log(run) -> None:
+    """A take-over before one of its writes: what it has in hand announces nothing."""
+    broker = InterruptedBroker(run.server, 6, lambda _: (TRAINER_SUBJECT, TAKEN_OVER))
     with pytest.raises(Fenced):
         run.train(broker)
     run.train()
     assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
+
+
+def test_a_trainer_that_was_replaced_puts_nothing_more_into_object_storage(run) -> None:
+    """A take-over behind one of its writes: object storage has no fence of its own."""
+    broker = ReplacedBroker(run, 5)
+    with pytest.raises(Fenced):
+        run.train(broker)
+    assert run.portal.call(keys(run)) == broker.keys_when_replaced
+    run.train()
+    assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
+
+
+async def keys(run: TinyRun) -> list[str]:
+    return [info.key for info in await run.store.list("")]
+
+
+class ReplacedBroker(MemoryBroker):
+    """Behind the n-th write to the trainer's log another trainer takes over."""
+
+    def __init__(self, run: TinyRun, behind: int) -> None:
+        super().__init__(run.server)
+        self._run = run
+        self._left = behind
+        self.keys_when_replaced: list[str] = []
+
+    async def append(self, stream, subject, data, *, expected_last, timeout_s=30.0) -> int:
+        sequence = await super().append(stream, subject, data, expected_last=expected_last)
+        self._left -= 1
+        if self._left == 0:
+            self.keys_when_replaced = await keys(self._run)
+            await super().append(stream, TRAINER_SUBJECT, TAKEN_OVER, expected_last=sequence)
+        return sequence
 
 
 def garbage(_: list[Record]) -> tuple[str, bytes]:
