@@ -1,29 +1,53 @@
 """Small files that only their owner may read: keys and credentials."""
 
 import os
+import tempfile
+from glob import escape
 from pathlib import Path
 
+from schemas.atomic_file import sync_folder
 from schemas.errors import UserError
 
 _MAX_BYTES = 4096
+_STAGING = ".unfinished"
+"""What a kill leaves of a file, until the next call that writes it."""
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file with mode 0600 that was not there before.
+    """Write a file with mode 0600 that was not there before: whole, or not at all.
 
     Raises:
         UserError: there is such a file already, or it cannot be written.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
+        staging = _stage(path, data)
+        try:
+            # Unlike a rename, a link never takes the place of a file.
+            os.link(staging, path)
+        finally:
+            staging.unlink(missing_ok=True)
+        for left_behind in path.parent.glob(f".{escape(path.name)}.*{_STAGING}"):
+            left_behind.unlink(missing_ok=True)
+        sync_folder(path.parent)
     except FileExistsError:
         raise UserError(f"{path} is already there; a key is never overwritten") from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _stage(path: Path, data: bytes) -> Path:
+    """Put the bytes on the disk, under a name beside the final one, for their owner alone."""
+    descriptor, name = tempfile.mkstemp(_STAGING, f".{path.name}.", path.parent)
+    staging = Path(name)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        staging.unlink(missing_ok=True)
+        raise
+    return staging
 
 
 def read_private(path: Path) -> bytes:

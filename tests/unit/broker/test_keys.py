@@ -1,7 +1,10 @@
 """Key and credential files: private, never overwritten, refused when others can read them."""
 
+import errno
 import os
 import stat
+import subprocess
+import sys
 
 import nkeys
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from broker.actor_key import ActorKey
 from broker.objects.credentials import Credentials, read_credentials, write_credentials
 from broker.policies.signing import RunKey, verify
+from broker.program.private_file import write_private
 from schemas import names
 from schemas.errors import SignatureInvalid, UserError
 
@@ -29,6 +33,64 @@ def test_a_key_is_never_overwritten(kind, tmp_path):
     with pytest.raises(UserError, match="already there"):
         kind.generate().save(tmp_path / "key")
     assert kind.load(tmp_path / "key").public == key.public
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+KILLED_AT_EACH_LINE = """
+import os, sys
+from itertools import count
+from pathlib import Path
+from broker.program import private_file
+
+def killed_at(moment, folder):
+    "Write a key in a process that ends at its moment-th line; False: it got through."
+    left = moment
+    def trace(frame, event, arg):
+        nonlocal left
+        if frame.f_code.co_filename == private_file.__file__ and event == "line":
+            left -= 1
+            if left == 0:
+                os._exit(9)
+        return trace
+    process = os.fork()
+    if not process:
+        sys.settrace(trace)
+        private_file.write_private(folder / "key", b"first")
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+
+for moment in count(1):
+    folder = Path(sys.argv[1], str(moment))
+    folder.mkdir()
+    if not killed_at(moment, folder):
+        break
+"""
+
+
+def test_a_kill_at_any_line_leaves_the_whole_key_or_none(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED_AT_EACH_LINE, tmp_path], check=True)
+    found = [(folder / "key").exists() for folder in tmp_path.iterdir()]
+    assert set(found) == {True, False}
+    for folder in tmp_path.iterdir():
+        assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.iterdir())
+        if not (folder / "key").exists():
+            write_private(folder / "key", b"second")
+            assert [path.name for path in folder.iterdir()] == ["key"]
+        assert (folder / "key").read_bytes() in (b"first", b"second")
+
+
+@pytest.mark.parametrize("step", ["fsync", "link"])
+def test_a_disk_that_fails_leaves_nothing_behind(step, tmp_path, monkeypatch):
+    def fails(*_args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, step, fails)
+        with pytest.raises(UserError, match=r"cannot write .*key: No space left"):
+            RunKey.generate().save(tmp_path / "key")
+    assert not list(tmp_path.iterdir())
+    RunKey.generate().save(tmp_path / "key")
+    RunKey.load(tmp_path / "key")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
