@@ -2,7 +2,8 @@
 
 | what | files, in an order to read them |
 |---|---|
-| a process | `cli`, `start`, `identity`, `instance_lock`, `arrival`, `wiring`, `daemon` |
+| the command | `__main__`, `cli` |
+| a process | `start`, `identity`, `instance_lock`, `arrival`, `wiring`, `daemon` |
 | work | `leases`, `lease_client`, `terms` |
 | groups | `fulfilment`, `groups`, `seeds`, `spool`, `verdicts` |
 | policies | `policies`, `obstacle`, `grant_client`, `probe` |

@@ -85,7 +85,3 @@ def id_(context: typer.Context, json: Json = False) -> None:
 
     actor = open_key(home_of(settings_from(context, ActorSettings))).public
     screen.show_json({"id": actor}) if json else screen.show_line(actor)
-
-
-def main() -> None:
-    app()

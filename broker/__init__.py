@@ -5,10 +5,10 @@
 | the two seams | `interface`, `store` |
 | behind them, over servers | `jetstream`, `objects`, `embedded` |
 | behind them, in memory | `memory` |
-| a run's streams | `streams`, `inventory`, `fence`, `logbook`, `tally` |
+| a run's streams | `streams`, `inventory`, `fence`, `fenced_log`, `logbook`, `tally` |
 | weights on their way | `policies` |
 | going on when something is away or too much | `retry`, `again`, `publisher`, `turnstile` |
 | waiting, and working side by side | `changes`, `parallel` |
-| the command | `cli`, `look`, `audit`, `bench` |
+| the command | `__main__`, `cli`, `look`, `audit`, `bench` |
 | what all three commands share | `program`, `addresses`, `actor_key` |
 """

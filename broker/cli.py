@@ -290,8 +290,3 @@ def _ask(connection: Connection, question: Callable[[Broker], Awaitable[T]]) -> 
         raise UserError(told("the server", connection.nats, error)) from None
     except StoreError as error:
         raise UserError(told("object storage", connection.s3 or "AWS", error)) from None
-
-
-def main() -> None:
-    """Console script `broker`."""
-    app(prog_name="broker")

@@ -61,7 +61,7 @@ class Child:
 
 def verb_command(verb: str, settings_file: Path, *options: str) -> list[str]:
     """The command line of a verb of `learner`."""
-    python = [sys.executable, "-P", "-m", "learner.cli"]
+    python = [sys.executable, "-P", "-m", "learner"]
     return [*python, verb, *options, "@", str(settings_file)]
 
 

@@ -249,12 +249,3 @@ def _show_compared() -> "Callable[[Compared, int], None]":
         sys.stderr.write(f"{start}compared {next(numbers)} of {total} versions{end}")
 
     return show
-
-
-def main() -> None:
-    """Console script `learner`."""
-    app(prog_name="learner")
-
-
-if __name__ == "__main__":
-    main()

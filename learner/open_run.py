@@ -13,11 +13,11 @@ from broker.objects.s3 import S3Store
 from broker.objects.write_once import check_write_once
 from broker.policies.signing import RunKey
 from broker.program.endpoint import told
+from broker.program.version import code_sha256
 from broker.store import Store
 from broker.streams import run_streams
 from environments.catalogue import open_environment
 from environments.fit import check_fit
-from learner.code_digest import code_sha256
 from learner.opening_file import read_opening, write_opening
 from learner.run_folder import RunFolder
 from learner.same_run import check_same_run

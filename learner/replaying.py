@@ -22,7 +22,7 @@ from broker.inventory import the_run
 from broker.jetstream import NatsBroker
 from broker.logbook import first_event
 from broker.program.process import bound
-from learner.code_digest import warn_of_other_code
+from learner.other_code import warn_of_other_code
 from learner.run_folder import RunFolder
 from learner.trainer.history import History, read_history
 from learner.trainer.replay_parts import Compared, ReplayPart, replay_parts, replay_parts_from

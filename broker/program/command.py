@@ -15,7 +15,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
 import typer
@@ -25,10 +25,30 @@ from broker.program.os_error import in_words
 from broker.program.sanitise import sanitise
 from schemas.described import described, meaning_of
 from schemas.errors import SettingsError, TributaryError, UserError
+from schemas.listed import listed
 from schemas.nearest import unknown_setting
 from schemas.resolve import resolve, to_explained_toml
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+def _show_version(asked: bool) -> None:
+    from broker.program.version import version_line
+
+    if asked:
+        typer.echo(version_line())
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version",
+        callback=_show_version,
+        is_eager=True,
+        help="Print the version, and the digest of the learner's code.",
+    ),
+]
 
 _FOLDER: Final = "broker.program.command.folder"
 """Key in a typer context's `meta`, which a verb shares with its application."""
@@ -67,9 +87,10 @@ class SettingsCommand(TyperCommand):
         if any(path.partition(".")[0] == name for path in known):
             return
         if others := _verbs_with(ctx, name):
-            named = " and ".join(filter(None, [", ".join(others[:-1]), others[-1]]))
             does = "does" if len(others) == 1 else "do"
-            raise UserError(f"`{ctx.command_path}` takes no --{name}; {named} {does}")
+            raise UserError(
+                f"`{ctx.command_path}` takes no --{name}; {listed(others, 'and')} {does}"
+            )
         raise SettingsError(unknown_setting(name, [*known, *options]))
 
     def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -196,14 +217,14 @@ def writes_below(context: typer.Context, folder: Path | str) -> None:
 def application(purpose: str, *, log_level: int = logging.INFO) -> typer.Typer:
     """A typer application for one command's verbs; its log lines go to standard error."""
 
-    def set_up_logs() -> None:
+    def begin(version: Version = False) -> None:
         from broker.program.logs import log_to_stderr
 
         log_to_stderr(log_level)
 
     return typer.Typer(
         cls=OneSentence,
-        callback=set_up_logs,
+        callback=begin,
         help=purpose,
         no_args_is_help=True,
         add_completion=False,

@@ -11,6 +11,7 @@ import asyncio
 import signal
 from collections.abc import Sequence
 
+from broker.program.entry import INTERRUPTED
 from learner.demo.ending import end, summary
 from learner.demo.folder import take_folder
 from learner.demo.performance import perform
@@ -21,9 +22,6 @@ from learner.demo.stage import Stage
 from learner.events import Checked
 from learner.run_folder import RunFolder
 from schemas.settings import LearnerSettings
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
 
 
 def run_demo(settings: LearnerSettings) -> int:

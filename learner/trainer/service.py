@@ -12,7 +12,7 @@ from broker.objects.archive import Archive
 from broker.objects.s3 import S3Store
 from broker.policies.signing import RunKey
 from broker.store import Store
-from learner.code_digest import warn_of_other_code
+from learner.other_code import warn_of_other_code
 from learner.role import claim
 from learner.run_folder import RunFolder
 from learner.same_run import trainer_settings

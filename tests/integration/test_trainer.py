@@ -44,7 +44,7 @@ def learner(settings: LearnerSettings, verb: str, *options: str) -> subprocess.P
     """A verb of the command, in a process of its own."""
     path = Path(settings.directory) / "given.toml"
     path.write_text(to_toml(settings))
-    command = [sys.executable, "-m", "learner.cli", verb, *options, "@", str(path)]
+    command = [sys.executable, "-m", "learner", verb, *options, "@", str(path)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -7,9 +7,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
-from learner.code_digest import code_sha256, warn_of_other_code
+from broker.program.version import code_sha256
 from learner.open_run import open_run
 from learner.opening_file import read_opening
+from learner.other_code import warn_of_other_code
 from learner.run_folder import RunFolder
 from learner.same_run import check_same_run, keep_settings, trainer_settings
 from schemas import names
