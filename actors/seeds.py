@@ -8,6 +8,5 @@ def member_seed(lease_seed: int, member: int) -> int:
 
     The turns of one rollout share a seed: their noise differs because their positions do.
     """
-    # The 0 is the branch: a member draws one completion from each position.
-    digest = hashlib.sha256(f"tributary seed\n{lease_seed}\n{member}\n0\n".encode()).digest()
+    digest = hashlib.sha256(f"tributary seed\n{lease_seed}\n{member}\n".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1

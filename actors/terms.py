@@ -1,6 +1,7 @@
 """Whether this actor can do what a lease asks for, decided before any work is done."""
 
 from environments.catalogue import ADVICE, open_pinned
+from environments.fit import longest_rollout
 from environments.interface import Environment
 from schemas.errors import SettingsError, TributaryError
 from schemas.lease import EngineProfile, EnvironmentRef, Lease
@@ -36,7 +37,7 @@ class Terms:
         environment = self._open(lease.environment)
         if lease.renderer != environment.renderer:
             raise CannotFulfil("renderer", f"prompts are rendered in another way here: {ADVICE}")
-        longest = environment.max_prompt_tokens + lease.sampling.max_new_tokens
+        longest = longest_rollout(environment, lease.sampling.max_new_tokens)
         if longest > self._profile.max_context:
             raise CannotFulfil(
                 "context",

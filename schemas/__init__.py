@@ -7,6 +7,6 @@ the standard library only, so that any part of the system can afford it.
 | of a policy's | `policy`, `trainer_events` |
 | about both | `heartbeat`, `run_card`, `types`, `arrays` |
 | on the wire | `wire`, `names` |
-| settings | `settings`, `model_settings`, `resolve`, `described`, `nearest`, `stray` |
+| settings | `settings`, `model_settings`, `resolve`, `described`, `nearest`, `listed`, `stray` |
 | for everybody | `errors`, `atomic_file` |
 """

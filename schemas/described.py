@@ -7,12 +7,13 @@
 'a number above 0 and at most 1'
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 from msgspec import inspect
 
+from schemas.listed import listed
 from schemas.types import TOKEN_PATTERN
 
 
@@ -40,7 +41,7 @@ def described(kind: type[msgspec.Struct]) -> dict[str, Setting]:
 
 def meaning_of(setting: Setting) -> str:
     """What a setting is for, and its choices where they are few."""
-    choices = f"({_listed(setting.choices)})" if setting.choices else ""
+    choices = f"({listed(setting.choices, 'or')})" if setting.choices else ""
     return " ".join(filter(None, [setting.meaning, choices]))
 
 
@@ -53,13 +54,13 @@ def _settings(struct: inspect.StructType, prefix: str) -> Iterator[Setting]:
         sections = [option for option in options if isinstance(option, inspect.StructType)]
         if not sections:
             choices = _choices(kind)
-            yield Setting(path, default, meaning, _listed(choices) or _allowed(kind), choices)
+            yield Setting(path, default, meaning, listed(choices, "or") or _allowed(kind), choices)
             continue
         tags = tuple(str(section.tag) for section in sections)
         if tag_field := sections[0].tag_field:
             assert default is not None, "a section has a default"
             tag = default[tag_field]
-            yield Setting(f"{path}.{tag_field}", tag, meaning, _listed(tags), tags)
+            yield Setting(f"{path}.{tag_field}", tag, meaning, listed(tags, "or"), tags)
         for section in sections:
             yield from _settings(section, f"{path}.")
 
@@ -106,12 +107,3 @@ def _range(kind: inspect.IntType | inspect.FloatType) -> str:
     ]
     words = [f"{word} {bound}" for word, bound in bounds if bound is not None]
     return f" {' and '.join(words)}" if words else ""
-
-
-def _listed(words: Iterable[str]) -> str:
-    """
-    >>> _listed(["a", "b", "c"]), _listed(["a"]), _listed([])
-    ('a, b or c', 'a', '')
-    """
-    *others, last = [*words] or [""]
-    return f"{', '.join(others)} or {last}" if others else last

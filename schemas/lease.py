@@ -39,7 +39,8 @@ class EnvironmentRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """These three are the parameters, see `schemas.settings.EnvironmentSettings`."""
     version: Annotated[str, Meta(min_length=1, max_length=64)]
     digest: Sha256
-    """Over its id, version and parameters; both sides build the environment and compare."""
+    """Over its version, all its settings, and the bytes of its source files (`environments.pin`);
+    both sides build the environment and compare. A comment in one of the files makes it another."""
 
 
 class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

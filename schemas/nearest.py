@@ -19,6 +19,8 @@ import difflib
 from collections.abc import Collection
 from typing import Final
 
+from schemas.listed import listed
+
 _LIKENESS: Final = 0.7
 """Share of letters that two words must have in common, in the same order, to be near."""
 _SHORTEST_PART: Final = 3
@@ -30,16 +32,16 @@ def unknown_setting(path: str, known: Collection[str]) -> str:
     section, _, typed = path.rpartition(".")
     sections = {name.rpartition(".")[0] for name in known}
     if path in sections:
-        return f"{path} is a section and takes no value; it has {_listed(_keys(path, known))}"
+        return f"{path} is a section and takes no value; it has {listed(_keys(path, known), 'and')}"
     if section in known:
         return f"unknown setting {path}; {section} takes a value and is no section"
     if section not in sections:
         section = _closest(section, sections)
     keys = [] if section is None else _keys(section, known)
     if meant := _meant(typed, section, keys, known):
-        return f"unknown setting {path}; the nearest is {' or '.join(meant)}"
+        return f"unknown setting {path}; the nearest is {listed(meant, 'or')}"
     if section:
-        return f"unknown setting {path}; the section {section} has {_listed(keys)}"
+        return f"unknown setting {path}; the section {section} has {listed(keys, 'and')}"
     return f"unknown setting {path}; --help lists all settings"
 
 
@@ -76,7 +78,3 @@ def _is_short_for(typed: str, key: str) -> bool:
 
 def _closest(typed: str, words: Collection[str]) -> str | None:
     return next(iter(difflib.get_close_matches(typed, sorted(words), n=1, cutoff=_LIKENESS)), None)
-
-
-def _listed(keys: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(keys[:-1]), keys[-1]]))

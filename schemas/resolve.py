@@ -74,7 +74,7 @@ def to_explained_toml(settings: msgspec.Struct) -> str:
 
     >>> from schemas.settings import EnvironmentSettings
     >>> print(to_explained_toml(EnvironmentSettings()), end="")
-    id = "reverse"      # reverse, arithmetic or lookup
+    id = "reverse"      # its name; one that is none is answered with those that there are
     largest = 6         # letters, or digits of a number, of the hardest tasks
     smallest = 3        # letters, or digits of a number, of the easiest tasks
     train_on = "exact"  # the reward part that is trained on (exact or partial)

@@ -45,7 +45,9 @@ class Connection(_Settings, frozen=True):
 class EnvironmentSettings(_Settings, frozen=True):
     """The tasks."""
 
-    id: Annotated[str, Meta(description="reverse, arithmetic or lookup")] = "reverse"
+    id: Annotated[
+        str, Meta(description="its name; one that is none is answered with those that there are")
+    ] = "reverse"
     smallest: Annotated[
         int, Meta(ge=1, le=64, description="letters, or digits of a number, of the easiest tasks")
     ] = 3
@@ -89,7 +91,12 @@ class SamplingSettings(_Settings, frozen=True):
         int, Meta(ge=2, le=MAX_GROUP_SIZE, description="rollouts of one task, by one actor")
     ] = 8
     max_new_tokens: Annotated[
-        int, Meta(ge=1, le=MAX_NEW_TOKENS, description="most tokens that a rollout samples")
+        int,
+        Meta(
+            ge=1,
+            le=MAX_NEW_TOKENS,
+            description="most tokens of one completion; a rollout of several turns has several",
+        ),
     ] = 16
 
 
