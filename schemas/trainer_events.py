@@ -24,6 +24,10 @@ class Numerics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     transformers_version: Annotated[str, Meta(max_length=64)]
     cpu: Annotated[str, Meta(max_length=64)]
     """The instruction set that torch's kernels use, such as AVX512."""
+    cpu_model: Annotated[str, Meta(max_length=128)]
+    """As its maker names it: MKL and oneDNN choose code by it."""
+    mkl: Token
+    """The mode of MKL's conditional numerical reproducibility."""
 
 
 class _Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):

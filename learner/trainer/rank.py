@@ -17,6 +17,7 @@ from broker.program.logs import log_to_stderr
 from broker.program.os_error import in_words
 from broker.program.process import die_with_parent
 from broker.program.sanitise import sanitise
+from learner.trainer.libraries import pin_libraries
 from schemas.errors import TributaryError, UserError
 from schemas.resolve import resolve
 from schemas.settings import LearnerSettings
@@ -28,12 +29,15 @@ AGENT_PID = "TRIBUTARY_AGENT_PID"
 def as_rank(body: Callable[[], None]) -> int:
     """Run `body` in a process that dies with the one that started it; returns the exit status.
 
+    `body` imports torch, whose libraries are pinned by then.
+
     An error of our tree, or one of the machine such as a full disk, is one sentence as of any other
     verb of `learner`.
     """
     agent = os.environ.get(AGENT_PID)
     die_with_parent(int(agent) if agent else None)
     log_to_stderr()
+    pin_libraries()
     try:
         body()
     except TributaryError as error:

@@ -120,6 +120,8 @@ NUMERICS = trainer_events.Numerics(
     torch_version="2.13.0",
     transformers_version="5.23.0",
     cpu="AVX512",
+    cpu_model="AMD EPYC",
+    mkl="AUTO",
 )
 OPENED = ledger.RunOpened(
     # Values of its own: a default may change, golden bytes may not.

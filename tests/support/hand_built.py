@@ -266,6 +266,8 @@ def policies() -> list[PolicyAnnouncement | TrainerEntry]:
         torch_version="2.13.0",
         transformers_version="5.23.0",
         cpu="AVX2",
+        cpu_model="AMD EPYC",
+        mkl="AUTO",
     )
     beginning = [
         TrainerStarted(instance="trainer-1", host="node", pid=8),

@@ -66,9 +66,10 @@ def test_the_first_version_that_differs_is_named_and_ends_it(run, tmp_path) -> N
     assert [each.policy.version for each in compared] == [0, 1, 2]
 
 
-def test_a_machine_that_computes_otherwise_refuses(run, tmp_path) -> None:
+@pytest.mark.parametrize("field", ["cpu", "cpu_model", "mkl"])
+def test_a_machine_that_computes_otherwise_refuses(run, tmp_path, field) -> None:
     part = replay_parts(run.history())[0]
-    foreign = msgspec.structs.replace(part.numerics, cpu="another")
+    foreign = msgspec.structs.replace(part.numerics, **{field: "another"})
     with pytest.raises(UserError, match="instead of another"):
         compare(run, msgspec.structs.replace(part, numerics=foreign), tmp_path)
 

@@ -1,5 +1,6 @@
 """One rank: steps repeat bit for bit, go on from checkpoints, and are what autograd says."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -170,4 +171,6 @@ def test_numerics_say_how_this_process_computes(folder: Path) -> None:
     record = numerics(SETTINGS, World(0, 1))
     assert record.deterministic
     assert (record.world_size, record.num_threads, record.device) == (1, 1, "cpu")
+    assert record.mkl == os.environ["MKL_CBWR"]
+    assert record.cpu_model
     assert record.token_budget == SETTINGS.token_budget
