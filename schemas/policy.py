@@ -128,7 +128,8 @@ class StepMetrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     entropy: Figure = 0.0
     """Mean over trainable tokens, in nats."""
     mismatch_kl: Figure = 0.0
-    """k3 estimate of KL(behaviour || trainer), mean over trainable tokens, in nats."""
+    """k3 estimate of KL(behaviour || trainer), mean over trainable tokens, in nats; no ratio
+    counts for more than 10."""
     masked_fraction: Figure = 0.0
     """Of trainable tokens, those that the loss's trust region leaves out."""
     num_tokens: Count = 0

@@ -123,11 +123,27 @@ def test_a_masked_token_whose_ratio_overflows_gives_a_finite_gradient(
     assert torch.isfinite(logprobs_N.grad).all()
 
 
+def slow_mismatch(lp: float, mu: float) -> float:
+    log_ratio = min(lp - mu, math.log(10))
+    return math.exp(log_ratio) - log_ratio - 1
+
+
 def test_mismatch_is_k3_and_never_below_zero() -> None:
     logprobs, behaviour, _ = draw(500)
-    found = mismatch_kl(torch.tensor(logprobs).double(), torch.tensor(behaviour).double())
-    expected = [
-        math.exp(lp - mu) - (lp - mu) - 1 for lp, mu in zip(logprobs, behaviour, strict=True)
-    ]
-    torch.testing.assert_close(found, torch.tensor(expected).double(), rtol=0, atol=1e-6)
+    behaviour[:3] = [-64.0, 0.0, logprobs[2] - 2.0]
+    drawn = (torch.tensor(values, dtype=torch.float64) for values in (logprobs, behaviour))
+    found = mismatch_kl(*drawn)
+    expected = [slow_mismatch(lp, mu) for lp, mu in zip(logprobs, behaviour, strict=True)]
+    torch.testing.assert_close(
+        found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12
+    )
     assert (found >= 0).all()
+
+
+@pytest.mark.parametrize("said", [-64.0, -15.0, 0.0])
+def test_one_liar_does_not_make_the_mismatch(said: float) -> None:
+    """One of 16 rows; its probabilities have nothing to do with the trainer's."""
+    logprobs_N = torch.full((1600,), -2.0)
+    behaviour_N = logprobs_N.clone()
+    behaviour_N[:100] = said
+    assert 0.0 < mismatch_kl(logprobs_N, behaviour_N).mean() < 0.5
