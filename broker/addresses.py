@@ -20,21 +20,34 @@ SERVERS_DIRECTORY: Final = Path("runs/servers")
 
 
 def find_connection(
-    arguments: Sequence[str] = (), *, nats: str = "", directory: Path = SERVERS_DIRECTORY
+    arguments: Sequence[str] = (),
+    *,
+    nats: str = "",
+    directory: Path = SERVERS_DIRECTORY,
+    option: str = "--nats",
 ) -> Connection:
     """The [connection] that settings arguments say; the rest is that of the servers of a directory.
 
-    What is said counts even where it equals the default. `nats` overrides the one address.
+    What is said counts even where it equals the default. `nats` overrides the one address; `option`
+    says how it is told to the command at hand.
 
     Raises:
         SettingsError: the arguments are wrong.
         ServerMissing: nothing says where the servers are.
         UserError: the directory's servers.json is damaged.
     """
+    from broker.embedded import servers
+
     # A file that only says where the servers are names no run.
     settings = resolve(LearnerSettings, ["--name", "any", *arguments])
     names = said(arguments, "connection")
-    rest = _started(directory, needed=not (nats or names))
+    try:
+        rest = servers.read(directory).connection()
+    except ServerMissing as error:
+        if not (nats or names):
+            start = f"start them with {typed('up', directory)}"
+            raise ServerMissing(f"{error}; {start}, or say where they are with {option}") from None
+        rest = Connection()
     connection = replace(rest, **{name: getattr(settings.connection, name) for name in names})
     return replace(connection, nats=nats) if nats else connection
 
@@ -43,16 +56,3 @@ def typed(verb: str, directory: Path) -> str:
     """A `broker` command about the servers of a directory, as it is to be typed."""
     named = [] if directory == SERVERS_DIRECTORY else ["--servers", str(directory)]
     return f"`{shlex.join(['broker', verb, *named])}`"
-
-
-def _started(directory: Path, *, needed: bool) -> Connection:
-    """Where servers were started; the defaults where none were and none are needed."""
-    from broker.embedded import servers
-
-    try:
-        return servers.read(directory).connection()
-    except ServerMissing as error:
-        if not needed:
-            return Connection()
-        advice = f"start them with {typed('up', directory)}, or say where they are with --nats"
-        raise ServerMissing(f"{error}; {advice}") from None

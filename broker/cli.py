@@ -5,6 +5,7 @@ server does not answer, the audit does not hold), 2 that the question could not 
 """
 
 import logging
+import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -13,7 +14,7 @@ import typer
 
 from broker.addresses import SERVERS_DIRECTORY, find_connection, typed
 from broker.interface import Broker
-from broker.program.command import application, settings_from, takes, writes_below
+from broker.program.command import Servers, application, settings_from, takes, writes_below
 from schemas.errors import BrokerError, StoreError, UserError
 from schemas.settings import Connection, LearnerSettings
 
@@ -21,9 +22,6 @@ _CONNECT_TIMEOUT_S = 3.0
 
 T = TypeVar("T")
 
-Directory = Annotated[
-    Path, typer.Option("--servers", help="Directory of the servers that `broker up` started.")
-]
 Port = Annotated[
     int | None, typer.Option(min=1, max=65_535, help="Default: the last one, or a free one.")
 ]
@@ -42,7 +40,7 @@ app = application(
 @app.command()
 def up(
     context: typer.Context,
-    servers: Directory = SERVERS_DIRECTORY,
+    servers: Servers = SERVERS_DIRECTORY,
     nats_port: Port = None,
     s3_port: Port = None,
     json: Json = False,
@@ -59,10 +57,13 @@ def up(
         return
     screen.show_line(f"NATS at {connection.nats}, object storage at {connection.s3}")
     screen.show_line(f"What they store is in {servers}; {typed('down', servers)} stops them.")
+    if servers != SERVERS_DIRECTORY:
+        option = shlex.join(["--servers", str(servers)])
+        screen.show_line(f"Other verbs, of `learner` too, find them with `{option}`.")
 
 
 @app.command()
-def down(servers: Directory = SERVERS_DIRECTORY, json: Json = False) -> None:
+def down(servers: Servers = SERVERS_DIRECTORY, json: Json = False) -> None:
     """Stop both servers within seconds; what they have stored stays."""
     from broker.embedded import servers as both
     from broker.program import screen
@@ -80,7 +81,7 @@ def down(servers: Directory = SERVERS_DIRECTORY, json: Json = False) -> None:
 def status(
     nats: Nats = "",
     settings: SettingsFile = "",
-    servers: Directory = SERVERS_DIRECTORY,
+    servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
     """Say whether both servers answer; exit status 1 if one does not.
@@ -105,7 +106,7 @@ def status(
 def init(
     context: typer.Context,
     nats: Nats = "",
-    servers: Directory = SERVERS_DIRECTORY,
+    servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
     """Create the streams of a run, or check those that are there: `broker init @ file.toml`."""
@@ -133,7 +134,7 @@ def ls(
     run: Annotated[str, typer.Argument(help="Name of a run; left out: everything.")] = "",
     nats: Nats = "",
     settings: SettingsFile = "",
-    servers: Directory = SERVERS_DIRECTORY,
+    servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
     """List runs and streams, with what their numbers mean."""
@@ -157,7 +158,7 @@ def peek(
     ] = None,
     nats: Nats = "",
     settings: SettingsFile = "",
-    servers: Directory = SERVERS_DIRECTORY,
+    servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
     """Show stored messages, decoded, and leave them where they are."""
@@ -182,7 +183,7 @@ def why(
     run: Annotated[str, typer.Option(help="Name of the run, if there are several.")] = "",
     nats: Nats = "",
     settings: SettingsFile = "",
-    servers: Directory = SERVERS_DIRECTORY,
+    servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
     """Tell the life of a group, from its lease to the policy that it helped to make."""
@@ -206,7 +207,7 @@ def audit(
     ] = False,
     nats: Nats = "",
     settings: SettingsFile = "",
-    servers: Directory = SERVERS_DIRECTORY,
+    servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
     """Check that nothing was lost, used twice or used too late; exit status 1 if something was."""

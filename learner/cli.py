@@ -3,7 +3,6 @@
 Heavy modules are imported inside the verbs, so that `--help` is instant.
 """
 
-import contextlib
 import itertools
 import sys
 from collections.abc import Callable
@@ -13,9 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from broker.program.command import application, settings_from, show_settings, takes, writes_below
+from broker.addresses import SERVERS_DIRECTORY, find_connection
+from broker.program.command import (
+    Servers,
+    application,
+    settings_from,
+    show_settings,
+    takes,
+    writes_below,
+)
 from schemas.errors import ServerMissing
-from schemas.settings import LearnerSettings
+from schemas.settings import Connection, LearnerSettings
 
 if TYPE_CHECKING:
     from learner.trainer.replay_parts import Compared
@@ -47,7 +54,12 @@ app = application(
 
 
 @app.command(**takes(LearnerSettings))
-def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
+def run(
+    context: typer.Context,
+    dry_run: DryRun = False,
+    take_over: TakeOver = False,
+    servers: Servers = SERVERS_DIRECTORY,
+) -> None:
     """Open a run unless it is open, and run coordinator and trainer to its last step.
 
     The policy to begin with is made first, see `learner sft`.
@@ -57,7 +69,7 @@ def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = F
     """
     from learner.launch import launch
 
-    settings = _settings(context, dry_run)
+    settings = _settings(context, dry_run, servers)
     outcome = launch(settings, take_over=take_over, say=typer.echo)
     if outcome.sentence:
         typer.echo(f"learner run: {outcome.sentence}", err=outcome.exit_status != 0)
@@ -65,7 +77,9 @@ def run(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = F
 
 
 @app.command(**takes(LearnerSettings))
-def sft(context: typer.Context, dry_run: DryRun = False) -> None:
+def sft(
+    context: typer.Context, dry_run: DryRun = False, servers: Servers = SERVERS_DIRECTORY
+) -> None:
     """Make the policy that a run begins with, by supervised fine-tuning, unless there is one.
 
     It ends when sampled answers reach sft.target_reward.
@@ -73,11 +87,16 @@ def sft(context: typer.Context, dry_run: DryRun = False) -> None:
     """
     from learner.initial_policy import make_initial_policy
 
-    make_initial_policy(_settings(context, dry_run), typer.echo)
+    make_initial_policy(_settings(context, dry_run, servers), typer.echo)
 
 
 @app.command("open", **takes(LearnerSettings))
-def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = False) -> None:
+def open_(
+    context: typer.Context,
+    initial: Initial = None,
+    dry_run: DryRun = False,
+    servers: Servers = SERVERS_DIRECTORY,
+) -> None:
     """Open a run: key, streams, initial policy, and the card that actors need. Can be repeated.
 
     Without --initial, the policy to begin with is made first, see `learner sft`.
@@ -90,7 +109,7 @@ def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = Fal
     from learner.open_run import open_over_network
     from learner.run_folder import RunFolder
 
-    settings = _settings(context, dry_run)
+    settings = _settings(context, dry_run, servers)
     folder = RunFolder(settings)
     if initial is None and not folder.opening.exists():
         asyncio.run(require_health(settings.connection))
@@ -101,7 +120,10 @@ def open_(context: typer.Context, initial: Initial = None, dry_run: DryRun = Fal
 
 @app.command(**takes(LearnerSettings))
 def coordinator(
-    context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False
+    context: typer.Context,
+    dry_run: DryRun = False,
+    take_over: TakeOver = False,
+    servers: Servers = SERVERS_DIRECTORY,
 ) -> None:
     """Run the coordinator of an open run, until SIGTERM or Ctrl-C."""
     import asyncio
@@ -111,19 +133,24 @@ def coordinator(
     from learner.run_folder import RunFolder
     from learner.same_run import check_same_run
 
-    settings = _settings(context, dry_run)
+    settings = _settings(context, dry_run, servers)
     opened = read_opening(RunFolder(settings).opening)
     check_same_run(opened.settings, settings)
     asyncio.run(serve(settings, opened, take_over=take_over))
 
 
 @app.command(**takes(LearnerSettings))
-def trainer(context: typer.Context, dry_run: DryRun = False, take_over: TakeOver = False) -> None:
+def trainer(
+    context: typer.Context,
+    dry_run: DryRun = False,
+    take_over: TakeOver = False,
+    servers: Servers = SERVERS_DIRECTORY,
+) -> None:
     """Run the trainer of an open run to its last step, all ranks of this machine."""
     from learner.run_folder import RunFolder
     from learner.same_run import keep_settings
 
-    settings = _settings(context, dry_run)
+    settings = _settings(context, dry_run, servers)
     path = RunFolder(settings).settings
     keep_settings(settings)
 
@@ -155,6 +182,7 @@ def replay(
     ] = 0,
     json: Json = False,
     dry_run: DryRun = False,
+    servers: Servers = SERVERS_DIRECTORY,
 ) -> None:
     """Train a run again from its logs, and compare; exit status 1 names the first difference."""
     import asyncio
@@ -162,7 +190,7 @@ def replay(
     from broker.program import screen
     from learner import replaying
 
-    settings = _settings(context, dry_run, name=name)
+    settings = _settings(context, dry_run, servers, name=name)
     report = asyncio.run(
         replaying.replay(settings, from_step=from_step, on_compared=_show_compared())
     )
@@ -178,42 +206,51 @@ def demo(context: typer.Context, dry_run: DryRun = False) -> None:
     """
     from learner.demo.show import run_demo
 
-    raise typer.Exit(run_demo(_settings(context, dry_run, find_servers=False)))
+    raise typer.Exit(run_demo(_settings(context, dry_run, None)))
 
 
 @app.command(**takes(LearnerSettings))
 def metrics(
-    context: typer.Context, name: Name, json: Json = False, dry_run: DryRun = False
+    context: typer.Context,
+    name: Name,
+    json: Json = False,
+    dry_run: DryRun = False,
+    servers: Servers = SERVERS_DIRECTORY,
 ) -> None:
     """Write one line of JSON for each step of a run, from its logs, into its folder."""
     import asyncio
 
     from learner.metrics_file import write_metrics
 
-    settings = _settings(context, dry_run, name=name)
+    settings = _settings(context, dry_run, servers, name=name)
     _show_path("every step is in", asyncio.run(write_metrics(settings)), json=json)
 
 
 @app.command(**takes(LearnerSettings))
-def report(context: typer.Context, name: Name, json: Json = False, dry_run: DryRun = False) -> None:
+def report(
+    context: typer.Context,
+    name: Name,
+    json: Json = False,
+    dry_run: DryRun = False,
+    servers: Servers = SERVERS_DIRECTORY,
+) -> None:
     """Write the pictures of a run, from its logs and archive, as one HTML file in its folder."""
     import asyncio
 
     from learner.report.build import write_report
 
-    settings = _settings(context, dry_run, name=name)
+    settings = _settings(context, dry_run, servers, name=name)
     _show_path("the report is", asyncio.run(write_report(settings)), json=json)
 
 
 def _settings(
-    context: typer.Context, dry_run: bool, *, name: str = "", find_servers: bool = True
+    context: typer.Context, dry_run: bool, servers: Path | None, *, name: str = ""
 ) -> LearnerSettings:
     """The resolved settings; with `--dry-run` they are printed, and that is all.
 
     `name` is that of the run, where it is no setting: of such a run the log knows the settings.
-    Servers that `broker up` started are found without being named.
+    What they leave open of the connection is that of the servers started in `servers`.
     """
-    from broker.addresses import find_connection
     from environments.fit import check_fit
 
     if name:
@@ -222,15 +259,23 @@ def _settings(
     if not name:
         check_fit(settings)
     writes_below(context, settings.directory)
-    if find_servers:
-        # Where none is said and none started, the defaults stand: somebody else may serve there.
-        with contextlib.suppress(ServerMissing):
-            connection = find_connection(context.args)
-            settings = msgspec.structs.replace(settings, connection=connection)
+    if servers is not None:
+        connection = _connection(context, servers)
+        settings = msgspec.structs.replace(settings, connection=connection)
     if dry_run:
         show_settings(settings)
         raise typer.Exit
     return settings
+
+
+def _connection(context: typer.Context, servers: Path) -> Connection:
+    try:
+        return find_connection(context.args, directory=servers, option="--connection.nats")
+    except ServerMissing:
+        if servers != SERVERS_DIRECTORY:
+            raise
+        # Nothing is said and nothing started, but somebody else may serve at the defaults.
+        return Connection()
 
 
 def _show_path(words: str, path: Path, *, json: bool) -> None:

@@ -50,6 +50,10 @@ Version = Annotated[
     ),
 ]
 
+Servers = Annotated[
+    Path, typer.Option("--servers", help="Directory of the servers that `broker up` started.")
+]
+
 _FOLDER: Final = "broker.program.command.folder"
 """Key in a typer context's `meta`, which a verb shares with its application."""
 

@@ -1,29 +1,19 @@
 """Where the servers are: what is said comes before what is found."""
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
 from broker.addresses import find_connection
-from broker.embedded.servers import Servers
-from broker.program.process import ProcessId
 from schemas.errors import ServerMissing, UserError
 from schemas.settings import Connection
+from tests.support.servers import write_servers_file
 
 DEFAULT = Connection()
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """What `broker up` leaves behind in its folder."""
-    servers = Servers(
-        nats_port=5001,
-        s3_port=5002,
-        s3_credentials="s3.json",
-        nats_process=ProcessId(pid=1, started=1),
-        s3_process=ProcessId(pid=2, started=2),
-    )
-    (tmp_path / "servers.json").write_bytes(msgspec.json.encode(servers))
+    write_servers_file(tmp_path)
     return tmp_path
 
 

@@ -1,0 +1,20 @@
+"""What `broker up` leaves behind in its folder, without any server."""
+
+from pathlib import Path
+
+import msgspec
+
+from broker.embedded.servers import Servers
+from broker.program.process import ProcessId
+
+
+def write_servers_file(folder: Path) -> None:
+    """Say in `servers.json` that NATS was started on port 5001, and SeaweedFS on 5002."""
+    servers = Servers(
+        nats_port=5001,
+        s3_port=5002,
+        s3_credentials="s3.json",
+        nats_process=ProcessId(pid=1, started=1),
+        s3_process=ProcessId(pid=2, started=2),
+    )
+    (folder / "servers.json").write_bytes(msgspec.json.encode(servers))
