@@ -5,7 +5,8 @@
 | the whole | `service`, `log`, `state`, `ended`, `known`, `bell`, `heartbeats` |
 | leases out | `front`, `desk`, `capacity`, `allowance`, `probation`, `draw`, `endings`, `grants` |
 | groups in | `intake`, `hand`, `judging`, `case`, `suspects` |
-| findings | `workers`, `worker_process`, `job`, `worker`, `examination`, `finding` |
+| findings | `workers`, `worker_process`, `job`, `finding` |
+| in a judging process | `worker_entry`, `worker`, `examination` |
 | verdicts | `verdicts`, `rounds`, `round_writer`, `garbage` |
 | batches | `cutter`, `cut`, `advantages` |
 

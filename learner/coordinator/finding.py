@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.ledger import RewardPart
+from schemas.ledger import RewardParts, Rewards
 from schemas.policy import PolicyId
 from schemas.rollout import MAX_SPANS
 from schemas.types import Detail, Sha256
@@ -34,8 +34,8 @@ class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """None when it did not decode."""
     lease_is_open: bool = False
     """The lease is one of the sender's open ones."""
-    rewards: tuple[float, ...] = ()
-    parts: tuple[RewardPart, ...] = ()
+    rewards: Rewards = ()
+    parts: RewardParts = ()
     num_tokens: tuple[int, ...] = ()
     traceback: str = ""
     """Of an environment that failed; for the operator, not for the actor."""

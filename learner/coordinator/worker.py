@@ -1,6 +1,6 @@
 """A process that examines hostile bytes, under limits that the kernel enforces.
 
-    stdin: WorkerSetup, then WorkerJobs      stdout: an empty frame when ready, then Findings
+    takes: WorkerSetup, then WorkerJobs      gives: an empty frame when ready, then Findings
 
 Memory is bounded by RLIMIT_AS, CPU time by a profiling timer whose signal ends the process even in
 the middle of C code. What exceeds a limit therefore ends this process and nothing else; the parent
@@ -10,13 +10,11 @@ sees how it died (`learner.coordinator.workers`).
 import asyncio
 import resource
 import signal
-import sys
 import traceback
 from typing import BinaryIO
 
 import msgspec
 
-from broker.program.process import die_with_parent
 from environments.catalogue import open_pinned
 from environments.interface import Environment
 from learner.coordinator.examination import Answer, read, recompute
@@ -30,33 +28,31 @@ _MAX_TRACEBACK = 4000
 """In characters, from its end."""
 
 
-def main() -> None:
-    """Serve jobs until stdin closes."""
-    die_with_parent()
+def serve(jobs: BinaryIO, findings: BinaryIO) -> None:
+    """Examine one message after the other until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business.
-    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
-    setup_data = _read(stdin)
+    setup_data = _read(jobs)
     if setup_data is None:
         return
     setup = msgspec.msgpack.decode(setup_data, type=WorkerSetup)
     environment = open_pinned(setup.environment)
     _limit_memory(setup.intake.max_memory_mib << 20)
-    _write(stdout, b"")
-    asyncio.run(_serve(setup.intake, environment, stdin, stdout))
+    _write(findings, b"")
+    asyncio.run(_serve(setup.intake, environment, jobs, findings))
 
 
 async def _serve(
-    settings: IntakeSettings, environment: Environment, stdin: BinaryIO, stdout: BinaryIO
+    settings: IntakeSettings, environment: Environment, jobs: BinaryIO, findings: BinaryIO
 ) -> None:
-    """Answer one job after the other; nothing else runs on this loop, so reading may block it."""
+    """Nothing else runs on this loop, so reading may block it."""
     decoder = msgspec.msgpack.Decoder(WorkerJob)
-    while (job_data := _read(stdin)) is not None:
+    while (job_data := _read(jobs)) is not None:
         job = decoder.decode(job_data)
         # SIGPROF's default action ends the process; an examined message disarms it in time.
         signal.setitimer(signal.ITIMER_PROF, settings.max_cpu_ms / 1000)
         finding = await examine(job, environment, max_wire_bytes=settings.max_message_bytes)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        _write(stdout, msgspec.msgpack.encode(finding))
+        _write(findings, msgspec.msgpack.encode(finding))
 
 
 async def examine(job: WorkerJob, environment: Environment, *, max_wire_bytes: int) -> Finding:
@@ -66,7 +62,7 @@ async def examine(job: WorkerJob, environment: Environment, *, max_wire_bytes: i
     try:
         found = read(job.subject, job.data, job.leases, max_wire_bytes=max_wire_bytes)
         if isinstance(found, Answer):
-            return await recompute(job.subject, found, environment)
+            return _checked(await recompute(job.subject, found, environment))
         return found
     except MemoryError:
         return Finding(reason=Reason.MEMORY, detail="ran out of its memory limit")
@@ -78,6 +74,11 @@ async def examine(job: WorkerJob, environment: Environment, *, max_wire_bytes: i
             lease_is_open=isinstance(found, Answer),
             traceback=traceback.format_exc()[-_MAX_TRACEBACK:],
         )
+
+
+def _checked(finding: Finding) -> Finding:
+    """Raises msgspec.ValidationError where an environment's figures are none of the ledger's."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(finding), type=Finding)
 
 
 def _limit_memory(above_idle: int) -> None:
@@ -96,7 +97,3 @@ def _read(stream: BinaryIO) -> bytes | None:
 def _write(stream: BinaryIO, data: bytes) -> None:
     stream.write(frame(data))
     stream.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,7 @@
 |---|---|---|
 | SIGPROF | cpu-limit | the message's |
 | SIGKILL, SIGSEGV, SIGABRT; or it said that memory ran out | memory-limit | the message's |
-| any other signal, any status; or silence | judging-failed | the environment's, or the machine's |
+| another signal, any status, silence, no finding | judging-failed | the learner's, the machine's |
 """
 
 import asyncio
@@ -36,6 +36,8 @@ _END_TIMEOUT_S = 5.0
 """From the last word of a process to its end."""
 _PIPE_BYTES = 1 << 20
 """The most that anybody may ask for."""
+_MAX_FINDING_BYTES = 1 << 20
+"""Far more than 256 rewards and 16 named parts of each."""
 _OUT_OF_MEMORY = (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT)
 """How C code, or the kernel on its behalf, ends where memory runs out."""
 
@@ -58,7 +60,7 @@ class WorkerProcess:
         """
         try:
             await self._start()
-        except (asyncio.IncompleteReadError, OSError) as error:
+        except (asyncio.IncompleteReadError, OSError, msgspec.MsgspecError) as error:
             await self.close()
             why = "no answer" if isinstance(error, TimeoutError) else error
             raise UserError(f"a judging process does not start ({why})") from None
@@ -68,7 +70,7 @@ class WorkerProcess:
             sys.executable,
             "-P",
             "-m",
-            "learner.coordinator.worker",
+            "learner.coordinator.worker_entry",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -97,6 +99,10 @@ class WorkerProcess:
         except TimeoutError:
             await self.close()
             detail = f"judging it neither computed nor ended for {self.silence_s:g} s"
+            return findings, Finding(reason=Reason.JUDGING_FAILED, detail=detail)
+        except msgspec.MsgspecError as error:
+            await self.close()  # Where its next answer would begin is not known any more.
+            detail = f"the judging process answered what is no finding: {error}"[:500]
             return findings, Finding(reason=Reason.JUDGING_FAILED, detail=detail)
         except (asyncio.IncompleteReadError, ConnectionError):
             return findings, await self._post_mortem()
@@ -141,8 +147,10 @@ class WorkerProcess:
     async def _receive(self) -> bytes:
         assert self.process is not None
         assert self.process.stdout is not None
-        header = await self.process.stdout.readexactly(LENGTH.size)
-        return await self.process.stdout.readexactly(LENGTH.unpack(header)[0])
+        (length,) = LENGTH.unpack(await self.process.stdout.readexactly(LENGTH.size))
+        if length > _MAX_FINDING_BYTES:
+            raise msgspec.DecodeError(f"it would have {length} bytes")
+        return await self.process.stdout.readexactly(length)
 
     async def close(self) -> None:
         if self.process is None:
