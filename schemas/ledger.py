@@ -117,11 +117,14 @@ class GroupRefused(_Event, frozen=True):
     """Its bytes are kept in object storage for inspection."""
 
 
+MAX_DROPPED: Final = 65_536
+
+
 class GroupsDropped(_Event, frozen=True):
     """Groups that waited, and are too old for step `step`. Identity: their leases."""
 
     step: Count
-    lease_ids: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=65_536)]
+    lease_ids: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=MAX_DROPPED)]
 
 
 VerdictEvent = GroupAccepted | GroupRefused

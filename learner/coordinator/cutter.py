@@ -5,6 +5,8 @@ produces   batches.<run>.<step>: one write, the commit point of the step
 waits for  enough accepted groups with signal; version s - 2 to be announced
 """
 
+from collections.abc import Sequence
+
 import structlog
 
 from learner.coordinator import cut
@@ -50,10 +52,17 @@ class Cutter:
             result = cut.cut(self._log.state, self._log.instance)
             if result.stale:
                 step = self._log.state.next_step
-                await self._log.append([ledger.GroupsDropped(step=step, lease_ids=result.stale)])
+                await self._log.append(dropped(step, result.stale))
                 logger.info("groups-too-old", step=step, num_groups=len(result.stale))
             if result.batch is None:
                 return bool(result.stale)
             await self._log.append_batch(result.batch)
             logger.info("batch", step=result.batch.step, num_rows=len(result.batch.rows))
             return True
+
+
+def dropped(step: int, stale: Sequence[int]) -> list[ledger.GroupsDropped]:
+    """As few events as hold them all."""
+    most = ledger.MAX_DROPPED
+    parts = [tuple(stale[first : first + most]) for first in range(0, len(stale), most)]
+    return [ledger.GroupsDropped(step=step, lease_ids=part) for part in parts]

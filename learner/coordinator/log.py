@@ -13,15 +13,14 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
-from broker import retry
+from broker.fenced_log import FencedLog
 from broker.interface import Broker, Record
 from broker.logbook import Unreadable, log_item
 from learner.coordinator.state import RunState
 from schemas import ledger
 from schemas.batch import Batch
-from schemas.errors import Fenced
 from schemas.names import batch_subject, ledger_subject, log_stream
-from schemas.wire import encode, sha256_hex
+from schemas.wire import encode_own, sha256_hex
 
 logger = structlog.get_logger()
 
@@ -33,9 +32,8 @@ class RunLog:
     """Holds the state and the right to change it."""
 
     def __init__(self, broker: Broker, run: str, instance: str) -> None:
-        self._broker = broker
         self._run = run
-        self._stream = log_stream(run)
+        self._log = FencedLog(broker, log_stream(run), fold=self._fold, is_foreign=self._is_foreign)
         self.instance = instance
         self.state = RunState()
         self.term = 0
@@ -43,28 +41,16 @@ class RunLog:
         self.lock = asyncio.Lock()
 
     async def start(self, opening: ledger.RunOpened) -> None:
-        """Fold the log and write the first entry: RunOpened on an empty log, CoordinatorStarted.
+        """Fold the log and write the first entry: RunOpened on an empty log, CoordinatorStarted."""
 
-        A conflict here means that the coordinator before this one wrote its last word in the
-        meantime: fold that too, and try again.
-        """
-        while True:
-            await retry.until_available()(self._fold)
+        async def write() -> None:
             started = ledger.CoordinatorStarted(
                 instance=self.instance, host=socket.gethostname(), pid=os.getpid()
             )
-            events = (started,) if self.state.opened else (opening, started)
-            try:
-                await self.append(events)
-            except Fenced as conflict:
-                logger.info("log-moved-at-start", expected=conflict.expected)
-            else:
-                self.term = self.state.last_sequence
-                return
+            await self.append((started,) if self.state.opened else (opening, started))
 
-    async def _fold(self) -> None:
-        async for record in self._broker.read(self._stream, first=self.state.last_sequence + 1):
-            fold_record(self.state, self._run, record)
+        await self._log.take_over(write)
+        self.term = self._log.last_sequence
 
     async def append(self, events: Sequence[ledger.LedgerEvent]) -> None:
         """Write the events and fold them: one entry, or several where one would be too large.
@@ -75,8 +61,8 @@ class RunLog:
             Fenced: another coordinator has taken over.
         """
         for entry, data in entries(self.instance, tuple(events)):
-            sequence = await self._write(ledger_subject(self._run), data)
-            self.state.apply_entry(entry, sequence)
+            await self._log.append(ledger_subject(self._run), data)
+            self.state.apply_entry(entry)
 
     async def append_batch(self, batch: Batch) -> None:
         """Write one batch and fold it: the commit point of a step.
@@ -84,35 +70,27 @@ class RunLog:
         Raises:
             Fenced: another coordinator has taken over.
         """
-        data = encode(batch)
-        sequence = await self._write(batch_subject(self._run, batch.step), data)
-        self.state.apply_batch(batch, sha256_hex(data), sequence)
+        data = encode_own(batch)
+        await self._log.append(batch_subject(self._run, batch.step), data)
+        self.state.apply_batch(batch, sha256_hex(data))
 
-    async def _write(self, subject: str, data: bytes) -> int:
-        return await retry.until_available()(self._write_behind, subject, data)
+    def _is_foreign(self, record: Record) -> bool:
+        return isinstance(log_item(self._run, record).content, Unreadable)
 
-    async def _write_behind(self, subject: str, data: bytes) -> int:
-        while True:
-            try:
-                return await self._broker.append(
-                    self._stream, subject, data, expected_last=self.state.last_sequence
-                )
-            except Fenced:
-                if not await self._pass_over():
-                    raise
+    def _fold(self, record: Record) -> None:
+        """Fold one record that another coordinator wrote, or nobody like us.
 
-    async def _pass_over(self) -> bool:
-        """Fold what lies behind our last record if nobody like us wrote it; False if somebody did.
-
-        It changes nothing in the state, so what was decided from it still stands.
+        The latter is passed over with a warning: the log keeps it for ever, and a run must not end
+        by it. `broker audit` tells of it.
         """
-        first = self.state.last_sequence + 1
-        found = [record async for record in self._broker.read(self._stream, first=first)]
-        if any(not isinstance(log_item(self._run, one).content, Unreadable) for one in found):
-            return False
-        for record in found:
-            fold_record(self.state, self._run, record)
-        return bool(found)
+        item = log_item(self._run, record)
+        match item.content:
+            case Unreadable(detail=detail):
+                logger.warning("not-by-the-coordinator", sequence=item.sequence, why=detail)
+            case Batch() as batch:
+                self.state.apply_batch(batch, item.sha256)
+            case ledger.LedgerEntry() as entry:
+                self.state.apply_entry(entry)
 
 
 def entries(
@@ -120,27 +98,11 @@ def entries(
 ) -> Iterator[tuple[ledger.LedgerEntry, bytes]]:
     """Few entries that hold these events in this order, found by halving; with their wire bytes."""
     entry = ledger.LedgerEntry(instance=instance, events=events)
-    data = encode(entry)
-    if len(data) <= _MAX_ENTRY_BYTES or len(events) == 1:
+    data = encode_own(entry)
+    fits = len(data) <= _MAX_ENTRY_BYTES and len(events) <= ledger.MAX_ENTRY_EVENTS
+    if fits or len(events) == 1:
         yield entry, data
         return
     middle = len(events) // 2
     yield from entries(instance, events[:middle])
     yield from entries(instance, events[middle:])
-
-
-def fold_record(state: RunState, run: str, record: Record) -> None:
-    """Fold one record of LOG.
-
-    What no coordinator can have written is passed over with a warning: the log keeps it for ever,
-    and a run must not end by it. `broker audit` tells of it.
-    """
-    item = log_item(run, record)
-    match item.content:
-        case Unreadable(detail=detail):
-            logger.warning("not-by-the-coordinator", sequence=item.sequence, why=detail)
-            state.last_sequence = item.sequence
-        case Batch() as batch:
-            state.apply_batch(batch, item.sha256, item.sequence)
-        case ledger.LedgerEntry() as entry:
-            state.apply_entry(entry, item.sequence)

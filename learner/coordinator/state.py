@@ -34,8 +34,6 @@ class RunState(msgspec.Struct, kw_only=True):
     """Everything that the coordinator decides from, save what is announced and the clock."""
 
     opened: ledger.RunOpened | None = None
-    last_sequence: int = 0
-    """Of LOG: the fence of the next write."""
 
     open_leases: dict[int, ledger.LeaseIssued] = {}
     ended_leases: EndedLeases = msgspec.field(default_factory=EndedLeases)
@@ -68,13 +66,12 @@ class RunState(msgspec.Struct, kw_only=True):
     def next_step(self) -> int:
         return self.last_step + 1
 
-    def apply_entry(self, entry: ledger.LedgerEntry, sequence: int) -> None:
-        """Fold one ledger entry, stored under `sequence`."""
+    def apply_entry(self, entry: ledger.LedgerEntry) -> None:
+        """Fold one ledger entry."""
         for event in entry.events:
             self._apply(event)
-        self.last_sequence = sequence
 
-    def apply_batch(self, batch: Batch, sha256: str, sequence: int) -> None:
+    def apply_batch(self, batch: Batch, sha256: str) -> None:
         """Fold one batch; `sha256` is of its wire bytes."""
         if batch.step > self.last_step:
             for row in batch.rows:
@@ -82,7 +79,6 @@ class RunState(msgspec.Struct, kw_only=True):
             self.num_rows += len(batch.rows)
             self.last_step = batch.step
             self.last_batch_sha256 = sha256
-        self.last_sequence = sequence
 
     def _apply(self, event: ledger.LedgerEvent) -> None:
         match event:

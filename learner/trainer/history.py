@@ -16,8 +16,6 @@ from schemas.trainer_events import IncarnationStarted, StepSkipped, TrainerEntry
 class History(msgspec.Struct, kw_only=True):
     """Incarnations and announced policies, in the order of the log."""
 
-    last_sequence: int = 0
-    """Of POLICIES: the fence of the next write."""
     incarnations: dict[int, IncarnationStarted] = {}
     announced: dict[PolicyId, PolicyAnnouncement] = {}
     skipped: set[PolicyId] = set()
@@ -86,5 +84,4 @@ async def read_history(broker: Broker, run: str, run_key: str) -> History:
     history = History()
     async for item in read_policies(broker, run, run_key):
         history.apply(item.content)
-        history.last_sequence = item.sequence
     return history

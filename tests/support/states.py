@@ -25,7 +25,7 @@ class Folded:
     def add(self, *events: ledger.LedgerEvent) -> None:
         self.events += events
         entry = ledger.LedgerEntry(instance="c1", events=events)
-        self.state.apply_entry(entry, self.state.last_sequence + 1)
+        self.state.apply_entry(entry)
 
     def knows(self, *actors: str) -> None:
         """Treat these as if they had answered so much that they may hold all that one actor may."""

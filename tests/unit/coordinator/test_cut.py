@@ -24,7 +24,7 @@ def cut_and_fold(folded: Folded) -> cut.Cut:
         folded.add(ledger.GroupsDropped(step=step, lease_ids=result.stale))
     if result.batch:
         digest = sha256_hex(encode(result.batch))
-        folded.state.apply_batch(result.batch, digest, folded.state.last_sequence + 1)
+        folded.state.apply_batch(result.batch, digest)
     return result
 
 
