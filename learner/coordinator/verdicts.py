@@ -19,17 +19,20 @@ where these stand. What has a verdict already gets none again.
 from collections.abc import Set
 
 from broker.interface import Record
-from learner.coordinator import capacity
 from learner.coordinator.finding import Claim, Finding
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.state import LeaseEnd, RunState
 from schemas import ledger, names
+from schemas.batch import staleness
 from schemas.errors import Rejected
 from schemas.names import RolloutsSubject
 from schemas.policy import PolicyId
 from schemas.verdict import Outcome, Reason
 
 Refusal = tuple[Outcome, Reason, str]
+
+_MAX_DETAIL_BYTES = 256
+"""The sender chooses much of what a detail quotes, and LOG holds it for as long as the run."""
 
 
 def read_subject(state: RunState, record: Record) -> RolloutsSubject:
@@ -61,7 +64,7 @@ def subject_refusal(
     """
     assert state.opened is not None
     limit = state.opened.settings.leases.max_staleness
-    if capacity.is_stale(subject.version, state.next_step, limit):
+    if staleness(state.next_step, subject.version) > limit:
         return (
             Outcome.STALE,
             Reason.NONE,
@@ -154,7 +157,7 @@ def refused_event(
         closes_lease=closes_lease,
         outcome=outcome,
         reason=reason,
-        detail=detail[:500],
+        detail=detail.encode()[:_MAX_DETAIL_BYTES].decode(errors="ignore"),
         rewards=finding.rewards if finding else (),
         parts=finding.parts if finding else (),
         sample_kept=sample_kept,

@@ -1,5 +1,6 @@
 """Rounds of intake: what is archived, what is refused, and what stays in the queue."""
 
+import random
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ from schemas.errors import BrokerUnavailable
 from schemas.policy import PolicyId
 from schemas.rollout import VersionSpan
 from schemas.verdict import Outcome, Reason
+from schemas.wire import encode
 from tests.support.coordinators import DrivenCoordinator, make_request
 from tests.support.intake_stage import RIGHT, Stage
 
@@ -176,6 +178,22 @@ async def test_a_version_that_was_never_announced_is_refused_without_a_look_at_t
     deliveries = await stage.intake.hand.pull(max_messages=20, timeout_s=0.0)
     await stage.coordinator.judge(deliveries)
     assert stage.state.num_judged == {Reason.POLICY_UNKNOWN: 20}
+
+
+async def test_what_a_refused_message_says_costs_little_of_the_log(stage):
+    """Its detail names a field that there is not, in letters that cannot be compressed."""
+    draws = random.Random(1)
+    before = (await stage.world.broker.state("LOG_test")).num_bytes
+    for index in range(50):
+        subject = names.rollouts_subject("test", "s0", PolicyId(1, 0), f"MALLORY{index}")
+        field = "".join(chr(draws.randint(0x4E00, 0x9FFF)) for _ in range(260))
+        message = msgspec.defstruct("Message", [(field, int)])(1)
+        await stage.world.broker.publish(subject, encode(message))
+    deliveries = await stage.intake.hand.pull(max_messages=50, timeout_s=0.0)
+    await stage.coordinator.judge(deliveries)
+    assert stage.state.num_judged == {Reason.SCHEMA: 50}
+    after = (await stage.world.broker.state("LOG_test")).num_bytes
+    assert after - before < 50 * 350
 
 
 async def test_refused_messages_are_kept_up_to_a_bound_however_many_actors_send_them(
