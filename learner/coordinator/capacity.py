@@ -30,14 +30,5 @@ def least_version(state: RunState, settings: RunSettings, version: int, *, ahead
     return min(version, max(0, step - settings.leases.max_staleness))
 
 
-def is_stale(version: int, step: int, max_staleness: int) -> bool:
-    """True when a group of this version may not be in the batch of this step.
-
-    >>> is_stale(version=3, step=8, max_staleness=4), is_stale(version=2, step=8, max_staleness=4)
-    (False, True)
-    """
-    return (step - 1) - version > max_staleness
-
-
 def _in_line(state: RunState) -> int:
     return state.num_rows + len(state.waiting) + len(state.open_leases)

@@ -9,10 +9,9 @@ from collections import Counter
 
 from msgspec import Struct
 
-from learner.coordinator import capacity
 from learner.coordinator.advantages import group_advantages
 from learner.coordinator.state import RunState
-from schemas.batch import Batch, Row
+from schemas.batch import Batch, Row, staleness
 from schemas.ledger import GroupAccepted
 from schemas.settings import BatchSettings
 
@@ -42,7 +41,7 @@ def cut(state: RunState, instance: str) -> Cut:
     fresh: list[GroupAccepted] = []
     stale: list[int] = []
     for lease_id, group in state.waiting.items():
-        if capacity.is_stale(group.policy.version, step, settings.leases.max_staleness):
+        if staleness(step, group.policy.version) > settings.leases.max_staleness:
             stale.append(lease_id)
         else:
             fresh.append(group)

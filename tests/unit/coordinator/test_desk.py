@@ -10,6 +10,7 @@ from learner.coordinator import capacity
 from learner.coordinator.allowance import allowance
 from learner.coordinator.desk import HandOut, hand_out
 from learner.coordinator.state import LastRequest
+from schemas.batch import staleness
 from schemas.lease import WaitReason
 from schemas.policy import PolicyId
 from schemas.settings import BatchSettings, LeaseSettings, RunSettings, TrainerSettings
@@ -110,9 +111,11 @@ def test_lease_numbers_go_on_and_decide_task_and_seed():
     assert one[0].deadline == NOW + SETTINGS.leases.lifetime_s
 
 
-@pytest.mark.parametrize("version", [0, 1, 5])
-def test_a_lease_asks_for_a_policy_that_can_be_had_and_will_not_be_stale(version):
-    """If groups arrive in the order of their leases, none is too old for the batch it lands in."""
+@pytest.mark.parametrize(
+    ("version", "asked_for"), [(0, [0, 0, 0]), (1, [0, 0, 1, 1]), (5, [0, 0, 1, 2, 3, 4, 5, 5])]
+)
+def test_a_lease_asks_for_a_policy_that_can_be_had_and_will_not_be_stale(version, asked_for):
+    """Step s takes version s - 3; one version more is asked for where there is one."""
     folded = Folded(SETTINGS)
     actors = [f"ACTOR{i}" for i in range(20)]
     folded.knows(*actors)
@@ -120,11 +123,10 @@ def test_a_lease_asks_for_a_policy_that_can_be_had_and_will_not_be_stale(version
     leases = sorted(
         (lease for leases in result.leases for lease in leases), key=lambda lease: lease.lease_id
     )
-    assert len(leases) == (version + 2 + 1) * 4
-    for place, lease in enumerate(leases):
-        step = place // 4 + 1
-        assert lease.least_policy <= PolicyId(1, version)
-        assert not capacity.is_stale(lease.least_policy.version, step, max_staleness=2)
+    of_each_step = [least for least in asked_for for _ in range(SETTINGS.batch.num_groups)]
+    assert [lease.least_policy.version for lease in leases] == of_each_step
+    oldest = [staleness(step, least) for step, least in enumerate(asked_for, start=1)]
+    assert max(oldest) <= SETTINGS.leases.max_staleness
 
 
 def slow_turns(folded: Folded, wanted: dict[str, int]) -> tuple[list[str], dict[str, WaitReason]]:
