@@ -1,11 +1,11 @@
-"""A run step by step: a fold of LOG and POLICIES into one row for each optimizer step. Pure.
+"""A run step by step: a fold of LOG and POLICIES into the figures of each optimizer step. Pure.
 
 The reward of a step is the mean over every group whose rewards the learner recomputed between the
 batch before it and its own: accepted with and without signal, and refused although recomputed (a
 false claim). So neither the selection of groups with signal nor a liar flatters the curve.
 
-A row is complete when its batch is cut and the policy that the batch makes is announced. Rows come
-in the order of the steps and depend on the two logs alone, not on when they are read.
+A step is complete when its batch is cut and the policy that the batch makes is announced. Steps
+come in their order, and their figures depend on the two logs alone, not on when they are read.
 """
 
 from collections import Counter
@@ -20,13 +20,14 @@ from broker.tally import verdict_name
 from learner.coordinator.advantages import has_signal
 from schemas import ledger
 from schemas.batch import Batch, staleness
-from schemas.policy import PolicyAnnouncement, StepMetrics
+from schemas.policy import PolicyAnnouncement, PolicyId, StepMetrics
+from schemas.trainer_events import StepSkipped, TrainerEntry
 
 EDGE_STEPS: Final = 10
 """How many steps `edges` takes at either end: one step alone is mostly chance."""
 
 
-class StepRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StepFigures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One optimizer step, as one line of metrics.jsonl."""
 
     step: int
@@ -57,6 +58,8 @@ class StepRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     staleness_rows: tuple[int, ...]
     """Rows of the batch with staleness 0, 1, 2, ... up to the largest."""
     rows_by_actor: dict[str, int]
+    skipped: bool
+    """The update was not finite, and left out."""
     trainer: StepMetrics
     """What the trainer saw in this step."""
 
@@ -82,26 +85,28 @@ class _Cut(Struct, frozen=True, kw_only=True):
 
 
 class MetricsFold:
-    """Takes items of both logs, each log in its order, and gives the rows that they complete."""
+    """Takes items of both logs, each log in its order, and gives the steps that they complete."""
 
     def __init__(self) -> None:
         self.opened: ledger.RunOpened | None = None
-        self.num_rows = 0
+        self.num_steps = 0
         """Given so far: the last step that is complete."""
         self._interval = _Interval()
         self._cuts: dict[int, _Cut] = {}
         """Of steps that are not announced yet."""
         self._announced: dict[int, tuple[float, PolicyAnnouncement]] = {}
-        """The first to announce each version that has no row yet."""
+        """The first to announce each version whose step is not complete."""
+        self._skipped: set[PolicyId] = set()
+        """What the steps made whose update was left out."""
         self._last_log = 0
         self._last_policy = 0
 
     @property
     def finished(self) -> bool:
         """The run has as many steps as it was opened for."""
-        return self.opened is not None and self.num_rows >= self.opened.settings.trainer.num_steps
+        return self.opened is not None and self.num_steps >= self.opened.settings.trainer.num_steps
 
-    def add_log(self, item: LogItem) -> list[StepRow]:
+    def add_log(self, item: LogItem) -> list[StepFigures]:
         """Fold the next record of LOG; one that was folded before changes nothing."""
         if item.sequence <= self._last_log:
             return []
@@ -115,15 +120,16 @@ class MetricsFold:
                 self._interval = _Interval()
         return self._complete()
 
-    def add_policy(self, item: PolicyItem) -> list[StepRow]:
+    def add_policy(self, item: PolicyItem) -> list[StepFigures]:
         """Fold the next record of POLICIES; one that was folded before changes nothing."""
         if item.sequence <= self._last_policy:
             return []
         self._last_policy = item.sequence
-        if isinstance(item.content, PolicyAnnouncement):
-            version = item.content.policy.version
-            if version > self.num_rows:
-                self._announced.setdefault(version, (item.time, item.content))
+        match item.content:
+            case TrainerEntry(event=StepSkipped(incarnation=incarnation, step=step)):
+                self._skipped.add(PolicyId(incarnation, step))
+            case PolicyAnnouncement(policy=policy) if policy.version > self.num_steps:
+                self._announced.setdefault(policy.version, (item.time, item.content))
         return self._complete()
 
     def _add_event(self, event: ledger.LedgerEvent) -> None:
@@ -146,24 +152,31 @@ class MetricsFold:
         if isinstance(event, ledger.GroupAccepted) and not has_signal(event.rewards):
             interval.num_without_signal += 1
 
-    def _complete(self) -> list[StepRow]:
-        rows: list[StepRow] = []
-        while (step := self.num_rows + 1) in self._cuts and step in self._announced:
+    def _complete(self) -> list[StepFigures]:
+        steps: list[StepFigures] = []
+        while (step := self.num_steps + 1) in self._cuts and step in self._announced:
             assert self.opened is not None, "a log begins with RunOpened"
             time, announcement = self._announced.pop(step)
             trained_on = self.opened.environment.train_on
-            rows.append(_row(self._cuts.pop(step), time, announcement, trained_on))
-            self.num_rows = step
-        return rows
+            skipped = announcement.policy in self._skipped
+            cut = self._cuts.pop(step)
+            steps.append(_figures(cut, time, announcement, trained_on, skipped=skipped))
+            self.num_steps = step
+        return steps
 
 
-def _row(
-    cut: _Cut, announced_time: float, announcement: PolicyAnnouncement, trained_on: str
-) -> StepRow:
+def _figures(
+    cut: _Cut,
+    announced_time: float,
+    announcement: PolicyAnnouncement,
+    trained_on: str,
+    *,
+    skipped: bool,
+) -> StepFigures:
     interval, batch = cut.interval, cut.batch
     parts = {name: total / interval.num_rollouts for name, total in interval.sums.items()}
     lags = Counter(staleness(batch.step, row.policy.version) for row in batch.rows)
-    return StepRow(
+    return StepFigures(
         step=batch.step,
         policy=str(announcement.policy),
         cut_time=cut.time,
@@ -180,39 +193,32 @@ def _row(
         staleness_max=max(lags),
         staleness_rows=tuple(lags[lag] for lag in range(max(lags) + 1)),
         rows_by_actor=dict(Counter(row.actor for row in batch.rows)),
+        skipped=skipped,
         trainer=announcement.metrics,
     )
 
 
-def rows_of(log: Iterable[LogItem], policies: Iterable[PolicyItem]) -> list[StepRow]:
-    """The rows of two whole logs."""
-    fold = MetricsFold()
-    for item in log:
-        fold.add_log(item)
-    return [row for item in policies for row in fold.add_policy(item)]
-
-
-def mean_reward(rows: Iterable[StepRow]) -> float | None:
+def mean_reward(steps: Iterable[StepFigures]) -> float | None:
     """Mean reward of the rollouts of several steps; None when there is none."""
-    seen = [(row.reward, row.num_rollouts) for row in rows if row.reward is not None]
+    seen = [(each.reward, each.num_rollouts) for each in steps if each.reward is not None]
     count = sum(num_rollouts for _, num_rollouts in seen)
     return sum(reward * num_rollouts for reward, num_rollouts in seen) / count if count else None
 
 
-def edges(rows: Sequence[StepRow]) -> tuple[float, float] | None:
+def edges(steps: Sequence[StepFigures]) -> tuple[float, float] | None:
     """Mean reward of all rollouts of the first and of the last EDGE_STEPS together.
 
     None where nothing was scored.
     """
-    first, last = mean_reward(rows[:EDGE_STEPS]), mean_reward(rows[-EDGE_STEPS:])
+    first, last = mean_reward(steps[:EDGE_STEPS]), mean_reward(steps[-EDGE_STEPS:])
     return None if first is None or last is None else (first, last)
 
 
-def to_line(row: StepRow) -> bytes:
-    """The row as a line of metrics.jsonl; equal rows give equal bytes."""
-    return msgspec.json.encode(row, order="deterministic") + b"\n"
+def to_line(figures: StepFigures) -> bytes:
+    """A line of metrics.jsonl; equal figures give equal bytes."""
+    return msgspec.json.encode(figures, order="deterministic") + b"\n"
 
 
-def read_lines(data: bytes) -> list[StepRow]:
-    """The rows of a metrics.jsonl. Raises msgspec.DecodeError when it is none."""
-    return msgspec.json.Decoder(StepRow).decode_lines(data)
+def read_lines(data: bytes) -> list[StepFigures]:
+    """The steps of a metrics.jsonl. Raises msgspec.DecodeError when it is none."""
+    return msgspec.json.Decoder(StepFigures).decode_lines(data)

@@ -1,7 +1,7 @@
 """runs/<name>/metrics.jsonl, one line for each step.
 
 consumes   LOG and POLICIES
-produces   rows, each as soon as its policy is announced
+produces   the figures of each step, as soon as its policy is announced
 waits for  both logs
 
 The file is written from the first step on every time, and the logs alone decide its bytes: whoever
@@ -17,41 +17,41 @@ from broker.interface import Broker
 from broker.inventory import the_run
 from broker.jetstream import NatsBroker
 from broker.logbook import LogItem, PolicyItem, follow_policies, log_item, read_log, read_policies
-from learner.metrics import MetricsFold, StepRow, to_line
+from learner.metrics import MetricsFold, StepFigures, to_line
 from learner.run_folder import RunFolder
 from schemas import names
 from schemas.settings import LearnerSettings
 
 
-def write_rows(path: Path, rows: Iterable[StepRow]) -> None:
+def write_steps(path: Path, steps: Iterable[StepFigures]) -> None:
     """Write a whole file."""
-    path.write_bytes(b"".join(to_line(row) for row in rows))
+    path.write_bytes(b"".join(to_line(figures) for figures in steps))
 
 
-async def read_rows(broker: Broker, run: str) -> list[StepRow]:
-    """The rows of the logs as they stand.
+async def read_steps(broker: Broker, run: str) -> list[StepFigures]:
+    """The steps of the logs as they stand.
 
     Raises:
         BrokerError: there is no such run.
     """
     fold = MetricsFold()
-    rows: list[StepRow] = []
+    steps: list[StepFigures] = []
     async for item in read_log(broker, run):
-        rows += fold.add_log(item)
+        steps += fold.add_log(item)
     if fold.opened is not None:
         async for item in read_policies(broker, run, fold.opened.run_key):
-            rows += fold.add_policy(item)
-    return rows
+            steps += fold.add_policy(item)
+    return steps
 
 
-async def follow_rows(
+async def follow_steps(
     broker: Broker,
     run: str,
     *,
-    on_row: Callable[[StepRow], None],
+    on_step: Callable[[StepFigures], None],
     on_item: Callable[[LogItem | PolicyItem], None],
 ) -> None:
-    """Hand over every row from the first step on, until the run's last step has one.
+    """Hand over the figures of every step, from the first to the last of the run.
 
     `on_item` is told of every record of both logs, for who counts more than steps.
     """
@@ -59,9 +59,9 @@ async def follow_rows(
     run_key: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     finished = asyncio.Event()
 
-    def take(rows: list[StepRow]) -> None:
-        for row in rows:
-            on_row(row)
+    def take(steps: list[StepFigures]) -> None:
+        for figures in steps:
+            on_step(figures)
         if fold.finished:
             finished.set()
 
@@ -100,10 +100,10 @@ async def write_metrics(settings: LearnerSettings) -> Path:
     broker = await NatsBroker.connect(settings.connection.nats, name="learner metrics")
     try:
         await the_run(broker, settings.name)
-        rows = await read_rows(broker, settings.name)
+        steps = await read_steps(broker, settings.name)
     finally:
         await broker.close()
     path = RunFolder(settings).metrics
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_rows(path, rows)
+    write_steps(path, steps)
     return path

@@ -13,8 +13,8 @@ from typing import Final
 from broker.interface import Broker
 from broker.logbook import LogItem, PolicyItem
 from broker.program.sanitise import sanitise
-from learner.metrics import StepRow
-from learner.metrics_file import follow_rows, read_rows
+from learner.metrics import StepFigures
+from learner.metrics_file import follow_steps, read_steps
 from schemas import ledger, wire
 from schemas.errors import Rejected
 from schemas.heartbeat import Heartbeat
@@ -42,21 +42,21 @@ class Progress:
 
     async def follow(self, broker: Broker, *, quiet_s: float = QUIET_S) -> None:
         """Say every step that is made from here on; returns behind the last one."""
-        num_before = len(await read_rows(broker, self._run))
+        num_before = len(await read_steps(broker, self._run))
         self._say(f"{num_before} of {self._num_steps} steps are trained")
 
-        def on_row(row: StepRow) -> None:
-            if row.step > num_before:
+        def on_step(figures: StepFigures) -> None:
+            if figures.step > num_before:
                 self._moved.set()
                 self._said = ""
-                self._say(step_line(row, self._num_steps))
+                self._say(step_line(figures, self._num_steps))
 
         asides = [
             asyncio.create_task(self._listen(broker)),
             asyncio.create_task(self._say_what_is_awaited(broker, quiet_s)),
         ]
         try:
-            await follow_rows(broker, self._run, on_row=on_row, on_item=self._look)
+            await follow_steps(broker, self._run, on_step=on_step, on_item=self._look)
         finally:
             for aside in asides:
                 aside.cancel()
@@ -96,13 +96,13 @@ class Progress:
         return state, f"waiting for {waiting_for} ({state})"
 
 
-def step_line(row: StepRow, num_steps: int) -> str:
+def step_line(figures: StepFigures, num_steps: int) -> str:
     """One step as a person reads it."""
-    reward = "none scored" if row.reward is None else f"{row.reward:.3f}"
-    num_actors = len(row.rows_by_actor)
+    reward = "none scored" if figures.reward is None else f"{figures.reward:.3f}"
+    num_actors = len(figures.rows_by_actor)
     actors = "1 actor" if num_actors == 1 else f"{num_actors} actors"
     return (
-        f"step {row.step} of {num_steps}: reward ({row.trained_on}) {reward}, "
-        f"staleness {row.staleness_mean:.1f}, rows of {actors}, "
-        f"step {row.trainer.step_s:.2f} s, waited {row.trainer.waited_s:.2f} s"
+        f"step {figures.step} of {num_steps}: reward ({figures.trained_on}) {reward}, "
+        f"staleness {figures.staleness_mean:.1f}, rows of {actors}, "
+        f"step {figures.trainer.step_s:.2f} s, waited {figures.trainer.waited_s:.2f} s"
     )

@@ -55,7 +55,7 @@ def evidence(
     verdicts = [verdict_name(event) for event in story.verdicts if event.actor in liars]
     num_accepted = verdicts.count("accepted")
     return Evidence(
-        rows=story.rows,
+        steps=story.steps,
         num_steps=story.opened.settings.trainer.num_steps,
         trained_on=story.opened.environment.train_on,
         audit=audit,

@@ -20,8 +20,8 @@ from learner.demo.server import Server
 from learner.demo.stage import Stage
 from learner.demo.strikes import Strikes
 from learner.demo.watch import Watch
-from learner.metrics import StepRow, to_line
-from learner.metrics_file import follow_rows
+from learner.metrics import StepFigures, to_line
+from learner.metrics_file import follow_steps
 
 _LIMIT_S: Final = 900.0
 """A run that takes longer has come to a halt."""
@@ -55,7 +55,7 @@ async def perform(
             with stage.folder.metrics.open("wb") as metrics:
                 take = functools.partial(_take, metrics, watch, screen)
                 await _until_first(
-                    follow_rows(broker, run, on_row=take, on_item=watch.take_item),
+                    follow_steps(broker, run, on_step=take, on_item=watch.take_item),
                     watch.listen(broker, run),
                     _keep_looking(watch, screen),
                     strikes.run(),
@@ -79,11 +79,11 @@ async def perform(
     return Performance(planned=[kill.who for kill in kills], came_back=strikes.came_back, died=died)
 
 
-def _take(metrics: Any, watch: Watch, screen: Screen, row: StepRow) -> None:
-    metrics.write(to_line(row))
+def _take(metrics: Any, watch: Watch, screen: Screen, figures: StepFigures) -> None:
+    metrics.write(to_line(figures))
     metrics.flush()
-    watch.take_row(row)
-    screen.row(row)
+    watch.take_step(figures)
+    screen.step(figures)
 
 
 async def _keep_looking(watch: Watch, screen: Screen) -> None:

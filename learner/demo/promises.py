@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from learner.events import Checked
-from learner.metrics import EDGE_STEPS, StepRow, edges
+from learner.metrics import EDGE_STEPS, StepFigures, edges
 
 WANTED_RISE: Final = 0.2
 
@@ -28,7 +28,7 @@ class CheckResult(Struct, frozen=True, kw_only=True):
 class Evidence(Struct, frozen=True, kw_only=True):
     """Everything that the checks rest on."""
 
-    rows: Sequence[StepRow]
+    steps: Sequence[StepFigures]
     num_steps: int
     """That the run was to have."""
     trained_on: str
@@ -64,7 +64,7 @@ def holds(checks: Sequence[Checked]) -> bool:
 
 
 def _rise(evidence: Evidence) -> Checked:
-    part, found = evidence.trained_on, edges(evidence.rows)
+    part, found = evidence.trained_on, edges(evidence.steps)
     if found is None:
         return Checked(holds=False, text=f"Reward: nothing was scored ({part})")
     first, last = found
@@ -80,8 +80,8 @@ def _rise(evidence: Evidence) -> Checked:
 def _length(evidence: Evidence) -> Checked:
     died = f"; ended unasked: {', '.join(evidence.died)}" if evidence.died else ""
     return Checked(
-        holds=len(evidence.rows) >= evidence.num_steps and not evidence.died,
-        text=f"Run: {len(evidence.rows)} of {evidence.num_steps} steps{died}",
+        holds=len(evidence.steps) >= evidence.num_steps and not evidence.died,
+        text=f"Run: {len(evidence.steps)} of {evidence.num_steps} steps{died}",
     )
 
 

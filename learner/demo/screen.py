@@ -18,7 +18,7 @@ from broker.program.sanitise import sanitise
 from broker.program.words import counted
 from learner.demo.phases import Phase, Phases
 from learner.demo.watch import Watch, who_waits
-from learner.metrics import EDGE_STEPS, StepRow, edges
+from learner.metrics import EDGE_STEPS, StepFigures, edges
 from schemas import names
 
 _SHOWN_ACTORS: Final = 12
@@ -47,7 +47,7 @@ class Screen(Protocol):
         """How far a phase is; None: nobody can say, but it goes on."""
         ...
 
-    def row(self, row: StepRow) -> None:
+    def step(self, figures: StepFigures) -> None:
         """A step has a policy."""
         ...
 
@@ -79,8 +79,8 @@ class Lines:
             self._tenths[phase] = tenth
             self.say(f"{phase}: {text}")
 
-    def row(self, row: StepRow) -> None:
-        self.say(row_line(row, self._names_of))
+    def step(self, figures: StepFigures) -> None:
+        self.say(step_line(figures, self._names_of))
 
     def look(self, watch: Watch) -> None: ...
 
@@ -108,7 +108,7 @@ class Terminal:
         self._phases.say(phase, share, text)
         self._live.update(phase_table(self._phases))
 
-    def row(self, row: StepRow) -> None: ...
+    def step(self, figures: StepFigures) -> None: ...
 
     def look(self, watch: Watch) -> None:
         text = f"{watch.step} of {watch.num_steps} steps"
@@ -122,21 +122,27 @@ def open_screen(names_of: Mapping[str, str]) -> Screen:
     return Terminal(names_of) if sys.stdout.isatty() else Lines(names_of)
 
 
-def row_line(row: StepRow, names_of: Mapping[str, str]) -> str:
+def step_line(figures: StepFigures, names_of: Mapping[str, str]) -> str:
     """A step in one line."""
-    rewards = "no reward" if row.reward is None else f"reward {row.reward:.2f} {row.trained_on}"
+    rewards = (
+        "no reward"
+        if figures.reward is None
+        else f"reward {figures.reward:.2f} {figures.trained_on}"
+    )
     others = "".join(
-        f", {value:.2f} {name}" for name, value in row.parts.items() if name != row.trained_on
+        f", {value:.2f} {name}"
+        for name, value in figures.parts.items()
+        if name != figures.trained_on
     )
     batch = ", ".join(
         f"{names_of.get(actor, actor[-8:])} {count}"
-        for actor, count in sorted(row.rows_by_actor.items())
+        for actor, count in sorted(figures.rows_by_actor.items())
     )
-    refused = sum(count for verdict, count in row.judged.items() if verdict != "accepted")
+    refused = sum(count for verdict, count in figures.judged.items() if verdict != "accepted")
     return (
-        f"step {row.step}: {rewards}{others}; staleness {row.staleness_mean:.1f} "
-        f"(max {row.staleness_max}); batch: {batch}; {refused} refused, "
-        f"{row.num_without_signal} without signal"
+        f"step {figures.step}: {rewards}{others}; staleness {figures.staleness_mean:.1f} "
+        f"(max {figures.staleness_max}); batch: {batch}; {refused} refused, "
+        f"{figures.num_without_signal} without signal"
     )
 
 
@@ -162,23 +168,23 @@ def _run_table(watch: Watch) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", min_width=_HEAD)
     table.add_column(no_wrap=True)
-    if watch.rows:
-        last = watch.rows[-1]
+    if watch.steps:
+        last = watch.steps[-1]
         most = counted(last.staleness_max, "version")
-        table.add_row(f"reward ({last.trained_on})", Text(reward_words(watch.rows)))
+        table.add_row(f"reward ({last.trained_on})", Text(reward_words(watch.steps)))
         table.add_row("staleness", Text(f"mean {last.staleness_mean:.1f}, at most {most}"))
     table.add_row("waiting", Text(sanitise(who_waits(watch))))
     return table
 
 
-def reward_words(rows: list[StepRow]) -> str:
+def reward_words(steps: list[StepFigures]) -> str:
     """The reward at both ends of what there is, as the report has it."""
-    found = edges(rows)
+    found = edges(steps)
     if found is None:
         return "none yet"
     first, last = found
-    if len(rows) <= EDGE_STEPS:
-        return f"{last:.2f} in the first {counted(len(rows), 'step')}"
+    if len(steps) <= EDGE_STEPS:
+        return f"{last:.2f} in the first {counted(len(steps), 'step')}"
     return f"{first:.2f} in the first {EDGE_STEPS} steps, {last:.2f} in the last {EDGE_STEPS}"
 
 

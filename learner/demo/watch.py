@@ -1,6 +1,6 @@
 """What can be seen of a run from outside: a fold of its logs and heartbeats.
 
-consumes   rows and records of both logs (`learner.metrics_file`), heartbeats
+consumes   steps and records of both logs (`learner.metrics_file`), heartbeats
 produces   the view that the screen shows, and a wake-up after every change
 waits for  nothing; others wait on it with `until`
 """
@@ -16,7 +16,7 @@ from broker.changes import Changes
 from broker.interface import Broker
 from broker.logbook import LogItem, PolicyItem
 from learner.deeds import Deeds
-from learner.metrics import StepRow
+from learner.metrics import StepFigures
 from schemas import ledger, names
 from schemas.errors import Rejected
 from schemas.heartbeat import Heartbeat, State
@@ -42,7 +42,7 @@ class Watch:
 
     def __init__(self, num_steps: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.num_steps = num_steps
-        self.rows: list[StepRow] = []
+        self.steps: list[StepFigures] = []
         self.seen: dict[str, Seen] = {}
         self.accepted: Counter[str] = Counter()
         """Groups by actor."""
@@ -55,7 +55,7 @@ class Watch:
     @property
     def step(self) -> int:
         """The last step that has a policy."""
-        return self.rows[-1].step if self.rows else 0
+        return self.steps[-1].step if self.steps else 0
 
     def state_of(self, who: str) -> State | None:
         """What somebody says it does; None when it has said nothing for a while."""
@@ -64,8 +64,8 @@ class Watch:
             return None
         return seen.heartbeat.state
 
-    def take_row(self, row: StepRow) -> None:
-        self.rows.append(row)
+    def take_step(self, figures: StepFigures) -> None:
+        self.steps.append(figures)
         self._changes.notify()
 
     def take_item(self, item: LogItem | PolicyItem) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from itertools import pairwise
 
-from learner.metrics import StepRow
+from learner.metrics import StepFigures
 from learner.report import kills
 from learner.report.axes import Point, Scale, curve, ticks
 from learner.report.markup import label, picture, tag
@@ -13,35 +13,42 @@ from schemas.verdict import Outcome
 _WIDTH, _LEFT, _RIGHT, _TOP, _HEIGHT = 200, 40, 14, 26, 90
 _TICKS = 3
 
-_FIGURES: tuple[tuple[str, Callable[[StepRow], float]], ...] = (
-    ("entropy, nats", lambda row: row.trainer.entropy),
-    ("mismatch KL, nats", lambda row: row.trainer.mismatch_kl),
-    ("gradient norm", lambda row: row.trainer.grad_norm),
-    ("masked share, %", lambda row: 100 * row.trainer.masked_fraction),
+_FIGURES: tuple[tuple[str, Callable[[StepFigures], float]], ...] = (
+    ("entropy, nats", lambda figures: figures.trainer.entropy),
+    ("mismatch KL, nats", lambda figures: figures.trainer.mismatch_kl),
+    ("gradient norm", lambda figures: figures.trainer.grad_norm),
+    ("masked share, %", lambda figures: 100 * figures.trainer.masked_fraction),
 )
 
 
 def draw(story: Story) -> str:
     """All of them, side by side."""
-    rows = story.rows
+    steps = story.steps
+    taken = [figures for figures in steps if not figures.skipped]
     shown = [
-        *((name, [Point(row.step, read(row)) for row in rows]) for name, read in _FIGURES),
-        ("accepted groups/s", accepted_per_s(rows)),
+        *(
+            (name, [Point(figures.step, read(figures)) for figures in taken])
+            for name, read in _FIGURES
+        ),
+        ("accepted groups/s", accepted_per_s(steps)),
     ]
     return tag("div", *(_small(story, name, points) for name, points in shown), class_="multiples")
 
 
-def accepted_per_s(rows: list[StepRow]) -> list[Point]:
+def accepted_per_s(steps: list[StepFigures]) -> list[Point]:
     """Groups accepted between two batches, per second between them."""
     return [
-        Point(row.step, row.judged.get(Outcome.ACCEPTED, 0) / (row.cut_time - before.cut_time))
-        for before, row in pairwise(rows)
-        if row.cut_time > before.cut_time
+        Point(
+            figures.step,
+            figures.judged.get(Outcome.ACCEPTED, 0) / (figures.cut_time - before.cut_time),
+        )
+        for before, figures in pairwise(steps)
+        if figures.cut_time > before.cut_time
     ]
 
 
 def _small(story: Story, name: str, points: list[Point]) -> str:
-    last = story.rows[-1].step
+    last = story.steps[-1].step
     x = Scale(0, last, _LEFT, _WIDTH - _RIGHT)
     y = Scale(0, max((point.y for point in points), default=0) or 1, _TOP + _HEIGHT, _TOP)
     return picture(

@@ -81,7 +81,7 @@ def _reward_pictures(story: Story) -> Iterator[str]:
         f"{_REFUSED_TOO if refused else ''}. Faint: each step; strong: running mean.",
         class_="lead",
     )
-    if story.rows:
+    if story.steps:
         yield tag("h3", "Against optimizer steps")
         yield _wide(rewards.against_steps(story))
     yield tag("h3", "Against wall-clock time, and what each process did")
@@ -89,7 +89,7 @@ def _reward_pictures(story: Story) -> Iterator[str]:
         yield tag("p", "The lines are broken where no batch was cut for long.", class_="lead")
     yield _wide(rewards.against_time(story), lanes.legend(story))
     yield kills.as_table(story)
-    if story.rows:
+    if story.steps:
         yield tag("h2", "Beside the reward")
         yield tag("figure", multiples.draw(story))
 
@@ -140,9 +140,9 @@ def _groups(story: Story, used: ShownGroup | None, refused: ShownGroup | None) -
 def _tables(story: Story) -> Iterator[str]:
     yield tag("h2", "Actors")
     yield tables.actors(story)
-    if story.rows:
+    if story.steps:
         yield tag("h2", "Steps")
-        yield _folded(f"Figures of all {len(story.rows)} steps", tables.steps(story))
+        yield _folded(f"Figures of all {len(story.steps)} steps", tables.steps(story))
 
 
 def _folded(summary: str, content: str) -> str:

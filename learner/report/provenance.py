@@ -23,7 +23,7 @@ _MAX_SETTINGS: Final = 10_000
 def lead(story: Story, model: PolicyManifest | None) -> str:
     """The run in one paragraph."""
     settings, environment = story.opened.settings, story.opened.environment
-    steps = counted(len(story.rows), "optimizer step")
+    steps = counted(len(story.steps), "optimizer step")
     batch = f"{settings.batch.num_groups} groups of {settings.sampling.group_size} rollouts"
     age = counted(settings.leases.max_staleness, "version")
     size = f"a model of {_short(_num_parameters(model))} parameters, " if model else ""
@@ -55,8 +55,8 @@ def _facts(story: Story, model: PolicyManifest | None) -> Iterator[tuple[str, st
     opened, settings = story.opened, story.opened.settings
     environment, trainer = opened.environment, settings.trainer
     yield "run", f"{settings.name}, opened {utc(story.opened_time)}"
-    if story.rows:
-        yield "last policy", f"{story.last_policy}, {utc(story.rows[-1].announced_time)}"
+    if story.steps:
+        yield "last policy", f"{story.last_policy}, {utc(story.steps[-1].announced_time)}"
     yield "seed", str(settings.seed)
     yield "task", f"{task(environment)}; version {environment.version}, digest {environment.digest}"
     if model:

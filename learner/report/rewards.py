@@ -18,10 +18,10 @@ _REACH = 4
 
 def against_steps(story: Story) -> str:
     """The picture over optimizer steps."""
-    last = story.rows[-1].step if story.rows else 1
+    last = story.steps[-1].step if story.steps else 1
     x = Scale(0, last, _LEFT, _WIDTH - _RIGHT)
     y = Scale(0, 1, _TOP + _HEIGHT, _TOP)
-    points = {row.step: float(row.step) for row in story.rows}
+    points = {figures.step: float(figures.step) for figures in story.steps}
     return picture(
         _WIDTH,
         _TOP + _HEIGHT + 44,
@@ -41,7 +41,7 @@ def against_time(story: Story) -> str:
     y = Scale(0, 1, _TOP + _HEIGHT, _TOP)
     top = _TOP + _HEIGHT + 60
     bottom = top + lanes.HEIGHT * len(shown)
-    points = {row.step: story.seconds(row.cut_time) for row in story.rows}
+    points = {figures.step: story.seconds(figures.cut_time) for figures in story.steps}
     return picture(
         _WIDTH,
         bottom + 8,
@@ -57,16 +57,18 @@ def against_time(story: Story) -> str:
 
 def stood_still(story: Story) -> list[float]:
     """Seconds at which a batch was cut long after the one before."""
-    return gaps.ends([story.seconds(row.cut_time) for row in story.rows])
+    return gaps.ends([story.seconds(figures.cut_time) for figures in story.steps])
 
 
 def _curves(story: Story, places: dict[int, float], breaks: list[float], x: Scale, y: Scale) -> str:
-    part_names = sorted({name for row in story.rows for name in row.parts})
+    part_names = sorted({name for figures in story.steps for name in figures.parts})
     trained_on = story.opened.environment.train_on
     drawn, taken = [], []
     # The part that is trained on is drawn last, on top.
     for name in sorted(part_names, key=lambda name: name == trained_on):
-        points = [Point(places[r.step], r.parts[name]) for r in story.rows if name in r.parts]
+        points = [
+            Point(places[each.step], each.parts[name]) for each in story.steps if name in each.parts
+        ]
         if not points:
             continue
         class_ = "trained" if name == trained_on else "beside"

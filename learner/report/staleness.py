@@ -13,8 +13,8 @@ _WIDEST = 90
 def count_rows(story: Story) -> Counter[int]:
     """Rows of all batches by their staleness in versions."""
     counts: Counter[int] = Counter()
-    for row in story.rows:
-        counts.update(dict(enumerate(row.staleness_rows)))
+    for figures in story.steps:
+        counts.update(dict(enumerate(figures.staleness_rows)))
     return counts
 
 

@@ -1,7 +1,7 @@
 """Everything that the report shows, gathered in one pass over both logs. Pure.
 
-The bookkeeping is `broker.tally`'s, the rows are `learner.metrics`'s, who did what when is
-`learner.deeds`'s.
+The bookkeeping is `broker.tally`'s, the figures of the steps are `learner.metrics`'s, who did what
+when is `learner.deeds`'s.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from broker.logbook import LogItem, PolicyItem
 from broker.tally import Tally
 from learner.deeds import Deeds
 from learner.events import ActorNamed, Killed, RunEvent
-from learner.metrics import MetricsFold, StepRow
+from learner.metrics import MetricsFold, StepFigures
 from schemas import ledger
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.trainer_events import IncarnationStarted, TrainerEntry, TrainerStarted
@@ -22,13 +22,13 @@ class Story(Struct, kw_only=True):
     """One run, as its logs and the events from outside tell it."""
 
     tally: Tally = field(default_factory=Tally)
-    rows: list[StepRow] = field(default_factory=list)
+    steps: list[StepFigures] = field(default_factory=list)
     deeds: Deeds = field(default_factory=Deeds)
     incarnations: list[IncarnationStarted] = field(default_factory=list)
     hosts: list[str] = field(default_factory=list)
     """Of coordinators and trainers, each once."""
     last_policy: PolicyId | None = None
-    """What the last row made; None without one."""
+    """What the last step made; None without one."""
     opened_time: float = 0.0
     events: Sequence[RunEvent] = ()
 
@@ -89,7 +89,7 @@ def tell(
     for item in log:
         story.tally.add(item)
         story.deeds.add(item)
-        story.rows += fold.add_log(item)
+        story.steps += fold.add_log(item)
         story.opened_time = story.opened_time or item.time
         if isinstance(item.content, ledger.LedgerEntry):
             for event in item.content.events:
@@ -98,7 +98,7 @@ def tell(
     for item in policies:
         story.deeds.add(item)
         completed = fold.add_policy(item)
-        story.rows += completed
+        story.steps += completed
         match item.content:
             case TrainerEntry(event=IncarnationStarted() as started):
                 story.incarnations.append(started)

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from broker.tally import LeaseEnd, Tally
 from learner.deeds import START
-from learner.metrics import StepRow
+from learner.metrics import StepFigures
 from learner.report.markup import table, tag, words
 from learner.report.story import Story
 from schemas import ledger
@@ -97,27 +97,27 @@ def steps(story: Story) -> str:
         "publish s",
         "waited s",
     )
-    return table(heads, (_step(row, others) for row in story.rows), class_="numbers")
+    return table(heads, (_step(figures, others) for figures in story.steps), class_="numbers")
 
 
 def _other_parts(story: Story) -> list[str]:
     trained_on = story.opened.environment.train_on
-    return sorted({name for row in story.rows for name in row.parts} - {trained_on})
+    return sorted({name for figures in story.steps for name in figures.parts} - {trained_on})
 
 
-def _step(row: StepRow, others: list[str]) -> tuple[str, ...]:
-    accepted = row.judged.get(Outcome.ACCEPTED, 0)
-    trainer = row.trainer
+def _step(figures: StepFigures, others: list[str]) -> tuple[str, ...]:
+    accepted = figures.judged.get(Outcome.ACCEPTED, 0)
+    trainer = figures.trainer
     return (
-        str(row.step),
-        "" if row.reward is None else f"{row.reward:.3f}",
-        *(f"{row.parts[name]:.3f}" if name in row.parts else "" for name in others),
+        str(figures.step),
+        "" if figures.reward is None else f"{figures.reward:.3f}",
+        *(f"{figures.parts[name]:.3f}" if name in figures.parts else "" for name in others),
         f"{accepted:,}",
-        f"{sum(row.judged.values()) - accepted:,}",
-        f"{row.num_without_signal:,}",
-        f"{row.staleness_mean:.1f} (max {row.staleness_max})",
+        f"{sum(figures.judged.values()) - accepted:,}",
+        f"{figures.num_without_signal:,}",
+        f"{figures.staleness_mean:.1f} (max {figures.staleness_max})",
         f"{trainer.loss:.4f}",
-        f"{trainer.grad_norm:.3f}",
+        "skipped" if figures.skipped else f"{trainer.grad_norm:.3f}",
         f"{trainer.entropy:.3f}",
         f"{trainer.mismatch_kl:.2e}",
         f"{trainer.masked_fraction:.1%}",

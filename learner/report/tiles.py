@@ -27,10 +27,10 @@ def draw(story: Story) -> str:
 
 
 def _tiles(story: Story) -> Iterator[tuple[str, str]]:
-    tally, rows = story.tally, story.rows
+    tally, steps = story.tally, story.steps
     num_accepted, num_quiet = len(tally.accepted), len(tally.without_signal)
     trained_on = story.opened.environment.train_on
-    if found := edges(rows):
+    if found := edges(steps):
         name = (
             f"mean reward ({trained_on}) of all rollouts of the first and last {EDGE_STEPS} steps"
         )
@@ -68,12 +68,12 @@ def waited_share(story: Story) -> float | None:
     which there is a gap: nobody may have been there to wait.
     """
     begun = [mark.time for mark in story.deeds.marks if mark.what == START and mark.who in _ROLES]
-    behind_gaps = set(gaps.ends([row.announced_time for row in story.rows]))
+    behind_gaps = set(gaps.ends([figures.announced_time for figures in story.steps]))
     counted = [
-        (row.trainer.waited_s, row.announced_time - before.announced_time)
-        for before, row in pairwise(story.rows)
-        if row.announced_time not in behind_gaps
-        and not any(before.announced_time < time < row.announced_time for time in begun)
+        (figures.trainer.waited_s, figures.announced_time - before.announced_time)
+        for before, figures in pairwise(story.steps)
+        if figures.announced_time not in behind_gaps
+        and not any(before.announced_time < time < figures.announced_time for time in begun)
     ]
     whole_s = sum(span_s for _, span_s in counted)
     return min(1.0, sum(waited_s for waited_s, _ in counted) / whole_s) if whole_s else None

@@ -25,7 +25,7 @@ from broker.program.process import bound, last_line
 from learner.demo import cast
 from learner.demo.players import run_to_end
 from learner.demo.watch import Watch
-from learner.metrics_file import follow_rows
+from learner.metrics_file import follow_steps
 from learner.run_folder import RunFolder
 from schemas import names, wire
 from schemas.heartbeat import Heartbeat, State
@@ -111,7 +111,7 @@ class LiveRun:
                 watch.take_heartbeat(subject, data)
 
         await asyncio.gather(
-            follow_rows(broker, run, on_row=watch.take_row, on_item=watch.take_item), listen()
+            follow_steps(broker, run, on_step=watch.take_step, on_item=watch.take_item), listen()
         )
 
     def log(self, who: str) -> Path:

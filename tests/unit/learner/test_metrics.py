@@ -1,4 +1,4 @@
-"""The fold of both logs into one row for each step."""
+"""The fold of both logs into the figures of each step."""
 
 import asyncio
 from itertools import pairwise
@@ -7,8 +7,8 @@ import pytest
 
 from broker.logbook import LogItem, PolicyItem, read_log
 from broker.policies.signing import RunKey
-from learner.metrics import MetricsFold, StepRow, edges, mean_reward, read_lines, rows_of, to_line
-from learner.metrics_file import follow_rows, read_rows, write_rows
+from learner.metrics import MetricsFold, StepFigures, edges, mean_reward, read_lines, to_line
+from learner.metrics_file import follow_steps, read_steps, write_steps
 from schemas import ledger
 from schemas.policy import StepMetrics
 from schemas.verdict import Outcome, Reason
@@ -40,18 +40,22 @@ async def items(run: SyntheticRun) -> tuple[list[LogItem], list[PolicyItem]]:
     return log, await run.policies()
 
 
+async def steps_of(run: SyntheticRun) -> list[StepFigures]:
+    return await read_steps(run.broker, run.settings.name)
+
+
 @pytest.fixture
 async def run():
     return await two_steps()
 
 
 @pytest.fixture
-async def rows(run):
-    return rows_of(*await items(run))
+async def steps(run):
+    return await steps_of(run)
 
 
-def test_a_step_counts_every_recomputed_group_once(rows):
-    first, second = rows
+def test_a_step_counts_every_recomputed_group_once(steps):
+    first, second = steps
     # 1 of 4, 4 of 4, the liar's 1 of 4 and 2 of 4.
     assert first.reward == first.parts["exact"] == 8 / 16
     assert first.parts["partial"] == (8 + 8 * 0.25) / 16
@@ -60,70 +64,70 @@ def test_a_step_counts_every_recomputed_group_once(rows):
     assert first.trained_on == "exact"
 
 
-def test_a_step_says_what_became_of_the_messages(rows):
-    first, second = rows
+def test_a_step_says_what_became_of_the_messages(steps):
+    first, second = steps
     assert first.judged == {"accepted": 3, "rejected(reward-mismatch)": 1, "stale": 1}
     assert (first.num_without_signal, first.num_leases, first.num_dropped) == (1, 4, 0)
     assert second.judged == {"accepted": 2}
     assert (second.num_without_signal, second.num_leases, second.num_dropped) == (0, 2, 3)
 
 
-def test_a_step_says_how_old_its_rows_are_and_whose(rows):
-    first, second = rows
+def test_a_step_says_how_old_its_rows_are_and_whose(steps):
+    first, second = steps
     assert (first.staleness_mean, first.staleness_max, first.staleness_rows) == (0, 0, (2,))
     assert (second.staleness_mean, second.staleness_max, second.staleness_rows) == (0.5, 1, (1, 1))
     assert first.rows_by_actor == {"alice": 1, "bob": 1}
 
 
-def test_a_step_has_the_trainers_figures_and_the_brokers_clock(rows):
-    first, second = rows
+def test_a_step_has_the_trainers_figures_and_the_brokers_clock(steps):
+    first, second = steps
     assert first.trainer == StepMetrics(loss=0.5, num_tokens=40, step_s=0.25)
     assert START < first.cut_time < first.announced_time < second.cut_time
-    assert [row.policy for row in rows] == ["1-1", "1-2"]
+    assert [each.policy for each in steps] == ["1-1", "1-2"]
 
 
-async def test_the_order_of_reading_the_two_logs_changes_nothing(run, rows):
+async def test_the_order_of_reading_the_two_logs_changes_nothing(run, steps):
     log, policies = await items(run)
     fold = MetricsFold()
-    policies_first = [row for item in policies for row in fold.add_policy(item)]
-    policies_first += [row for item in log for row in fold.add_log(item)]
-    assert policies_first == rows
+    policies_first = [each for item in policies for each in fold.add_policy(item)]
+    policies_first += [each for item in log for each in fold.add_log(item)]
+    assert policies_first == steps
     assert fold.finished
 
 
-async def test_a_record_folded_again_changes_nothing(run, rows):
+async def test_a_record_folded_again_changes_nothing(run, steps):
     log, policies = await items(run)
     fold = MetricsFold()
-    again = [row for item in log for _ in range(2) for row in fold.add_log(item)]
-    again += [row for item in policies for _ in range(2) for row in fold.add_policy(item)]
-    assert again == rows
+    again = [each for item in log for _ in range(2) for each in fold.add_log(item)]
+    again += [each for item in policies for _ in range(2) for each in fold.add_policy(item)]
+    assert again == steps
 
 
-async def test_a_policy_announced_again_keeps_its_first_figures(run, rows):
+async def test_a_policy_announced_again_keeps_its_first_figures(run, steps):
     run.version = 2
     await run.announce(StepMetrics(loss=9.0))
-    assert rows_of(*await items(run)) == rows
+    assert await steps_of(run) == steps
 
 
-async def test_what_a_stranger_announces_is_in_no_row():
+async def test_what_a_stranger_announces_is_in_no_step():
     run = SyntheticRun(num_steps=1)
     await run.open()
     await run.accept("alice", [True, False, False, False])
     await run.cut()
     await run.announce(StepMetrics(loss=9.0), key=RunKey(b"s" * 32))
-    assert rows_of(*await items(run)) == []
+    assert await steps_of(run) == []
     run.version = 1
     await run.announce(StepMetrics(loss=0.5))
-    (row,) = rows_of(*await items(run))
-    assert row.trainer.loss == 0.5
+    (figures,) = await steps_of(run)
+    assert figures.trainer.loss == 0.5
 
 
-async def test_a_step_without_a_policy_has_no_row_yet():
+async def test_a_step_without_a_policy_is_not_complete():
     run = SyntheticRun()
     await run.open()
     await run.accept("alice", [True, False, False, False])
     await run.cut()
-    assert rows_of(*await items(run)) == []
+    assert await steps_of(run) == []
 
 
 async def test_a_step_without_any_reward_says_none():
@@ -136,17 +140,17 @@ async def test_a_step_without_any_reward_says_none():
     await run.cut()
     for _ in range(2):
         await run.announce()
-    _, second = rows_of(*await items(run))
+    _, second = await steps_of(run)
     assert (second.reward, second.parts, second.num_rollouts) == (None, {}, 0)
     assert mean_reward([second]) is None
 
 
-def test_means_of_steps_weigh_by_rollouts(rows):
-    assert mean_reward(rows) == (8 + 6) / (16 + 8)
+def test_means_of_steps_weigh_by_rollouts(steps):
+    assert mean_reward(steps) == (8 + 6) / (16 + 8)
 
 
-def test_the_edges_are_ten_steps_each(rows):
-    first, second = rows
+def test_the_edges_are_ten_steps_each(steps):
+    first, second = steps
     assert edges([first] * 10 + [second] * 10) == pytest.approx((first.reward, second.reward))
     assert edges([first, *[second] * 10])[1] == pytest.approx(second.reward)
     assert edges([]) is None
@@ -157,7 +161,7 @@ async def test_following_writes_the_bytes_that_reading_writes(tmp_path):
     await run.open()
     followed, told = [], []
     following = asyncio.create_task(
-        follow_rows(run.broker, run.settings.name, on_row=followed.append, on_item=told.append)
+        follow_steps(run.broker, run.settings.name, on_step=followed.append, on_item=told.append)
     )
     for right in ([True, False, False, False], [True, True, False, False]):
         await asyncio.sleep(0)
@@ -166,8 +170,8 @@ async def test_following_writes_the_bytes_that_reading_writes(tmp_path):
         await run.announce()
     await asyncio.wait_for(following, 5)
     live, afterwards = tmp_path / "live.jsonl", tmp_path / "afterwards.jsonl"
-    write_rows(live, followed)
-    write_rows(afterwards, await read_rows(run.broker, run.settings.name))
+    write_steps(live, followed)
+    write_steps(afterwards, await read_steps(run.broker, run.settings.name))
     assert live.read_bytes() == afterwards.read_bytes() != b""
     assert read_lines(live.read_bytes()) == followed
     for kind in (LogItem, PolicyItem):
@@ -176,10 +180,10 @@ async def test_following_writes_the_bytes_that_reading_writes(tmp_path):
         assert sequences
 
 
-def test_equal_rows_are_equal_bytes_whatever_the_order_of_counting(rows):
-    first = rows[0]
-    fields = {name: getattr(first, name) for name in StepRow.__struct_fields__}
-    turned = StepRow(**fields | {"judged": dict(reversed(first.judged.items()))})
+def test_equal_figures_are_equal_bytes_whatever_the_order_of_counting(steps):
+    first = steps[0]
+    fields = {name: getattr(first, name) for name in StepFigures.__struct_fields__}
+    turned = StepFigures(**fields | {"judged": dict(reversed(first.judged.items()))})
     assert to_line(turned) == to_line(first)
 
 
@@ -191,5 +195,5 @@ async def test_a_rejection_is_counted_under_its_reason():
     await run.accept("alice", [True, False, False, False])
     await run.cut()
     await run.announce()
-    (row,) = rows_of(*await items(run))
-    assert row.judged == {"accepted": 1, "late": 1, "rejected(envelope)": 1}
+    (figures,) = await steps_of(run)
+    assert figures.judged == {"accepted": 1, "late": 1, "rejected(envelope)": 1}

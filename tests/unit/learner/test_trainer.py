@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from broker.interface import Record
 from broker.memory import MemoryBroker
 from learner.metrics import read_lines, to_line
-from learner.metrics_file import read_rows
+from learner.metrics_file import read_steps
 from learner.report import multiples, tables
 from learner.report.build import read_story
 from learner.role import claim
@@ -209,12 +209,13 @@ def test_a_step_that_is_not_finite_is_skipped_and_announced(skipping) -> None:
 
 
 def test_a_skipped_step_is_in_the_metrics_and_in_the_report(skipping) -> None:
-    rows = skipping.portal.call(read_rows(skipping.broker, "tiny"))
-    assert read_lines(b"".join(to_line(row) for row in rows)) == rows
-    assert [row.trainer.grad_norm > 0 for row in rows] == [True, False, True]
+    steps = skipping.portal.call(read_steps(skipping.broker, "tiny"))
+    assert read_lines(b"".join(to_line(each) for each in steps)) == steps
+    assert [each.skipped for each in steps] == [False, True, False]
     story = skipping.portal.call(read_story(skipping.broker, "tiny"))
     drawn = multiples.draw(story) + tables.steps(story)
     assert not re.search(r"\b(nan|inf)\b", drawn)
+    assert drawn.count("skipped") == 1
 
 
 def test_what_a_stranger_wrote_into_its_log_stops_no_trainer(run, uninterrupted) -> None:

@@ -7,15 +7,15 @@ from msgspec.structs import replace
 
 from learner.demo.plan import KILLS, step_of
 from learner.demo.promises import CheckResult, Evidence, check, holds
-from learner.metrics import StepRow
+from learner.metrics import StepFigures
 from schemas.policy import StepMetrics
 
 FINE = CheckResult(status=0, last_words="The audit of demo holds.")
 WRONG = CheckResult(status=1, last_words="12 issued != 2 open + 9 fulfilled")
 
 
-def row(step: int, reward: float | None) -> StepRow:
-    return StepRow(
+def figures(step: int, reward: float | None) -> StepFigures:
+    return StepFigures(
         step=step,
         policy=f"1-{step}",
         cut_time=0.0,
@@ -32,16 +32,17 @@ def row(step: int, reward: float | None) -> StepRow:
         staleness_max=0,
         staleness_rows=(1,),
         rows_by_actor={},
+        skipped=False,
         trainer=StepMetrics(),
     )
 
 
-def rows(first: float, last: float, num_steps: int = 40) -> list[StepRow]:
-    return [row(step, first if step <= 20 else last) for step in range(1, num_steps + 1)]
+def steps(first: float, last: float, num_steps: int = 40) -> list[StepFigures]:
+    return [figures(step, first if step <= 20 else last) for step in range(1, num_steps + 1)]
 
 
 GOOD = Evidence(
-    rows=rows(0.5, 0.75),
+    steps=steps(0.5, 0.75),
     num_steps=40,
     trained_on="exact",
     audit=FINE,
@@ -79,9 +80,9 @@ def test_a_check_that_holds_says_what_it_promises_and_repeats_nothing():
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"rows": rows(0.5, 0.69)}, r"rose from 0.50 .*: \+0.19, at least \+0.20 is asked for"),
-        ({"rows": rows(0.5, 0.3)}, "fell from 0.50 .* to 0.30 .*: -0.20"),
-        ({"rows": []}, "nothing was scored"),
+        ({"steps": steps(0.5, 0.69)}, r"rose from 0.50 .*: \+0.19, at least \+0.20 is asked for"),
+        ({"steps": steps(0.5, 0.3)}, "fell from 0.50 .* to 0.30 .*: -0.20"),
+        ({"steps": []}, "nothing was scored"),
         ({"num_steps": 41}, "40 of 41 steps"),
         ({"died": ["honest-1 (status 1)"]}, "ended unasked: honest-1"),
         ({"came_back": ["trainer"]}, "honest-2 was not killed, or did not come back"),
@@ -102,8 +103,8 @@ def test_a_run_cut_short_breaks_the_length_alone():
 
 
 def test_steps_without_rewards_are_left_out_of_the_means():
-    holes = [row(41, None), row(42, None)]
-    assert broken(rows=[*rows(0.5, 0.75), *holes], num_steps=42) == []
+    holes = [figures(41, None), figures(42, None)]
+    assert broken(steps=[*steps(0.5, 0.75), *holes], num_steps=42) == []
 
 
 def test_last_words_of_any_length_fit():

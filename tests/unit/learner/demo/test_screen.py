@@ -11,9 +11,10 @@ from actors.state import said_by
 from broker.logbook import read_log
 from broker.memory import MemoryBroker, MemoryServer
 from learner.demo.phases import Phase, Phases
-from learner.demo.screen import Lines, phase_table, picture, reward_words, row_line
+from learner.demo.screen import Lines, phase_table, picture, reward_words, step_line
 from learner.demo.watch import Watch, who_waits
-from learner.metrics import StepRow, edges, rows_of
+from learner.metrics import StepFigures, edges
+from learner.metrics_file import read_steps
 from schemas import names
 from schemas.heartbeat import Heartbeat, State
 from schemas.lease import LeaseReply, WaitReason
@@ -53,9 +54,9 @@ def shown(watch: Watch, width: int = 100) -> str:
     return printed(picture(watch, NAMES), width)
 
 
-def rows(*rewards: float) -> list[StepRow]:
+def steps(*rewards: float) -> list[StepFigures]:
     return [
-        StepRow(
+        StepFigures(
             step=step,
             policy=f"1-{step}",
             cut_time=0.0,
@@ -72,6 +73,7 @@ def rows(*rewards: float) -> list[StepRow]:
             staleness_max=1,
             staleness_rows=(1, 4),
             rows_by_actor={},
+            skipped=False,
             trainer=StepMetrics(),
         )
         for step, reward in enumerate(rewards, 1)
@@ -149,12 +151,12 @@ async def test_what_an_actor_waits_for_fits_into_a_hundred_columns(watch, reason
 
 async def test_one_version_is_one_version():
     watch = Watch(num_steps=2)
-    watch.take_row(rows(0.5)[0])
+    watch.take_step(steps(0.5)[0])
     assert "mean 0.8, at most 1 version\n" in shown(watch).replace(" \n", "\n").replace("  ", "")
 
 
 async def test_the_reward_on_the_screen_is_that_of_the_report():
-    seen = rows(*[0.5] * 10, *[0.75] * 30)
+    seen = steps(*[0.5] * 10, *[0.75] * 30)
     assert reward_words(seen[:4]) == "0.50 in the first 4 steps"
     first, last = edges(seen)
     assert reward_words(seen) == f"{first:.2f} in the first 10 steps, {last:.2f} in the last 10"
@@ -243,9 +245,8 @@ async def test_heartbeats_are_heard_and_wake_whoever_waits():
 
 async def test_a_step_is_one_line(run):
     await run.announce()
-    log = [item async for item in read_log(run.broker, run.settings.name)]
-    (row,) = rows_of(log, await run.policies())
-    assert row_line(row, NAMES) == (
+    (figures,) = await read_steps(run.broker, run.settings.name)
+    assert step_line(figures, NAMES) == (
         "step 1: reward 0.33 exact, 0.50 partial; staleness 0.0 (max 0); "
         "batch: honest-1 1, bob 1; 1 refused, 0 without signal"
     )

@@ -318,7 +318,7 @@ async def test_the_rate_of_a_step_is_over_the_time_since_the_batch_before(run):
     await run.accept("alice", [True, False, False, False])
     await run.cut()
     await run.announce()
-    first, second = (await story_of(run)).rows
+    first, second = (await story_of(run)).steps
     (point,) = multiples.accepted_per_s([first, second])
     assert point == Point(2, 2 / (second.cut_time - first.cut_time))
 
@@ -379,7 +379,9 @@ async def test_no_line_crosses_the_time_in_which_the_run_stood_still():
 
 async def test_the_trainer_is_not_said_to_wait_while_nobody_is_there(run):
     story = await story_of(await standing_still())
-    spans = [after.announced_time - before.announced_time for before, after in pairwise(story.rows)]
+    spans = [
+        after.announced_time - before.announced_time for before, after in pairwise(story.steps)
+    ]
     assert spans[1] > 3600
     assert tiles.waited_share(story) == 2.0 / (spans[0] + spans[2])
     assert tiles.waited_share(await story_of(run)) is None
@@ -395,7 +397,7 @@ async def test_the_time_of_a_step_in_which_one_of_them_began_is_not_counted():
         await run.cut()
         await run.announce(StepMetrics(waited_s=0.5))
     story = await story_of(run)
-    last, before = story.rows[2].announced_time, story.rows[1].announced_time
+    last, before = story.steps[2].announced_time, story.steps[1].announced_time
     assert tiles.waited_share(story) == 0.5 / (last - before)
 
 
