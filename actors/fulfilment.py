@@ -62,7 +62,11 @@ class Fulfilment:
         except asyncio.CancelledError:
             self._leases.give_back(lease.lease_id)
             raise
-        spooled = _spooled(lease, group)
+        try:
+            spooled = _spooled(lease, group)
+        except MessageTooLarge as error:
+            self._give_up_too_large(lease.lease_id, error)
+            return
         with self._status.doing(State.PUBLISHING):
             await self._spool.put(spooled)
             await self._publish(spooled)
@@ -73,21 +77,22 @@ class Fulfilment:
             await self._publish(spooled)
 
     async def _publish(self, spooled: Spooled) -> None:
-        """Publish a group, take it out of the spool when the broker has it, and end its lease.
-
-        A group that no message can carry never reaches the coordinator, who is told by the lease.
-        """
+        """Publish a group, take it out of the spool when the broker has it, and end its lease."""
         lease_id = spooled.lease_id
         self._verdicts.expect(wire.sha256_hex(spooled.data), lease_id)
         try:
             await self._publisher.publish(spooled.subject, spooled.data)
         except MessageTooLarge as error:
-            self._verdicts.count_loss("too-large", f"the group of lease {lease_id}: {error}")
-            self._leases.give_back(lease_id)
+            self._give_up_too_large(lease_id, error)
         else:
             self._status.groups_published += 1
             self._leases.done(lease_id)
         self._spool.remove(spooled)
+
+    def _give_up_too_large(self, lease_id: int, error: MessageTooLarge) -> None:
+        """No message can carry the group: the coordinator is told by the lease."""
+        self._verdicts.count_loss("too-large", f"the group of lease {lease_id}: {error}")
+        self._leases.give_back(lease_id)
 
     def cancel_not_begun(self) -> None:
         """Give back the leases that still wait for a policy or for room on the disk."""

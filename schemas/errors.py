@@ -10,7 +10,7 @@ TributaryError
     BrokerUnavailable  no answer in time: retry
     QueueFull          the unconsumed backlog is full: wait and retry the same bytes
     PermissionDenied   the server refuses this subject: never retried
-    MessageTooLarge    the message is above the stream's or the server's limit: never retried
+    MessageTooLarge    the message is above its reader's, the stream's or the server's limit
     NoResponders       nobody serves the subject of a request
     Fenced             another writer holds this log: stop at once
   StoreError           object storage
@@ -89,7 +89,8 @@ class PermissionDenied(BrokerError):
 
 
 class MessageTooLarge(BrokerError):
-    """Raised when a message is above the limit of the server or the stream; nothing was sent."""
+    """Raised when a message is above the limit of its reader, the server or the stream; nothing was
+    sent."""
 
 
 class NoResponders(BrokerError):

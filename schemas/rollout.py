@@ -1,7 +1,7 @@
 """What an actor publishes: one group, the rollouts of one lease."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -19,6 +19,11 @@ MIN_LOGPROB = -64.0
 importance ratio overflow, and with it the whole step."""
 MAX_SPANS = 128
 """Policies that one rollout may see go by."""
+_TOKEN_BYTES: Final = 4 + 1 + 4
+"""Its id, its place in the mask, its log-probability."""
+_ROLLOUT_BYTES: Final = 160
+_GROUP_BYTES: Final = 800
+"""All that has no token: field names, lengths, ids, the profile, one span a rollout."""
 
 
 class Finish(StrEnum):
@@ -72,6 +77,11 @@ class RolloutGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Of that policy's manifest."""
     profile: EngineProfile
     rollouts: Annotated[tuple[Rollout, ...], Meta(min_length=1, max_length=MAX_GROUP_SIZE)]
+
+
+def largest_group_bytes(num_rollouts: int, num_tokens: int) -> int:
+    """Bytes of a group that one policy made, before compression, at most; and so on the wire."""
+    return _GROUP_BYTES + num_rollouts * (_ROLLOUT_BYTES + _TOKEN_BYTES * num_tokens)
 
 
 def check_shape(

@@ -124,7 +124,11 @@ class IntakeSettings(_Settings, frozen=True):
     ] = ("s0",)
     max_message_bytes: Annotated[
         int,
-        Meta(ge=1024, le=MAX_WIRE_BYTES, description="bytes of one group on the wire"),
+        Meta(
+            ge=1024,
+            le=MAX_WIRE_BYTES,
+            description="bytes of one group; the longest must fit before compression, 9 a token",
+        ),
     ] = 1 << 20
     max_stream_bytes: Annotated[
         PositiveInt, Meta(description="bytes that wait in one queue before publishers wait")

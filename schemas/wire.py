@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import msgspec
 import zstandard
 
-from schemas.errors import Rejected
+from schemas.errors import MessageTooLarge, Rejected
 from schemas.types import MAX_WIRE_BYTES
 from schemas.verdict import Reason
 
@@ -24,8 +24,8 @@ SCHEMA_VERSION: Final = 1
 _PREFIX: Final = MAGIC + bytes([SCHEMA_VERSION])
 
 MAX_DECODED_BYTES: Final = 4 << 20
-"""Largest msgpack document inside a message: as text of four bytes a character, twice over, it
-still fits the memory that judging may take."""
+"""Largest msgpack document inside a message. As one text of four bytes a character, twice over, it
+takes ten times that to refuse: 40 MiB of the 64 that judging may take (80 if it were 8 MiB)."""
 _MAX_OWN_WIRE_BYTES: Final = 64 << 20
 _MAX_OWN_DECODED_BYTES: Final = 256 << 20
 """Far above what a server stores as one message, which is what binds a writer of our own."""
@@ -41,10 +41,21 @@ def sha256_hex(data: bytes) -> str:
 
 
 def encode(message: msgspec.Struct) -> bytes:
-    """Encode any of our messages to its wire bytes."""
-    document = msgspec.msgpack.encode(message)
-    compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True)
-    return _PREFIX + compressor.compress(document)
+    """Encode a message to its wire bytes.
+
+    Raises:
+        MessageTooLarge: `decode` would refuse it.
+    """
+    return _encode(message, MAX_WIRE_BYTES, MAX_DECODED_BYTES)
+
+
+def encode_own(message: msgspec.Struct) -> bytes:
+    """Encode what only `decode_own` reads.
+
+    Raises:
+        MessageTooLarge: it would refuse it.
+    """
+    return _encode(message, _MAX_OWN_WIRE_BYTES, _MAX_OWN_DECODED_BYTES)
 
 
 def decode(
@@ -81,6 +92,19 @@ def decode_own(data: bytes, kind: type[T]) -> T:
         max_wire_bytes=_MAX_OWN_WIRE_BYTES,
         max_decoded_bytes=_MAX_OWN_DECODED_BYTES,
     )
+
+
+def _encode(message: msgspec.Struct, max_wire_bytes: int, max_decoded_bytes: int) -> bytes:
+    document = msgspec.msgpack.encode(message)
+    if len(document) > max_decoded_bytes:
+        raise MessageTooLarge(
+            f"{len(document)} bytes before compression, a message has at most {max_decoded_bytes}"
+        )
+    compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True)
+    data = _PREFIX + compressor.compress(document)
+    if len(data) > max_wire_bytes:
+        raise MessageTooLarge(f"{len(data)} bytes, a message has at most {max_wire_bytes}")
+    return data
 
 
 def _open_envelope(data: bytes, max_wire_bytes: int, max_decoded_bytes: int) -> bytes:

@@ -85,9 +85,9 @@ def sign_manifest(key: RunKey, manifest: PolicyManifest | PathManifest) -> bytes
     Raises:
         Rejected: a field is out of bounds, so that no reader would take it.
     """
-    payload = wire.encode(manifest)
+    payload = wire.encode_own(manifest)
     _decode(payload, type(manifest))
-    return wire.encode(
+    return wire.encode_own(
         Signed(payload=payload, signature=key.sign(_DOMAINS[type(manifest)] + payload))
     )
 

@@ -18,7 +18,7 @@ from tests.support.live_run import LiveRun, live_run, small_settings
 
 pytestmark = pytest.mark.acceptance
 
-INTAKE = IntakeSettings(max_stream_bytes=3000, max_message_bytes=1500)
+INTAKE = IntakeSettings(max_stream_bytes=3000, max_message_bytes=2000)
 """Room for a few groups."""
 FULL_S = 10.0
 MOST_CPU = 0.25

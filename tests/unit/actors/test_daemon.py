@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from actors import leases
 from actors.seeds import member_seed
@@ -12,7 +13,7 @@ from environments.recorded import verify
 from schemas import names, wire
 from schemas.errors import PermissionDenied, StoreUnavailable
 from schemas.heartbeat import Heartbeat, State
-from schemas.lease import WaitReason
+from schemas.lease import Sampling, WaitReason
 from schemas.policy import PolicyId
 from schemas.verdict import Outcome, Reason, Verdict
 from tests.support.actors import (
@@ -216,6 +217,33 @@ async def test_the_lease_of_a_group_that_no_message_can_carry_is_given_back(tmp_
         await until(lambda: requests and requests[-1].abandoned)
         assert requests[-1].abandoned == (lease.lease_id,)
         assert requests[-1].spooled == ()
+        await actor.drained()
+    assert world.published() == []
+    [losses] = actor.reports[-1].lost
+    assert (losses.reason, losses.count) == ("too-large", 1)
+
+
+class Verbose(ScriptedEngine):
+    async def generate(self, *arguments, **options):
+        generated = await super().generate(*arguments, **options)
+        num_tokens = 2000
+        return replace(
+            generated,
+            token_ids=(5,) * num_tokens,
+            logprobs=(-0.25,) * num_tokens,
+            spans=(replace(generated.spans[0], num_tokens=num_tokens),),
+        )
+
+
+async def test_a_group_that_nobody_would_decode_is_not_even_stored(world):
+    """It takes 9 bytes a token, however small it gets by compression."""
+    sampling = Sampling(max_new_tokens=2000, stop_ids=ENVIRONMENT.stop_ids)
+    lease = world.coordinator.offer(group_size=256, sampling=sampling)
+    async with RunningActor(world, Verbose()) as actor:
+        requests = world.coordinator.requests
+        await until(lambda: requests and requests[-1].abandoned)
+        assert requests[-1].abandoned == (lease.lease_id,)
+        assert world.spooled() == []
         await actor.drained()
     assert world.published() == []
     [losses] = actor.reports[-1].lost

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import random
 import struct
 import time
 import tracemalloc
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from schemas import wire
-from schemas.errors import Rejected
+from schemas.errors import MessageTooLarge, Rejected
 from schemas.lease import LeaseRequest
 from schemas.policy import PolicyAnnouncement, Signed
 from schemas.rollout import RolloutGroup
@@ -132,11 +133,26 @@ def test_a_flipped_bit_is_refused_or_decodes(position, bit):
 
 def test_what_we_wrote_may_be_larger_than_what_a_stranger_sends():
     own = Signed(payload=bytes(wire.MAX_DECODED_BYTES + 1), signature=bytes(64))
-    data = wire.encode(own)
+    data = wire.encode_own(own)
     with pytest.raises(Rejected) as raised:
         wire.decode(data, Signed)
     assert raised.value.reason is Reason.OVERSIZE
     assert wire.decode_own(data, Signed) == own
+
+
+def test_nobody_encodes_what_its_reader_refuses():
+    empty = len(msgspec.msgpack.encode(Signed(payload=bytes(1 << 20), signature=bytes(64)))) - (
+        1 << 20
+    )
+    largest = wire.MAX_DECODED_BYTES - empty
+    fits = Signed(payload=bytes(largest), signature=bytes(64))
+    assert wire.decode(wire.encode(fits), Signed) == fits
+    for payload, said in (
+        (bytes(largest + 1), "before compression"),
+        (random.Random(0).randbytes(largest), "a message has at most 4194304"),
+    ):
+        with pytest.raises(MessageTooLarge, match=said):
+            wire.encode(Signed(payload=payload, signature=bytes(64)))
 
 
 def test_what_we_wrote_has_bounds_too():
