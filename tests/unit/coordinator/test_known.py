@@ -1,6 +1,9 @@
 """Which words in POLICIES the coordinator believes."""
 
+import asyncio
+
 import msgspec
+from structlog.testing import capture_logs
 
 from broker.policies.signing import sign_announcement
 from schemas import names
@@ -49,3 +52,26 @@ async def test_an_announcement_that_is_put_there_again_takes_nothing_back():
     await coordinator.start()
     assert coordinator.known.last is not None
     assert coordinator.known.last.policy == PolicyId(1, 2)
+
+
+async def test_an_announcement_that_is_read_twice_is_taken_once():
+    """Whoever judges a group does not wait for the one who follows, who then comes to it too."""
+    world = World()
+    await world.open()
+    coordinator = DrivenCoordinator(world)
+    await coordinator.start()
+    known, rung = coordinator.known, coordinator.bell.listen()
+    following = asyncio.create_task(known.follow())
+    await asyncio.sleep(0)
+    with capture_logs() as logs:
+        for version in range(3):
+            await world.announce(PolicyId(1, version))
+        await known.catch_up()
+        assert known.last is not None
+        assert known.last.policy == PolicyId(1, 2)
+        await world.announce(PolicyId(1, 3))
+        while known.last.policy < PolicyId(1, 3):
+            rung.clear()
+            await rung.wait()
+    following.cancel()
+    assert logs == []
