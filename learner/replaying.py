@@ -4,6 +4,7 @@ compares every version with what was published.
 Each incarnation is computed in fresh processes, with the ranks and threads of its numerics record,
 and goes on from the state that the incarnation before it had: no file of the run is read. A machine
 that cannot compute under a record refuses; a comparison within a tolerance would prove nothing.
+Every byte that was published is read: a version is equal when the bucket holds what was computed.
 """
 
 import asyncio
@@ -34,6 +35,8 @@ from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
 
 INITIAL: Final = "initial"
+_MAX_NAMED: Final = 4
+"""Of what differs or is damaged, in one sentence."""
 
 
 class ReplayReport(Struct, frozen=True, kw_only=True):
@@ -47,18 +50,30 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
     num_announced: int
     """Versions that the replay covers."""
     first_difference: Compared | None
+    damaged: tuple[str, ...]
+    """What the bucket does not hold as it was published, one each."""
 
     @property
     def holds(self) -> bool:
-        return self.first_difference is None and self.num_equal == self.num_announced
+        return self.num_equal == self.num_announced
 
     @property
     def sentence(self) -> str:
+        if not self.damaged:
+            return self._computed
+        named = "; ".join(self.damaged[:_MAX_NAMED])
+        more = len(self.damaged) - _MAX_NAMED
+        and_more = f"; and {more} more" if more > 0 else ""
+        return f"{self._computed}; the bucket lacks what was published: {named}{and_more}"
+
+    @property
+    def _computed(self) -> str:
         if self.first_difference is not None:
-            policy, tensors = self.first_difference.policy, self.first_difference.differing
+            policy, differing = self.first_difference.policy, self.first_difference.differing
             return (
                 f"version {policy} of run {self.run} is not what the log computes: "
-                f"{len(tensors)} tensors differ, among them {', '.join(tensors[:4])}"
+                f"{len(differing)} of its tensors or files differ, among them "
+                f"{', '.join(differing[:_MAX_NAMED])}"
             )
         since = "" if self.begun_from == INITIAL else f" from checkpoint {self.begun_from} on"
         return (
@@ -90,7 +105,7 @@ async def replay(
     checkpoint = _checkpoint(history, settings, from_step)
     parts = replay_parts_from(history, checkpoint) if checkpoint else replay_parts(history)
     total = sum(part.last - part.first + 1 for part in parts)
-    num_equal, difference = 0, None
+    num_equal, difference, damaged = 0, None, list[str]()
     with tempfile.TemporaryDirectory(prefix="tributary-replay-") as name:
         folder = Path(name)
         if checkpoint:
@@ -98,9 +113,10 @@ async def replay(
             shutil.copytree(source, Shelf(folder).path(checkpoint))
         async for compared in _compute(settings, parts, folder):
             on_compared(compared, total)
+            damaged += [f"version {compared.policy}: {each}" for each in compared.damaged]
             if compared.differing:
                 difference = compared
-            else:
+            elif not compared.damaged:
                 num_equal += 1
     return ReplayReport(
         run=settings.name,
@@ -108,6 +124,7 @@ async def replay(
         num_equal=num_equal,
         num_announced=total,
         first_difference=difference,
+        damaged=tuple(damaged),
     )
 
 

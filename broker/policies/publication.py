@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from broker.parallel import run_all
-from broker.policies import signing
+from broker.policies import blob, signing
 from broker.policies.policy_check import check_manifests
 from broker.store import Store
 from schemas import names, wire
@@ -65,7 +65,7 @@ async def publish_anchor(
     """
     paths = await asyncio.to_thread(_files_of, folder)
     files = await run_all(
-        [functools.partial(_upload, store, run, path) for path in paths], at_once=_AT_ONCE
+        [functools.partial(blob.upload, store, run, path) for path in paths], at_once=_AT_ONCE
     )
     path_manifest = PathManifest(
         run=run, policy=policy, weights_digest=weights_digest, files=tuple(files)
@@ -131,16 +131,6 @@ def _files_of(folder: Path) -> list[Path]:
                 "A-Z a-z 0-9 _ . -, so rename it or take it out"
             ) from None
     return paths
-
-
-async def _upload(store: Store, run: str, path: Path) -> FileEntry:
-    data = await asyncio.to_thread(path.read_bytes)
-    sha256 = await asyncio.to_thread(wire.sha256_hex, data)
-    key = names.blob_key(run, sha256)
-    there = await store.head(key)
-    if there is None or there.size != len(data):
-        await store.put(key, data)
-    return FileEntry(name=path.name, size=len(data), sha256=sha256)
 
 
 async def _read_file(store: Store, run: str, file: FileEntry, folder: Path) -> None:

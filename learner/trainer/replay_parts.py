@@ -20,6 +20,8 @@ class ReplayPart(Struct, frozen=True, kw_only=True):
     """The state to load; None for the initial policy."""
     kept: tuple[int, ...]
     """Versions whose states later parts load."""
+    manifests: dict[int, str]
+    """Version -> sha256 of its policy manifest, as announced."""
 
 
 class Compared(Struct, frozen=True, kw_only=True):
@@ -27,7 +29,10 @@ class Compared(Struct, frozen=True, kw_only=True):
 
     policy: PolicyId
     differing: tuple[str, ...]
-    """Tensors whose digests are not the published ones; empty when every bit is equal."""
+    """Tensors, or else files, that are not the published ones; empty when every bit is equal."""
+    damaged: tuple[str, ...] = ()
+    """What the bucket does not hold as it was published, a few words each; when it is a manifest,
+    nothing else of the version could be compared."""
 
 
 def replay_parts(history: History) -> list[ReplayPart]:
@@ -52,6 +57,11 @@ def replay_parts(history: History) -> list[ReplayPart]:
                     }
                 )
             ),
+            manifests={
+                policy.version: announcement.manifest_sha256
+                for policy, announcement in history.announced.items()
+                if policy.incarnation == incarnation
+            },
         )
         for incarnation, origin in origins.items()
         if incarnation in announcing

@@ -7,15 +7,15 @@
 Each version is compared before the next one is computed; the first that differs is the last.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from broker import retry
 from broker.interface import Broker
 from broker.objects.archive import Archive
-from broker.policies import publication
+from broker.policies.blob import file_entry
 from broker.store import Store
 from learner.trainer import determinism
 from learner.trainer.crew import Crew
@@ -25,12 +25,13 @@ from learner.trainer.orders import Leave, Load, Train
 from learner.trainer.portal import Portal
 from learner.trainer.replay_parts import Compared, ReplayPart
 from learner.trainer.replica import Replica
+from learner.trainer.rerun_published import Published
 from learner.trainer.rows import ArchiveRows
 from learner.trainer.shelf import Shelf
 from learner.trainer.world import World
 from schemas.errors import UserError
 from schemas.ledger import RunOpened
-from schemas.policy import PolicyId, TensorEntry
+from schemas.policy import FileEntry, PolicyId
 from schemas.settings import TrainerSettings
 from schemas.trainer_events import Numerics
 
@@ -50,6 +51,7 @@ class Rerun:
         self._store = store
         self._run = run
         self._folder = folder
+        self._initial_folder = folder / "initial"
         self._states = Shelf(folder)
         self._feed = BatchFeed(broker, run)
         self._replica = Replica(
@@ -66,10 +68,9 @@ class Rerun:
         assert opened is not None, "nobody stops a replay's feed"
         self._load(part, opened)
         while True:
-            policy = PolicyId(part.incarnation, self._replica.version)
-            compared = Compared(policy=policy, differing=self._differing(policy, opened.run_key))
+            compared = self._compare(part, opened)
             yield compared
-            if compared.differing or policy.version == part.last:
+            if compared.differing or self._replica.version == part.last:
                 break
             self._step()
             if self._replica.version in part.kept:
@@ -80,11 +81,10 @@ class Rerun:
         settings = _settings(opened.settings.trainer, part.numerics)
         determinism.make_deterministic(settings.num_threads)
         _check_numerics(determinism.numerics(settings, self._world), part)
-        initial_folder = self._folder / "initial"
-        self._crew.call(fetch_initial(self._store, opened, initial_folder))
+        self._crew.call(fetch_initial(self._store, opened, self._initial_folder))
         order = Load(
             settings=settings,
-            initial_folder=str(initial_folder),
+            initial_folder=str(self._initial_folder),
             checkpoint_folder=str(self._states.path(part.start)) if part.start else "",
             batch_sha256=self._crew.call(self._feed.seek(part.first)),
         )
@@ -103,16 +103,27 @@ class Rerun:
     def _keep(self, policy: PolicyId) -> None:
         self._replica.engine.save(self._states.path(policy))
 
-    def _differing(self, policy: PolicyId, run_key: str) -> tuple[str, ...]:
-        published = self._crew.call(self._published(policy, run_key))
-        found = set(self._replica.engine.tensor_entries())
-        return tuple(sorted({entry.name for entry in found ^ set(published)}))
-
-    async def _published(self, policy: PolicyId, run_key: str) -> tuple[TensorEntry, ...]:
-        manifest, _ = await retry.for_seconds(_PATIENCE_S)(
-            publication.read_policy, self._store, self._run, policy, run_key
+    def _compare(self, part: ReplayPart, opened: RunOpened) -> Compared:
+        policy = PolicyId(part.incarnation, self._replica.version)
+        tensors = self._replica.engine.tensor_entries()
+        # The initial policy was published as it was given, every other one as an engine wrote it.
+        is_given = policy == opened.initial_policy
+        files = _files(self._initial_folder) if is_given else self._exported_files()
+        published = Published(self._store, self._run, opened.run_key)
+        return self._crew.call(
+            published.compare(policy, part.manifests[policy.version], tensors, files)
         )
-        return manifest.tensors
+
+    def _exported_files(self) -> list[FileEntry]:
+        folder = self._folder / "exported"
+        self._replica.engine.export(folder)
+        files = _files(folder)
+        shutil.rmtree(folder)
+        return files
+
+
+def _files(folder: Path) -> list[FileEntry]:
+    return [file_entry(path) for path in folder.iterdir()]
 
 
 def _settings(opened: TrainerSettings, numerics: Numerics) -> TrainerSettings:

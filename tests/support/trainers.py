@@ -8,7 +8,7 @@ import msgspec
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
 from broker.objects.archive import Archive
 from broker.policies import publication
-from broker.policies.signing import RunKey, sign_manifest
+from broker.policies.signing import RunKey, sign_announcement, sign_manifest
 from environments.catalogue import open_environment
 from environments.characters import write_tokenizer_files
 from learner.open_run import open_run
@@ -22,7 +22,7 @@ from schemas import names
 from schemas.arrays import pack_f32, pack_u32
 from schemas.batch import Batch, Row
 from schemas.ledger import CoordinatorStarted, LedgerEntry, RunOpened
-from schemas.policy import PolicyAnnouncement, PolicyId, PolicyManifest
+from schemas.policy import FileEntry, PolicyAnnouncement, PolicyId, PolicyManifest
 from schemas.rollout import Finish, Rollout, RolloutGroup, VersionSpan
 from schemas.settings import (
     Connection,
@@ -214,7 +214,8 @@ class TinyRun:
         self._republish(policy, lambda manifest: {"weights_digest": "f" * 64})
 
     def republish_with_another_tensor(self, policy: PolicyId) -> str:
-        """Let the bucket hold a manifest that promises another tensor; returns its name."""
+        """Let a trainer have announced a manifest that promises another tensor; returns its
+        name."""
         tensor = self.manifests()[policy].tensors[3]
         other = msgspec.structs.replace(tensor, digest="f" * 16)
         self._republish(
@@ -225,7 +226,48 @@ class TinyRun:
                 else {}
             ),
         )
+        self._announce_again(policy)
         return tensor.name
+
+    def republish_with_another_file(self, policy: PolicyId, name: str) -> None:
+        """Let a trainer have published another file under this name, and announced it."""
+        sha256 = sha256_hex(b"another")
+        self.portal.call(self.store.put(names.blob_key(self.settings.name, sha256), b"another"))
+        other = FileEntry(name=name, size=7, sha256=sha256)
+        self._republish(
+            policy,
+            lambda manifest: {
+                "files": tuple(other if each.name == name else each for each in manifest.files)
+            },
+        )
+        self._announce_again(policy)
+
+    def files(self, policy: PolicyId) -> dict[str, str]:
+        """The key of each file's object."""
+        run = self.settings.name
+        _, path = self.portal.call(
+            publication.read_policy(self.store, run, policy, self.opened.run_key)
+        )
+        return {file.name: names.blob_key(run, file.sha256) for file in path.files}
+
+    def _announce_again(self, policy: PolicyId) -> None:
+        """Put the manifest that is in the bucket now into the announcement of the policy."""
+        run = self.settings.name
+        manifest = self.portal.call(self.store.get(names.policy_manifest_key(run, policy)))
+        announcement = sign_announcement(
+            RunKey.load(RunFolder(self.settings).key),
+            run=run,
+            policy=policy,
+            manifest_sha256=sha256_hex(manifest),
+            instance="t",
+        )
+        records = self.server.streams[names.policies_stream(run)].records
+        for sequence, record in records.items():
+            if (
+                record.subject == names.policy_subject(run)
+                and decode(record.data, PolicyAnnouncement).policy == policy
+            ):
+                records[sequence] = msgspec.structs.replace(record, data=encode(announcement))
 
     def _republish(self, policy: PolicyId, change) -> None:
         async def republish() -> None:

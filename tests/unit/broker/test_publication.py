@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from broker.policies import signing
+from broker.policies import blob, signing
 from broker.policies.publication import read_files, read_policy
 from schemas import names, wire
 from schemas.errors import (
@@ -66,6 +66,43 @@ async def test_a_file_that_is_there_is_not_sent_again(publisher, store):
     store.put = watched_put
     await publisher.publish(PolicyId(1, 1), {**FILES, "model.safetensors": b"others"})
     assert sent == [b"others"]
+
+
+@pytest.mark.parametrize("damaged", [b"Weights", b"weight", b""])
+async def test_a_damaged_object_is_written_again(publisher, store, damaged):
+    announcement = await publisher.publish(FIRST, FILES)
+    key = names.blob_key("demo", wire.sha256_hex(FILES["model.safetensors"]))
+    await store.put(key, damaged)
+    assert await publisher.publish(FIRST, FILES) == announcement
+    assert await store.get(key) == FILES["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "words"),
+    [
+        (None, "is missing"),
+        (b"weight", "has 6 bytes instead of 7"),
+        (b"Weights", "has other bytes"),
+        (b"weights", ""),
+    ],
+)
+async def test_damage_is_found(store, tmp_path, damaged, words):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"weights")
+    file = blob.file_entry(path)
+    if damaged is not None:
+        await store.put(names.blob_key("demo", file.sha256), damaged)
+    assert await blob.find_damage(store, "demo", file) == words
+
+
+async def test_a_file_of_several_chunks_is_read_to_its_end(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(blob, "_CHUNK_BYTES", 3)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"weights")
+    file = await blob.upload(store, "demo", path)
+    assert await blob.find_damage(store, "demo", file) == ""
+    await store.put(names.blob_key("demo", file.sha256), b"weightS")
+    assert await blob.find_damage(store, "demo", file) == "has other bytes"
 
 
 async def test_a_repeated_publication_is_adopted(publisher):

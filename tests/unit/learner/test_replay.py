@@ -4,10 +4,13 @@ import msgspec
 import pytest
 
 from broker.memory import MemoryBroker
+from learner.replaying import INITIAL, ReplayReport
+from learner.trainer.model import WEIGHTS_FILE
 from learner.trainer.portal import Portal
 from learner.trainer.replay_parts import Compared, ReplayPart, replay_parts, replay_parts_from
 from learner.trainer.rerun import Rerun
 from learner.trainer.world import World
+from schemas import names
 from schemas.errors import UserError
 from schemas.policy import PolicyId
 from schemas.trainer_events import TrainerEntry
@@ -64,6 +67,70 @@ def test_the_first_version_that_differs_is_named_and_ends_it(run, tmp_path) -> N
     compared = replay(run, tmp_path / "states")
     assert compared[-1] == Compared(policy=PolicyId(1, 2), differing=(name,))
     assert [each.policy.version for each in compared] == [0, 1, 2]
+
+
+def test_what_the_bucket_lost_is_named_and_the_rest_is_compared(run, tmp_path) -> None:
+    flipped, deleted = (run.files(PolicyId(1, version))[WEIGHTS_FILE] for version in (1, 3))
+    data = bytearray(run.portal.call(run.store.get(flipped)))
+    data[-5] ^= 1
+    run.portal.call(run.store.put(flipped, bytes(data)))
+    run.portal.call(run.store.delete(deleted))
+    run.portal.call(run.store.delete(names.path_manifest_key("tiny", PolicyId(1, 4))))
+    compared = replay(run, tmp_path / "states")
+    assert [each.damaged for each in compared] == [
+        (),
+        ("model.safetensors has other bytes",),
+        (),
+        ("model.safetensors is missing",),
+        (f"there is no object {names.path_manifest_key('tiny', PolicyId(1, 4))}",),
+    ]
+    assert not any(each.differing for each in compared)
+
+
+def test_a_manifest_that_was_not_announced_is_damage(run, tmp_path) -> None:
+    run.republish_with_other_weights(PolicyId(1, 1))
+    compared = replay(run, tmp_path / "states")
+    assert compared[1].damaged == ("its manifest is not the one that was announced",)
+    assert [each.policy.version for each in compared if each.damaged] == [1]
+
+
+def test_a_file_that_the_log_does_not_compute_differs(run, tmp_path) -> None:
+    run.republish_with_another_file(PolicyId(1, 2), "config.json")
+    compared = replay(run, tmp_path / "states")
+    assert compared[-1] == Compared(policy=PolicyId(1, 2), differing=("config.json",))
+
+
+def report(**changes) -> ReplayReport:
+    given = {
+        "run": "h",
+        "begun_from": INITIAL,
+        "num_equal": 13,
+        "num_announced": 13,
+        "first_difference": None,
+        "damaged": (),
+    }
+    return ReplayReport(**given | changes)
+
+
+def test_the_last_sentence_says_what_was_compared() -> None:
+    assert report().holds
+    assert report().sentence == (
+        "13 of 13 versions of run h are equal to the published ones, bit for bit"
+    )
+    lost = report(num_equal=8, damaged=tuple(f"version 1-{n}: a is missing" for n in range(5)))
+    assert not lost.holds
+    assert lost.sentence == (
+        "8 of 13 versions of run h are equal to the published ones, bit for bit; the bucket lacks "
+        "what was published: version 1-0: a is missing; version 1-1: a is missing; "
+        "version 1-2: a is missing; version 1-3: a is missing; and 1 more"
+    )
+    other = report(
+        num_equal=1, first_difference=Compared(policy=PolicyId(1, 1), differing=("x", "y"))
+    )
+    assert other.sentence == (
+        "version 1-1 of run h is not what the log computes: 2 of its tensors or files differ, "
+        "among them x, y"
+    )
 
 
 @pytest.mark.parametrize("field", ["cpu", "cpu_model", "mkl"])
