@@ -85,11 +85,6 @@ class Delivery(Protocol):
     @property
     def record(self) -> Record: ...
 
-    @property
-    def num_delivered(self) -> int:
-        """1 the first time."""
-        ...
-
     async def ack(self) -> None:
         """Remove the message from the queue; returns when the server has confirmed it."""
         ...

@@ -34,7 +34,6 @@ class AckReply(NamedTuple):
     """What the reply subject of a delivered message says of it."""
 
     stream: str
-    num_delivered: int
     sequence: int
     time: float
     """When it was stored, to the microsecond, as a direct get gives it."""
@@ -47,18 +46,15 @@ def read_reply(reply: str) -> AckReply:
     microsecond beside the truth now and then.
     """
     tokens = reply.split(".")
-    stream, _, delivered, sequence, _, time_ns = tokens[
+    stream, _, _, sequence, _, time_ns = tokens[
         slice(2, 8) if len(tokens) == _NUM_TOKENS_V1 else slice(4, 10)
     ]
-    return AckReply(stream, int(delivered), int(sequence), (int(time_ns) + 500) // 1000 / 1e6)
+    return AckReply(stream, int(sequence), (int(time_ns) + 500) // 1000 / 1e6)
 
 
 def to_record(message: Msg) -> Record:
     """A message of a stream as its consumer hands it over."""
-    return _record(message, read_reply(message.reply))
-
-
-def _record(message: Msg, said: AckReply) -> Record:
+    said = read_reply(message.reply)
     return Record(
         stream=said.stream,
         sequence=said.sequence,
@@ -74,9 +70,7 @@ class NatsDelivery:
     def __init__(self, connection: NatsConnection, message: Msg) -> None:
         self._connection = connection
         self._reply = message.reply
-        said = read_reply(message.reply)
-        self.num_delivered = said.num_delivered
-        self.record = _record(message, said)
+        self.record = to_record(message)
 
     async def ack(self) -> None:
         """Raises BrokerUnavailable when the server did not confirm it; it may be called again."""

@@ -29,10 +29,9 @@ __all__ = ["MemoryBroker", "MemoryServer"]
 class MemoryDelivery:
     """A message in hand."""
 
-    def __init__(self, server: MemoryServer, record: Record, num_delivered: int) -> None:
+    def __init__(self, server: MemoryServer, record: Record) -> None:
         self._server = server
         self.record = record
-        self.num_delivered = num_delivered
 
     async def ack(self) -> None:
         self._server.stream(self.record.stream).ack(self.record.sequence)
@@ -125,7 +124,7 @@ class MemoryBroker:
             taken = queue.take(max_messages=max_messages, max_bytes=max_bytes, now=server.clock())
             left_s = end - time.monotonic()
             if taken or left_s <= 0:
-                return [MemoryDelivery(server, record, times) for record, times in taken]
+                return [MemoryDelivery(server, record) for record in taken]
             expiry = queue.next_expiry()
             wait_s = left_s if expiry is None else min(left_s, expiry - server.clock())
             await server.change(max(wait_s, 0.0))

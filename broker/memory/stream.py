@@ -81,16 +81,17 @@ class MemoryStream:
         if 0 <= spec.max_messages_per_subject <= self._num_per_subject.get(subject, 0):
             raise QueueFull(f"{spec.name}: maximum messages per subject exceeded")
 
-    def take(self, *, max_messages: int, max_bytes: int, now: float) -> list[tuple[Record, int]]:
-        """Put messages in hand, those whose ack wait is over first: (record, times delivered)."""
-        taken: list[tuple[Record, int]] = []
+    def take(self, *, max_messages: int, max_bytes: int, now: float) -> list[Record]:
+        """Put messages in hand, those whose ack wait is over first."""
+        taken: list[Record] = []
         num_bytes = 0
         for sequence in self._deliverable(now):
             record = self.records[sequence]
             num_bytes += len(record.data)
             if len(taken) == max_messages or (taken and num_bytes > max_bytes):
                 break
-            taken.append((record, self._hand_over(sequence, now)))
+            self._hand_over(sequence, now)
+            taken.append(record)
         return taken
 
     def _deliverable(self, now: float) -> list[int]:
@@ -99,12 +100,11 @@ class MemoryStream:
         fresh = [sequence for sequence in self.records if sequence > self._delivered_to]
         return sorted(expired) + fresh[:room]
 
-    def _hand_over(self, sequence: int, now: float) -> int:
+    def _hand_over(self, sequence: int, now: float) -> None:
         held = self._in_hand.get(sequence)
         num_delivered = held.num_delivered + 1 if held else 1
         self._in_hand[sequence] = _InHand(now + self.spec.ack_wait_s, num_delivered)
         self._delivered_to = max(self._delivered_to, sequence)
-        return num_delivered
 
     def ack(self, sequence: int) -> None:
         """Remove a message; does nothing when it is gone."""

@@ -44,10 +44,10 @@ async def test_publish_pull_ack(broker, queue):
     assert (first.record.stream, first.record.sequence) == (queue, 1)
     assert first.record.subject == f"{queue}.a"
     assert abs(first.record.time - time.time()) < 60
-    assert first.num_delivered == 1
 
     state = await broker.state(queue)
     assert (state.num_messages, state.num_ack_pending, state.num_pending) == (2, 2, 0)
+    assert state.num_redelivered == 0
     await second.ack()
     state = await broker.state(queue)
     assert (state.num_messages, state.num_ack_pending) == (1, 1)
@@ -112,8 +112,8 @@ async def test_a_cancelled_pull_takes_nothing_in_hand(broker, queue):
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await broker.publish(f"{queue}.a", b"late")
-    (delivery,) = await take(broker, queue, timeout_s=2)
-    assert delivery.num_delivered == 1
+    assert len(await take(broker, queue, timeout_s=2)) == 1
+    assert (await broker.state(queue)).num_redelivered == 0
 
 
 async def test_bounds_of_a_pull(broker, queue):
@@ -142,7 +142,6 @@ async def test_what_is_not_acked_comes_again(broker, spec):
     (first, *_) = await take(broker, spec.name)
     (again, *_) = await take(broker, spec.name, timeout_s=10)
     assert again.record == first.record
-    assert again.num_delivered > first.num_delivered
     assert (await broker.state(spec.name)).num_redelivered == 1
     # The delivery whose time was over still acks the message.
     await first.ack()

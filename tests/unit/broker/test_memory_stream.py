@@ -38,6 +38,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Stored and not acked."""
         self.in_hand: dict[int, float] = {}
         """Delivered and not acked, with the time of the last delivery."""
+        self.redelivered: set[int] = set()
         self.stored_at: dict[bytes, tuple[float, int]] = {}
         self.num_stored = 0
         self.delivered_to = 0
@@ -69,10 +70,11 @@ class QueueMachine(RuleBasedStateMachine):
         fresh = [s for s in self.waiting if s > self.delivered_to]
         expected = sorted(expired) + fresh[: MAX_ACK_PENDING - len(self.in_hand)]
         taken = self.stream.take(max_messages=count, max_bytes=1000, now=self.now)
-        assert [record.sequence for record, _ in taken] == expected[:count]
-        for record, num_delivered in taken:
+        assert [record.sequence for record in taken] == expected[:count]
+        for record in taken:
             assert (record.subject, record.data) == self.waiting[record.sequence]
-            assert (num_delivered > 1) == (record.sequence in expired)
+            if record.sequence in expired:
+                self.redelivered.add(record.sequence)
             self.in_hand[record.sequence] = self.now
             self.delivered_to = max(self.delivered_to, record.sequence)
 
@@ -82,6 +84,7 @@ class QueueMachine(RuleBasedStateMachine):
         sequence = data.draw(st.sampled_from(sorted(self.in_hand)))
         self.stream.ack(sequence)
         del self.in_hand[sequence], self.waiting[sequence]
+        self.redelivered.discard(sequence)
 
     @precondition(lambda self: self.in_hand)
     @rule(data=st.data())
@@ -100,6 +103,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert state.last_sequence == self.num_stored
         assert state.num_messages == len(self.waiting)
         assert state.num_ack_pending == len(self.in_hand)
+        assert state.num_redelivered == len(self.redelivered)
         assert state.num_messages == state.num_pending + state.num_ack_pending
         assert (state.num_bytes == 0) == (not self.waiting)
 
