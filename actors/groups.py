@@ -58,7 +58,7 @@ class Groups:
 
 
 def _rollout(interaction: Interaction, turns: list[Generated]) -> Rollout:
-    assembled = assemble(interaction)
+    assembled = assemble(interaction.turns)
     return Rollout(
         token_ids=pack_u32(assembled.token_ids),
         loss_mask=assembled.loss_mask,

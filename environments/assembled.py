@@ -1,12 +1,14 @@
-"""A finished interaction as a rollout carries it."""
+"""Turns as a rollout carries them."""
+
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from environments.interface import Interaction
+from environments.interface import Turn
 
 
 class Assembled(Struct, frozen=True, kw_only=True):
-    """An interaction's tokens. T tokens."""
+    """T tokens of an interaction."""
 
     token_ids: tuple[int, ...]
     """T values."""
@@ -14,9 +16,8 @@ class Assembled(Struct, frozen=True, kw_only=True):
     """T values: 1 where the policy sampled the token."""
 
 
-def assemble(interaction: Interaction) -> Assembled:
+def assemble(turns: Sequence[Turn]) -> Assembled:
     """Join the turns of an interaction."""
-    turns = interaction.turns
     return Assembled(
         token_ids=tuple([i for turn in turns for i in turn.token_ids]),
         loss_mask=b"".join(bytes([turn.sampled]) * len(turn.token_ids) for turn in turns),

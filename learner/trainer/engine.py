@@ -23,7 +23,7 @@ from learner.trainer.gradients import FlatGradients
 from learner.trainer.logprobs import TokenLogprobs, token_logprobs
 from learner.trainer.losses import Loss, loss_for
 from learner.trainer.losses.mismatch import mismatch_kl
-from learner.trainer.micro_batch import MicroBatch, assemble
+from learner.trainer.micro_batch import MicroBatch, collate
 from learner.trainer.packing import pack
 from learner.trainer.rollout import TrainRollout, num_trainable_tokens
 from learner.trainer.tensor_file import write_tensors
@@ -89,7 +89,7 @@ class TrainEngine:
         )
         self._gradients.clear()
         for indices in pack(lengths, self._settings.token_budget):
-            batch = assemble([rollouts[index] for index in indices], self._world.device)
+            batch = collate([rollouts[index] for index in indices], self._world.device)
             self._accumulate(batch, num_trained)
         loss, entropy, mismatch, masked = self._gradients.sum_over_ranks(self._world)
         grad_norm = self._gradients.clip(self._settings.max_grad_norm)

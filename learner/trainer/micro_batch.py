@@ -29,7 +29,7 @@ class MicroBatch(Struct, frozen=True, kw_only=True):
     advantages_S: torch.Tensor
 
 
-def assemble(rollouts: Sequence[TrainRollout], device: torch.device) -> MicroBatch:
+def collate(rollouts: Sequence[TrainRollout], device: torch.device) -> MicroBatch:
     """Pack rollouts, which should come longest first, into one micro-batch."""
     lengths = [rollout.num_tokens for rollout in rollouts]
     token_ids_N = np.concatenate([np.asarray(rollout.token_ids) for rollout in rollouts])

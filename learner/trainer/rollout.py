@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from environments.assembled import assemble
 from environments.interface import Turn
 from schemas.arrays import unpack_f32, unpack_u32
 from schemas.rollout import RolloutGroup
@@ -49,9 +50,10 @@ def from_group(group: RolloutGroup, advantages: Sequence[float]) -> list[TrainRo
 
 def from_turns(turns: Sequence[Turn], logprobs: Sequence[float], advantage: float) -> TrainRollout:
     """A rollout that was made on this side of the queue."""
+    assembled = assemble(turns)
     return TrainRollout(
-        token_ids=array("I", [token_id for turn in turns for token_id in turn.token_ids]),
-        loss_mask=b"".join(bytes([turn.sampled]) * len(turn.token_ids) for turn in turns),
+        token_ids=array("I", assembled.token_ids),
+        loss_mask=assembled.loss_mask,
         logprobs=array("f", logprobs),
         advantage=advantage,
     )

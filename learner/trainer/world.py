@@ -72,11 +72,6 @@ class World:
         dist.broadcast(buffer, src=0)
         return buffer.cpu().numpy().tobytes()
 
-    def barrier(self) -> None:
-        """Return when every rank has called it."""
-        if self.size > 1:
-            dist.barrier()
-
     def leave(self) -> None:
         """Give the process group back; the last thing that a rank does."""
         if self.size > 1:

@@ -27,7 +27,7 @@ async def make_rollout(
         return Completion(token_ids=answer, finish=Finish.STOP)
 
     interaction = await environment.run(lease.task, sample)
-    assembled = assemble(interaction)
+    assembled = assemble(interaction.turns)
     num_sampled = assembled.loss_mask.count(1)
     return Rollout(
         token_ids=pack_u32(assembled.token_ids),

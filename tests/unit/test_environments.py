@@ -149,7 +149,7 @@ def test_assemble_marks_what_was_sampled() -> None:
         reward=0.0,
         parts=(),
     )
-    assembled = assemble(interaction)
+    assembled = assemble(interaction.turns)
     assert assembled.token_ids == (1, 9, 7, 8, 2, 4, 2)
     assert assembled.loss_mask == bytes([0, 0, 1, 1, 1, 0, 1])
 

@@ -7,7 +7,7 @@ import torch
 from transformers import Glm4MoeForCausalLM
 
 from learner.trainer.attention import stretches
-from learner.trainer.micro_batch import assemble
+from learner.trainer.micro_batch import collate
 from learner.trainer.model import build_model, load_model
 from learner.trainer.rollout import TrainRollout
 from tests.support.training import SMALL_MODEL, VOCABULARY_SIZE, make_folder, make_rollouts
@@ -40,7 +40,7 @@ def rollouts() -> list[TrainRollout]:
 
 @torch.no_grad()
 def packed(folder: Path, *, reset: bool = True, separate: bool = True) -> torch.Tensor:
-    batch = assemble(rollouts(), CPU)
+    batch = collate(rollouts(), CPU)
     num_tokens = len(batch.token_ids_N)
     position_ids_N = batch.position_ids_N if reset else torch.arange(num_tokens)
     return (
@@ -75,7 +75,7 @@ def test_transformers_own_packing_agrees_and_needs_the_reset(
     plain = Glm4MoeForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="sdpa"
     )
-    batch = assemble(rollouts(), CPU)
+    batch = collate(rollouts(), CPU)
     running_N = torch.arange(len(batch.token_ids_N))
     for position_ids_N, agrees in ((batch.position_ids_N, True), (running_N, False)):
         hidden_1NH = plain.model(
@@ -87,7 +87,7 @@ def test_transformers_own_packing_agrees_and_needs_the_reset(
 
 def test_the_micro_batch_points_each_sampled_token_at_the_one_before_it() -> None:
     one, two = make_rollouts(7, 2)
-    batch = assemble([one, two], CPU)
+    batch = collate([one, two], CPU)
     expected = [
         (offset + place - 1, rollout.token_ids[place], rollout.advantage)
         for rollout, offset in ((one, 0), (two, one.num_tokens))
