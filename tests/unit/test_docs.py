@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -132,6 +134,22 @@ def test_every_unit_starts_a_command_that_exists(unit):
     (started,) = re.findall(r"^ExecStart=(.+)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
     program, *words = shlex.split(started.replace("%i", "first"))
     check(Path(program).name, *words)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_systemd_takes_every_unit_without_a_word(unit, tmp_path):
+    text = unit.read_text(encoding="utf-8").replace("/opt/tributary/bin/", f"{tmp_path}/")
+    for program in PROGRAMS:
+        (tmp_path / program).symlink_to("/bin/true")
+    copy = tmp_path / unit.name
+    copy.write_text(text, encoding="utf-8")
+    command = ["systemd-analyze", "verify", str(copy)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    name = unit.name.partition("@")[0]
+    # Units of this machine that it is ordered after may be told of too.
+    ours = [line for line in said.stderr.splitlines() if name in line]
+    assert (said.returncode, ours) == (0, [])
 
 
 def test_deployed_nats_server_is_the_one_that_we_test(tmp_path):
