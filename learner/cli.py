@@ -25,7 +25,7 @@ from schemas.errors import ServerMissing
 from schemas.settings import Connection, LearnerSettings
 
 if TYPE_CHECKING:
-    from learner.trainer.replay_parts import Compared
+    from learner.trainer.replay_legs import Compared
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every setting, and do nothing.")]
 TakeOver = Annotated[

@@ -26,7 +26,7 @@ from broker.program.process import bound
 from learner.other_code import warn_of_other_code
 from learner.run_folder import RunFolder
 from learner.trainer.history import History, read_history
-from learner.trainer.replay_parts import Compared, ReplayPart, replay_parts, replay_parts_from
+from learner.trainer.replay_legs import Compared, ReplayLeg, replay_legs, replay_legs_from
 from learner.trainer.shelf import Shelf
 from schemas.errors import BrokerError, UserError
 from schemas.ledger import RunOpened
@@ -103,15 +103,15 @@ async def replay(
         raise UserError(f"run {settings.name} has {last} steps, none to compute from {from_step}")
     warn_of_other_code(opened)
     checkpoint = _checkpoint(history, settings, from_step)
-    parts = replay_parts_from(history, checkpoint) if checkpoint else replay_parts(history)
-    total = sum(part.last - part.first + 1 for part in parts)
+    legs = replay_legs_from(history, checkpoint) if checkpoint else replay_legs(history)
+    total = sum(leg.last - leg.first + 1 for leg in legs)
     num_equal, difference, damaged = 0, None, list[str]()
     with tempfile.TemporaryDirectory(prefix="tributary-replay-") as name:
         folder = Path(name)
         if checkpoint:
             source = Shelf(RunFolder(settings).checkpoints).path(checkpoint)
             shutil.copytree(source, Shelf(folder).path(checkpoint))
-        async for compared in _compute(settings, parts, folder):
+        async for compared in _compute(settings, legs, folder):
             on_compared(compared, total)
             damaged += [f"version {compared.policy}: {each}" for each in compared.damaged]
             if compared.differing:
@@ -156,15 +156,15 @@ def _checkpoint(history: History, settings: LearnerSettings, step: int) -> Polic
 
 
 async def _compute(
-    settings: LearnerSettings, parts: list[ReplayPart], folder: Path
+    settings: LearnerSettings, legs: list[ReplayLeg], folder: Path
 ) -> AsyncIterator[Compared]:
     settings_file = folder / "settings.toml"
     settings_file.write_text(to_toml(settings), encoding="utf-8")
-    for part in parts:
-        part_file = folder / f"part-{part.incarnation}.json"
-        part_file.write_bytes(msgspec.json.encode(part))
-        arguments = [str(settings_file), str(part_file), str(folder)]
-        async with contextlib.aclosing(_ranks(part, arguments)) as lines:
+    for leg in legs:
+        leg_file = folder / f"leg-{leg.incarnation}.json"
+        leg_file.write_bytes(msgspec.json.encode(leg))
+        arguments = [str(settings_file), str(leg_file), str(folder)]
+        async with contextlib.aclosing(_ranks(leg, arguments)) as lines:
             async for line in lines:
                 compared = msgspec.json.decode(line, type=Compared)
                 yield compared
@@ -172,12 +172,12 @@ async def _compute(
                     return
 
 
-async def _ranks(part: ReplayPart, arguments: list[str]) -> AsyncGenerator[bytes]:
-    """The lines that the ranks of one part write; what they complain about is shown."""
+async def _ranks(leg: ReplayLeg, arguments: list[str]) -> AsyncGenerator[bytes]:
+    """The lines that the ranks of one leg write; what they complain about is shown."""
     command = [
         *(sys.executable, "-P", "-m", "learner.trainer.agent"),
-        *("--num-ranks", str(part.numerics.world_size)),
-        *("--num-threads", str(part.numerics.num_threads)),
+        *("--num-ranks", str(leg.numerics.world_size)),
+        *("--num-threads", str(leg.numerics.num_threads)),
         *("learner.trainer.rerun_rank", *arguments),
     ]
     process = await asyncio.create_subprocess_exec(
@@ -194,5 +194,5 @@ async def _ranks(part: ReplayPart, arguments: list[str]) -> AsyncGenerator[bytes
             await process.wait()
     if status:
         raise UserError(
-            f"incarnation {part.incarnation} was not computed to its end (exit status {status})"
+            f"incarnation {leg.incarnation} was not computed to its end (exit status {status})"
         )

@@ -9,5 +9,5 @@
 | the same bits again | `determinism`, `libraries` |
 | what it leaves behind | `policy_publisher`, `digest`, `tensor_file`, `checkpoint`, `shelf` |
 | the initial policy | `initial`, `sft`, `sampler` |
-| `learner replay` | `replay_parts`, `rerun`, `rerun_published`, `rerun_rank` |
+| `learner replay` | `replay_legs`, `rerun`, `rerun_published`, `rerun_rank` |
 """

@@ -1,7 +1,7 @@
-"""A part of a run computed again, and compared with what was published.
+"""A leg of a run computed again, and compared with what was published.
 
-    consumes    LOG, POLICIES, the bucket, and the state that the part before left behind
-    produces    the verdict on each version, and the states that later parts go on from
+    consumes    LOG, POLICIES, the bucket, and the state that the leg before left behind
+    produces    the verdict on each version, and the states that later legs go on from
     waits for   nothing: everything that it reads was written before
 
 Each version is compared before the next one is computed; the first that differs is the last.
@@ -23,7 +23,7 @@ from learner.trainer.feed import BatchFeed
 from learner.trainer.initial import fetch_initial
 from learner.trainer.orders import Leave, Load, Train
 from learner.trainer.portal import Portal
-from learner.trainer.replay_parts import Compared, ReplayPart
+from learner.trainer.replay_legs import Compared, ReplayLeg
 from learner.trainer.replica import Replica
 from learner.trainer.rerun_published import Published
 from learner.trainer.rows import ArchiveRows
@@ -45,7 +45,7 @@ class Rerun:
     def __init__(
         self, portal: Portal, world: World, broker: Broker, store: Store, run: str, folder: Path
     ) -> None:
-        """`folder` holds the states that parts leave for one another."""
+        """`folder` holds the states that legs leave for one another."""
         self._crew = Crew(portal, world)
         self._world = world
         self._store = store
@@ -58,40 +58,40 @@ class Rerun:
             world, ArchiveRows(portal, Archive(store, run), patience_s=_PATIENCE_S)
         )
 
-    def compare(self, part: ReplayPart) -> Iterator[Compared]:
-        """Compute the part, version by version, up to the first that differs.
+    def compare(self, leg: ReplayLeg) -> Iterator[Compared]:
+        """Compute the leg, version by version, up to the first that differs.
 
         Raises:
             UserError: this machine computes under another numerics record.
         """
         opened = self._crew.call(self._feed.opening())
         assert opened is not None, "nobody stops a replay's feed"
-        self._load(part, opened)
+        self._load(leg, opened)
         while True:
-            compared = self._compare(part, opened)
+            compared = self._compare(leg, opened)
             yield compared
-            if compared.differing or self._replica.version == part.last:
+            if compared.differing or self._replica.version == leg.last:
                 break
             self._step()
-            if self._replica.version in part.kept:
-                self._keep(PolicyId(part.incarnation, self._replica.version))
+            if self._replica.version in leg.kept:
+                self._keep(PolicyId(leg.incarnation, self._replica.version))
         self._crew.give(Leave())
 
-    def _load(self, part: ReplayPart, opened: RunOpened) -> None:
-        settings = _settings(opened.settings.trainer, part.numerics)
+    def _load(self, leg: ReplayLeg, opened: RunOpened) -> None:
+        settings = _settings(opened.settings.trainer, leg.numerics)
         determinism.make_deterministic(settings.num_threads)
-        _check_numerics(determinism.numerics(settings, self._world), part)
+        _check_numerics(determinism.numerics(settings, self._world), leg)
         self._crew.call(fetch_initial(self._store, opened, self._initial_folder))
         order = Load(
             settings=settings,
             initial_folder=str(self._initial_folder),
-            checkpoint_folder=str(self._states.path(part.start)) if part.start else "",
-            batch_sha256=self._crew.call(self._feed.seek(part.first)),
+            checkpoint_folder=str(self._states.path(leg.start)) if leg.start else "",
+            batch_sha256=self._crew.call(self._feed.seek(leg.first)),
         )
         self._crew.give(order)
         self._replica.load(order)
-        if part.first in part.kept:
-            self._keep(PolicyId(part.incarnation, part.first))
+        if leg.first in leg.kept:
+            self._keep(PolicyId(leg.incarnation, leg.first))
 
     def _step(self) -> None:
         batch = self._crew.call(self._feed.next())
@@ -103,15 +103,15 @@ class Rerun:
     def _keep(self, policy: PolicyId) -> None:
         self._replica.engine.save(self._states.path(policy))
 
-    def _compare(self, part: ReplayPart, opened: RunOpened) -> Compared:
-        policy = PolicyId(part.incarnation, self._replica.version)
+    def _compare(self, leg: ReplayLeg, opened: RunOpened) -> Compared:
+        policy = PolicyId(leg.incarnation, self._replica.version)
         tensors = self._replica.engine.tensor_entries()
         # The initial policy was published as it was given, every other one as an engine wrote it.
         is_given = policy == opened.initial_policy
         files = _files(self._initial_folder) if is_given else self._exported_files()
         published = Published(self._store, self._run, opened.run_key)
         return self._crew.call(
-            published.compare(policy, part.manifests[policy.version], tensors, files)
+            published.compare(policy, leg.manifests[policy.version], tensors, files)
         )
 
     def _exported_files(self) -> list[FileEntry]:
@@ -136,8 +136,8 @@ def _settings(opened: TrainerSettings, numerics: Numerics) -> TrainerSettings:
     )
 
 
-def _check_numerics(here: Numerics, part: ReplayPart) -> None:
-    recorded = part.numerics
+def _check_numerics(here: Numerics, leg: ReplayLeg) -> None:
+    recorded = leg.numerics
     differing = [
         f"{name} {getattr(here, name)} instead of {getattr(recorded, name)}"
         for name in Numerics.__struct_fields__
@@ -145,6 +145,6 @@ def _check_numerics(here: Numerics, part: ReplayPart) -> None:
     ]
     if differing:
         raise UserError(
-            f"incarnation {part.incarnation} cannot be computed again bit for bit on this "
+            f"incarnation {leg.incarnation} cannot be computed again bit for bit on this "
             f"machine: it has {', '.join(differing)}"
         )

@@ -13,7 +13,7 @@ from broker.parallel import run_all
 from broker.policies import blob, publication
 from broker.store import Store
 from learner.trainer.digest import weights_digest
-from learner.trainer.replay_parts import Compared
+from learner.trainer.replay_legs import Compared
 from schemas import names, wire
 from schemas.errors import DigestMismatch, ObjectMissing, SignatureInvalid
 from schemas.policy import (

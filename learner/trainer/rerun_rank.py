@@ -1,4 +1,4 @@
-"""Entry of each rank of a replay under torchrun: settings, a part of the run, a folder for states.
+"""Entry of each rank of a replay under torchrun: settings, a leg of the run, a folder for states.
 
 The first rank writes one line of JSON for each version to standard output.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from learner.trainer.rank import as_rank
-from learner.trainer.replay_parts import ReplayPart
+from learner.trainer.replay_legs import ReplayLeg
 from schemas.resolve import resolve
 from schemas.settings import LearnerSettings
 
@@ -19,15 +19,15 @@ def main() -> None:
     """Be a rank of a replay."""
     parser = argparse.ArgumentParser(description="one rank of a replay")
     parser.add_argument("settings", help="TOML file with resolved settings")
-    parser.add_argument("part", help="JSON file with the part of the run")
+    parser.add_argument("leg", help="JSON file with the leg of the run")
     parser.add_argument("folder", help="folder of states")
     arguments = parser.parse_args()
     settings = resolve(LearnerSettings, ["@", arguments.settings])
-    part = msgspec.json.decode(Path(arguments.part).read_bytes(), type=ReplayPart)
-    _run(settings, part, Path(arguments.folder))
+    leg = msgspec.json.decode(Path(arguments.leg).read_bytes(), type=ReplayLeg)
+    _run(settings, leg, Path(arguments.folder))
 
 
-def _run(settings: LearnerSettings, part: ReplayPart, folder: Path) -> None:
+def _run(settings: LearnerSettings, leg: ReplayLeg, folder: Path) -> None:
     from broker.jetstream import NatsBroker
     from broker.objects.s3 import S3Store
     from learner.trainer.portal import Portal
@@ -45,7 +45,7 @@ def _run(settings: LearnerSettings, part: ReplayPart, folder: Path) -> None:
                 NatsBroker.connect(settings.connection.nats, name="learner replay")
             )
             rerun = Rerun(portal, world, broker, store, settings.name, folder)
-            for compared in rerun.compare(part):
+            for compared in rerun.compare(leg):
                 sys.stdout.write(msgspec.json.encode(compared).decode() + "\n")
                 sys.stdout.flush()
             portal.call(broker.close())

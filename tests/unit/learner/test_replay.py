@@ -7,7 +7,7 @@ from broker.memory import MemoryBroker
 from learner.replaying import INITIAL, ReplayReport
 from learner.trainer.model import WEIGHTS_FILE
 from learner.trainer.portal import Portal
-from learner.trainer.replay_parts import Compared, ReplayPart, replay_parts, replay_parts_from
+from learner.trainer.replay_legs import Compared, ReplayLeg, replay_legs, replay_legs_from
 from learner.trainer.rerun import Rerun
 from learner.trainer.world import World
 from schemas import names
@@ -44,15 +44,15 @@ def continued(tmp_path):
         yield run
 
 
-def compare(run: TinyRun, part: ReplayPart, folder) -> list[Compared]:
+def compare(run: TinyRun, leg: ReplayLeg, folder) -> list[Compared]:
     rerun = Rerun(run.portal, World(0, 1), MemoryBroker(run.server), run.store, "tiny", folder)
-    return list(rerun.compare(part))
+    return list(rerun.compare(leg))
 
 
 def replay(run: TinyRun, folder) -> list[Compared]:
-    """Every part, in this process."""
+    """Every leg, in this process."""
     return [
-        compared for part in replay_parts(run.history()) for compared in compare(run, part, folder)
+        compared for leg in replay_legs(run.history()) for compared in compare(run, leg, folder)
     ]
 
 
@@ -135,10 +135,10 @@ def test_the_last_sentence_says_what_was_compared() -> None:
 
 @pytest.mark.parametrize("field", ["cpu", "cpu_model", "mkl"])
 def test_a_machine_that_computes_otherwise_refuses(run, tmp_path, field) -> None:
-    part = replay_parts(run.history())[0]
-    foreign = msgspec.structs.replace(part.numerics, **{field: "another"})
+    leg = replay_legs(run.history())[0]
+    foreign = msgspec.structs.replace(leg.numerics, **{field: "another"})
     with pytest.raises(UserError, match="instead of another"):
-        compare(run, msgspec.structs.replace(part, numerics=foreign), tmp_path)
+        compare(run, msgspec.structs.replace(leg, numerics=foreign), tmp_path)
 
 
 def test_an_incarnation_goes_on_from_the_state_of_the_one_before(continued, tmp_path) -> None:
@@ -148,26 +148,26 @@ def test_an_incarnation_goes_on_from_the_state_of_the_one_before(continued, tmp_
     assert not any(each.differing for each in compared)
 
 
-def test_parts_hand_on_the_states_that_later_ones_begin_with() -> None:
+def test_legs_hand_on_the_states_that_later_ones_begin_with() -> None:
     made = history((1, 0, 20, ONE_RANK), (2, 10, 14, TWO_RANKS), (3, 12, 15, ONE_RANK))
-    assert [(part.first, part.last, part.start, part.kept) for part in replay_parts(made)] == [
+    assert [(leg.first, leg.last, leg.start, leg.kept) for leg in replay_legs(made)] == [
         (0, 20, None, (10,)),
         (10, 14, PolicyId(1, 10), (12,)),
         (12, 15, PolicyId(2, 12), ()),
     ]
 
 
-def test_an_incarnation_that_announced_nothing_is_no_part() -> None:
+def test_an_incarnation_that_announced_nothing_is_no_leg() -> None:
     made = history((1, 0, 9, ONE_RANK))
     made.apply(TrainerEntry(event=started(2, 6, TWO_RANKS)))
     made.apply(TrainerEntry(event=started(3, 6, ONE_RANK)))
-    assert [(part.incarnation, part.kept) for part in replay_parts(made)] == [(1, (6,))]
+    assert [(leg.incarnation, leg.kept) for leg in replay_legs(made)] == [(1, (6,))]
 
 
 def test_a_checkpoint_shortens_the_way() -> None:
     made = history((1, 0, 20, ONE_RANK), (2, 10, 14, TWO_RANKS), (3, 12, 15, ONE_RANK))
-    parts = replay_parts_from(made, PolicyId(2, 11))
-    assert [(part.incarnation, part.first, part.start) for part in parts] == [
+    legs = replay_legs_from(made, PolicyId(2, 11))
+    assert [(leg.incarnation, leg.first, leg.start) for leg in legs] == [
         (2, 11, PolicyId(2, 11)),
         (3, 12, PolicyId(2, 12)),
     ]

@@ -7,7 +7,7 @@ from learner.demo import ending, stage
 from learner.demo.phases import Phase
 from learner.demo.screen import Lines
 from learner.initial_policy import progress_line
-from learner.trainer.replay_parts import Compared
+from learner.trainer.replay_legs import Compared
 from learner.trainer.sft import SftProgress
 from schemas.policy import PolicyId
 from schemas.settings import SftSettings

@@ -1,4 +1,4 @@
-"""The parts of a replay: one incarnation each, computed under its own numerics record. Pure."""
+"""The legs of a replay: one incarnation each, computed under its own numerics record. Pure."""
 
 import msgspec
 from msgspec import Struct
@@ -8,7 +8,7 @@ from schemas.policy import PolicyId
 from schemas.trainer_events import Numerics
 
 
-class ReplayPart(Struct, frozen=True, kw_only=True):
+class ReplayLeg(Struct, frozen=True, kw_only=True):
     """One incarnation's versions, and the states in it that later incarnations go on from."""
 
     incarnation: int
@@ -19,7 +19,7 @@ class ReplayPart(Struct, frozen=True, kw_only=True):
     start: PolicyId | None
     """The state to load; None for the initial policy."""
     kept: tuple[int, ...]
-    """Versions whose states later parts load."""
+    """Versions whose states later legs load."""
     manifests: dict[int, str]
     """Version -> sha256 of its policy manifest, as announced."""
 
@@ -35,14 +35,14 @@ class Compared(Struct, frozen=True, kw_only=True):
     nothing else of the version could be compared."""
 
 
-def replay_parts(history: History) -> list[ReplayPart]:
+def replay_legs(history: History) -> list[ReplayLeg]:
     """What to compute, in order, to have every announced version again."""
     origins = {
         incarnation: history.origin(incarnation) for incarnation in sorted(history.incarnations)
     }
     announcing = {policy.incarnation for policy in history.announced}
     return [
-        ReplayPart(
+        ReplayLeg(
             incarnation=incarnation,
             first=history.incarnations[incarnation].resumed_from,
             last=history.last_version(incarnation),
@@ -68,8 +68,8 @@ def replay_parts(history: History) -> list[ReplayPart]:
     ]
 
 
-def replay_parts_from(history: History, checkpoint: PolicyId) -> list[ReplayPart]:
-    """As `replay_parts`, but beginning with the state of a checkpoint that `history` owns."""
-    later = [each for each in replay_parts(history) if each.incarnation >= checkpoint.incarnation]
+def replay_legs_from(history: History, checkpoint: PolicyId) -> list[ReplayLeg]:
+    """As `replay_legs`, but beginning with the state of a checkpoint that `history` owns."""
+    later = [each for each in replay_legs(history) if each.incarnation >= checkpoint.incarnation]
     beginning = msgspec.structs.replace(later[0], first=checkpoint.version, start=checkpoint)
     return [beginning, *later[1:]]
