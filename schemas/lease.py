@@ -36,7 +36,7 @@ class EnvironmentRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     smallest: Annotated[int, Meta(ge=1, le=64)]
     largest: Annotated[int, Meta(ge=1, le=64)]
     train_on: Literal["exact", "partial"]
-    """These three are the parameters, see `schemas.settings.EnvironmentSettings`."""
+    """These three are the parameters, see `EnvironmentSettings`."""
     version: Annotated[str, Meta(min_length=1, max_length=64)]
     digest: Sha256
     """Over its version, all its settings, and the bytes of its source files (`environments.pin`);
@@ -71,7 +71,7 @@ class Lease(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     renderer: Sha256
     shard: Token
     least_policy: PolicyId
-    """What each of its tokens must be sampled with, or newer: see `PolicyId.suffices`."""
+    """Of the policy that it is made with, incarnation and version must both be at least these."""
     deadline: float
     """Unix seconds on the coordinator's clock; what is stored in the queue by then is in time."""
 

@@ -15,7 +15,8 @@ Figure = Annotated[float, Meta(ge=-1e39, le=1e39)]
 
 
 class PolicyId(NamedTuple):
-    """Names a policy; policies are ordered by (incarnation, version)."""
+    """Names a policy; policies are ordered by (incarnation, version). Staleness orders them by
+    (version, incarnation)."""
 
     incarnation: Index
     """Counts starts of the trainer under new numerics, from 1."""
@@ -59,7 +60,7 @@ class TensorEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """As in safetensors, lower case: f32, bf16."""
     shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
     digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
-    """Additive content digest, see `learner.trainer.digest`."""
+    """Of the tensor's content: the formula is in docs/messages.md, under Digests of weights."""
 
 
 class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,7 +89,7 @@ class PolicyManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kind: PolicyKind
     """Reserved, for adapters on a base: a reader refuses a kind that it does not know."""
     weights_digest: Sha256
-    """Over all tensor entries: equal digests mean bit-equal weights."""
+    """Over all tensor entries, likewise: equal digests mean bit-equal weights."""
     tensors: Annotated[tuple[TensorEntry, ...], Meta(min_length=1, max_length=100_000)]
     files: Annotated[tuple[FileEntry, ...], Meta(max_length=64)]
     """Tokenizer and configuration."""
@@ -150,9 +151,9 @@ class PolicyAnnouncement(Struct, frozen=True, kw_only=True, forbid_unknown_field
     run: Token
     policy: PolicyId
     manifest_sha256: Sha256
-    """Of the policy manifest's object, under `names.policy_manifest_key`."""
+    """Of the whole object that has the policy manifest, signature included."""
     signature: Signature
-    """Ed25519 over `announcement_text`."""
+    """Ed25519 over run, policy and manifest_sha256; docs/messages.md has the text."""
     instance: Token
     """Of the trainer that wrote it."""
     metrics: StepMetrics = StepMetrics()

@@ -72,7 +72,7 @@ class RolloutGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     lease_id: Count
     actor: Token
     policy: PolicyId
-    """The oldest policy (see `PolicyId.freshness`) that sampled any token of it."""
+    """The oldest one that sampled any token of it: the smallest version, then incarnation."""
     manifest_sha256: Sha256
     """Of that policy's manifest."""
     profile: EngineProfile
