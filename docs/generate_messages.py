@@ -18,6 +18,7 @@ import nkeys
 from actors import seeds
 from broker.actor_key import ActorKey
 from broker.policies import signing
+from learner.coordinator import front, grants
 from schemas import names, policy, rollout, settings, types, wire
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,6 +149,8 @@ def _head() -> str:
         max_decoded=wire.MAX_DECODED_BYTES,
         max_wire=types.MAX_WIRE_BYTES,
         max_message=settings.IntakeSettings().max_message_bytes,
+        max_lease_request=front._MAX_REQUEST_BYTES,
+        max_grant_request=grants._MAX_REQUEST_BYTES,
         max_manifest=signing.MAX_MANIFEST_BYTES,
         max_manifest_decoded=signing._MAX_DECODED_BYTES,
         max_own=wire._MAX_OWN_WIRE_BYTES,
