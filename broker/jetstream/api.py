@@ -47,6 +47,7 @@ _ERRORS: dict[int, type[BrokerError]] = {
     10071: WrongLastSequence,
     10077: QueueFull,  # of bytes, of messages, or of messages of one subject
     10148: Differs,  # consumer
+    10158: BrokerUnavailable,  # a write with this id, our own of before, is under way
     10164: BrokerUnavailable,  # a write with this expectation, perhaps our own, is under way
 }
 
@@ -133,6 +134,7 @@ class StreamCounts(Struct):
 
 
 class StreamInfo(Struct):
+    created: datetime
     config: StreamConfig
     state: StreamCounts
 
