@@ -107,6 +107,11 @@ class Broker(Protocol):
         """False while the server is away."""
         ...
 
+    @property
+    def max_message_bytes(self) -> int:
+        """Largest message that the server takes, whatever the stream."""
+        ...
+
     async def ensure_stream(self, spec: StreamSpec) -> None:
         """Create the stream and its consumer, or check that they are as they should be.
 

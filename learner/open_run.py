@@ -21,12 +21,14 @@ from environments.fit import check_fit
 from learner.opening_file import read_opening, write_opening
 from learner.run_folder import RunFolder
 from learner.same_run import check_same_run
-from schemas.errors import ServerMissing, StoreUnavailable, UserError
+from schemas.batch import most_rows
+from schemas.errors import ServerMissing, SettingsError, StoreUnavailable, UserError
 from schemas.ledger import RunOpened
 from schemas.names import policy_manifest_key
 from schemas.policy import PolicyId
 from schemas.run_card import RunCard, write_run_card
 from schemas.settings import LearnerSettings, run_settings
+from schemas.types import MAX_WIRE_BYTES
 
 
 async def open_over_network(settings: LearnerSettings, initial: Path) -> RunOpened:
@@ -56,10 +58,12 @@ async def open_run(
     Raises:
         UserError: the run is open already, with other settings, another policy or another key; or
             `initial` is no policy for its environment.
-        SettingsError: what the environment needs does not fit into a completion or the model.
+        SettingsError: what the environment needs does not fit into a completion or the model, or a
+            batch not into a message.
         StoreDenied: the storage has no conditional writes.
     """
     check_fit(settings)
+    _check_batches(settings, broker)
     folder = RunFolder(settings)
     folder.path.mkdir(parents=True, exist_ok=True)
     for spec in run_streams(settings):
@@ -84,6 +88,22 @@ async def open_run(
         ),
     )
     return opened
+
+
+def _check_batches(settings: LearnerSettings, broker: Broker) -> None:
+    """A batch is one message: whether it fits is known when it is cut, and must be known before."""
+    limits = {
+        MAX_WIRE_BYTES: "messages",
+        broker.max_message_bytes: "messages of this NATS server, see its max_payload,",
+    }
+    max_bytes = min(limits)
+    group_size, num_groups = settings.sampling.group_size, settings.batch.num_groups
+    if num_groups > (most := most_rows(max_bytes, group_size)):
+        raise SettingsError(
+            f"batch.num_groups is {num_groups}, but a batch is one message, {limits[max_bytes]} "
+            f"have at most {max_bytes} bytes, and only {most} groups surely fit where "
+            f"sampling.group_size is {group_size}"
+        )
 
 
 async def _opened_before(

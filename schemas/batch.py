@@ -2,10 +2,14 @@
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 
 from schemas.policy import PolicyId
 from schemas.types import Count, SegmentName, Sha256, Token
+
+_ENVELOPE_BYTES = 1024
+"""Around the rows: our own five, the frame and the blocks of zstd, the length of a longer list."""
 
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +41,26 @@ class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of the wire bytes of the batch before it; None in the first."""
     instance: Token
     """Of the coordinator that cut it."""
+
+
+def most_rows(max_bytes: int, group_size: int) -> int:
+    """Rows that fit into a message of so many bytes, whatever they hold and however badly they
+    compress."""
+    digest, token, count = "f" * 64, "x" * 64, 2**53
+    row = Row(
+        segment=f"{10**16 - 1}-{digest}",
+        offset=count,
+        length=count,
+        sha256=digest,
+        lease_id=count,
+        actor=token,
+        policy=PolicyId(999_999_999, 999_999_999),
+        advantages=(0.1,) * group_size,
+        num_tokens=(count,) * group_size,
+    )
+    batch = Batch(run=token, step=999_999_999, rows=(row,), previous_sha256=digest, instance=token)
+    size, size_of_row = len(msgspec.msgpack.encode(batch)), len(msgspec.msgpack.encode(row))
+    return max(0, (max_bytes - _ENVELOPE_BYTES - size) // size_of_row + 1)
 
 
 def staleness(step: int, version: int) -> int:

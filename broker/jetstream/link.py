@@ -88,6 +88,11 @@ class Link:
         return self._connected.is_set() and self._client.is_connected
 
     @property
+    def max_message_bytes(self) -> int:
+        """What the server takes beside our headers."""
+        return self._client.max_payload - _HEADER_ALLOWANCE_BYTES
+
+    @property
     def closing(self) -> bool:
         """Whether this process has closed the connection."""
         return self._closing
@@ -135,8 +140,8 @@ class Link:
         Raises:
             BrokerUnavailable, MessageTooLarge
         """
-        if len(data) + _HEADER_ALLOWANCE_BYTES > self._client.max_payload:
-            raise MessageTooLarge(f"{len(data)} bytes, the server takes {self._client.max_payload}")
+        if len(data) > self.max_message_bytes:
+            raise MessageTooLarge(f"{len(data)} bytes, the server takes {self.max_message_bytes}")
         try:
             await self._client.publish(
                 subject, data, reply=reply_to, headers=dict(headers) if headers else None

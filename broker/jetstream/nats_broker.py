@@ -58,6 +58,10 @@ class NatsBroker:
     def connected(self) -> bool:
         return self._connection.link.connected
 
+    @property
+    def max_message_bytes(self) -> int:
+        return self._connection.link.max_message_bytes
+
     async def ensure_stream(self, spec: StreamSpec) -> None:
         wanted = config.stream_config(spec)
         try:

@@ -18,6 +18,7 @@ from broker.turnstile import Turnstile
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,
+    MessageTooLarge,
     NoResponders,
     PermissionDenied,
 )
@@ -58,6 +59,10 @@ class MemoryBroker:
     def connected(self) -> bool:
         return self._server.running and not self._closed
 
+    @property
+    def max_message_bytes(self) -> int:
+        return self._server.max_message_bytes
+
     def _check_open(self) -> None:
         if self._closed:
             raise BrokerError("the connection is closed")
@@ -88,6 +93,8 @@ class MemoryBroker:
         self._check_open()
         if not self._may_publish(subject):
             raise PermissionDenied(subject)
+        if len(data) > self.max_message_bytes:
+            raise MessageTooLarge(f"{len(data)} bytes, the server takes {self.max_message_bytes}")
         self._server.deliver(subject, data)
 
     def _store(

@@ -13,6 +13,7 @@ from broker.changes import Changes
 from broker.memory.stream import MemoryStream
 from broker.memory.subjects import matches
 from schemas.errors import BrokerError, BrokerUnavailable
+from schemas.types import MAX_WIRE_BYTES
 
 
 class Servant(NamedTuple):
@@ -37,7 +38,9 @@ class MemoryServer:
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        max_message_bytes: int = MAX_WIRE_BYTES,
     ) -> None:
+        self.max_message_bytes = max_message_bytes
         self.clock = clock
         self.wall_clock = wall_clock
         self.streams: dict[str, MemoryStream] = {}

@@ -251,6 +251,14 @@ async def test_the_largest_message_passes(broker, spec):
     assert len(delivery.record.data) == MAX_WIRE_BYTES
 
 
+async def test_what_the_server_takes_at_most_is_known(broker, queue):
+    most = broker.max_message_bytes
+    assert most >= MAX_WIRE_BYTES
+    await broker.publish(f"{queue}.a", bytes(most))
+    with pytest.raises(MessageTooLarge):
+        await broker.publish(f"{queue}.a", bytes(most + 1))
+
+
 async def test_two_pullers_share_the_queue(connect, spec):
     one, two = await connect(), await connect()
     await one.ensure_stream(spec)

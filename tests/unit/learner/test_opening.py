@@ -16,7 +16,7 @@ from learner.same_run import check_same_run, keep_settings, trainer_settings
 from schemas import names
 from schemas.errors import SettingsError, StoreUnavailable, UserError
 from schemas.run_card import read_run_card
-from schemas.settings import LearnerSettings, SamplingSettings, run_settings
+from schemas.settings import BatchSettings, LearnerSettings, SamplingSettings, run_settings
 from tests.support.trainers import HandmadeLog, tiny_settings, write_initial
 
 
@@ -85,6 +85,23 @@ async def test_refused_settings_leave_the_settings_file_as_it_is(place) -> None:
     with pytest.raises(SettingsError, match="group_size"):
         keep_settings(other)
     assert place.folder.settings.read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("server_bytes", "num_groups", "sentence"),
+    [
+        (5 << 20, 65_536, "messages have at most 4194304 bytes, and only 8\\d{3} groups surely"),
+        (1 << 20, 4096, "of this NATS server, see its max_payload, have at most 1048576 bytes"),
+    ],
+)
+async def test_a_batch_that_no_message_may_hold_is_refused(
+    place, server_bytes, num_groups, sentence
+) -> None:
+    place.broker = MemoryBroker(MemoryServer(max_message_bytes=server_bytes))
+    with pytest.raises(SettingsError, match=f"batch.num_groups is {num_groups}, .*{sentence}"):
+        await place.open(batch=BatchSettings(num_groups=num_groups))
+    assert await place.broker.streams() == []
+    assert await place.open(batch=BatchSettings(num_groups=2048))
 
 
 async def test_a_limit_that_no_right_answer_fits_is_refused(place) -> None:
