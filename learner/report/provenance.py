@@ -15,8 +15,6 @@ from schemas.resolve import to_toml
 from schemas.settings import DppoSettings, PpoSettings
 from schemas.trainer_events import IncarnationStarted
 
-UNITS: Final = {"reverse": "letters", "arithmetic": "digits", "lookup": "digits"}
-"""What the sizes of an environment's tasks count."""
 _MAX_SETTINGS: Final = 10_000
 
 
@@ -46,9 +44,8 @@ def draw(story: Story, model: PolicyManifest | None) -> str:
 
 
 def task(environment: EnvironmentRef) -> str:
-    """An environment and the sizes of its tasks."""
-    unit = UNITS.get(environment.id, "in size")
-    return f"{environment.id}, {environment.smallest} to {environment.largest} {unit}"
+    """An environment and the sizes of its tasks; what they count is its own business."""
+    return f"{environment.id}, sizes {environment.smallest} to {environment.largest}"
 
 
 def _facts(story: Story, model: PolicyManifest | None) -> Iterator[tuple[str, str]]:

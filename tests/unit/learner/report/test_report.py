@@ -290,7 +290,7 @@ async def test_the_report_can_be_cited(run):
     story = await story_of(run)
     story.incarnations.append(started)
     assert provenance.lead(story, model) == (
-        "Opened 2023-11-14 22:13 UTC. Task: reverse, 3 to 6 letters; trained on the reward part "
+        "Opened 2023-11-14 22:13 UTC. Task: reverse, sizes 3 to 6; trained on the reward part "
         "exact. 1 optimizer step of 2 groups of 8 rollouts, at most 2 versions behind; a model of "
         "1.23 thousand parameters, DPPO loss, learning rate 0.0002, seed 0."
     )
