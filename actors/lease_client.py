@@ -17,7 +17,13 @@ from broker.again import ask_again
 from broker.interface import Broker
 from schemas import wire
 from schemas.errors import BrokerError, BrokerUnavailable, NoResponders, Rejected
-from schemas.lease import MAX_NAMED_LEASES, EngineProfile, LeaseReply, LeaseRequest
+from schemas.lease import (
+    ANSWER_TIMEOUT_S,
+    MAX_NAMED_LEASES,
+    EngineProfile,
+    LeaseReply,
+    LeaseRequest,
+)
 from schemas.names import lease_subject
 from schemas.policy import PolicyId
 
@@ -40,7 +46,7 @@ class LeaseClient:
         profile: EngineProfile,
         spooled: Callable[[], Sequence[int]],
         status: Status,
-        answer_timeout_s: float = 8.0,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
         """`spooled()` are leases of earlier instances whose groups will still be published, the
         latest last: what is not named is ended.

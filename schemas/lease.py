@@ -14,6 +14,10 @@ MAX_NAMED_LEASES = 1024
 MAX_KEYS_PER_GRANT = 64
 MAX_GROUP_SIZE = 256
 MAX_NEW_TOKENS = 1 << 17
+ANSWER_TIMEOUT_S = 8.0
+"""A coordinator that answers a request for leases no sooner counts as away."""
+MAX_HOLD_S = 6.0
+"""So long it may keep one waiting for capacity: it takes a moment more to answer."""
 
 
 class EngineProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from schemas.lease import MAX_GROUP_SIZE, MAX_NEW_TOKENS
+from schemas.lease import MAX_GROUP_SIZE, MAX_HOLD_S, MAX_NEW_TOKENS
 from schemas.model_settings import ModelSettings
 from schemas.types import MAX_WIRE_BYTES, Token
 
@@ -110,9 +110,9 @@ class LeaseSettings(_Settings, frozen=True):
     max_open_per_actor: Annotated[
         int, Meta(ge=1, le=64, description="most leases that an actor holds at once")
     ] = 16
-    hold_s: Annotated[Seconds, Meta(description="seconds that a request may wait for capacity")] = (
-        5.0
-    )
+    hold_s: Annotated[
+        float, Meta(gt=0, le=MAX_HOLD_S, description="seconds that a request may wait for capacity")
+    ] = 5.0
 
 
 class IntakeSettings(_Settings, frozen=True):

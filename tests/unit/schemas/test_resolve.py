@@ -73,6 +73,7 @@ def test_every_resolved_setting_is_described():
         (["--trainer.num_steps", "0"], "is '0' and must be a whole number from 1 to 2147483648"),
         (["--trainer.num_steps", "many"], "trainer.num_steps is 'many' and must be a whole number"),
         (["--trainer.learning_rate", "nan"], "must be a number above 0 and at most 1"),
+        (["--leases.hold_s", "8"], "hold_s is '8' and must be a number above 0 and at most 6"),
         (["--trainer.num_steps"], "must be followed by a value"),
         (["--environment.train_on", "luck"], "train_on is 'luck' and must be exact or partial"),
         (["--name", "a.b"], "name is 'a.b' and must be 1 to 64 of A-Z a-z 0-9 _ -"),
