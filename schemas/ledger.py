@@ -1,7 +1,8 @@
 """The coordinator's events. Folding them in order gives the coordinator's state.
 
 Each event has an identity of its own (a lease id, a stream sequence, a step), so that folding it
-twice is folding it once. All events of one round of decisions travel in one entry.
+twice is folding it once. The events of one round of decisions travel in one entry, or in several
+where one would be too large: each event stands for itself.
 """
 
 from typing import Annotated, Final
@@ -146,7 +147,7 @@ MAX_ENTRY_EVENTS: Final = 65_536
 
 
 class LedgerEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One write to the log: all events of one round of decisions."""
+    """One write to the log: the events of one round of decisions, or as many as one entry holds."""
 
     instance: Token
     """Of the coordinator that wrote it."""
