@@ -46,6 +46,8 @@ class StreamState(Struct, frozen=True, kw_only=True):
     """A stream's counts at one moment."""
 
     name: str
+    created: float
+    """Unix seconds on the server's clock; another one once it is deleted and made again."""
     num_messages: int
     num_bytes: int
     first_sequence: int

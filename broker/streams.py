@@ -22,7 +22,8 @@ _SPARE_PER_SUBJECT = 4
 
 
 def run_streams(settings: RunSettings) -> tuple[StreamSpec, ...]:
-    """One queue per shard, and the two logs."""
+    """One queue per shard, and the two logs, in the order in which they are made: the audit takes a
+    queue that is younger than LOG for one that was made again."""
     run = settings.name
     queues = tuple(_queue(settings, shard) for shard in settings.intake.shards)
     log = StreamSpec(

@@ -5,8 +5,9 @@
               judged = accepted + stale + late + duplicate + rejected(reason)
     groups    accepted = in a batch + waiting + no signal + stale at the cut
 
-and that no group is in two batches, no row is too old, the chain of batches has no gap, and every
-row says what was accepted. The check shares no code with the coordinator, whose log it checks.
+and that each queue is the one that the run began with, no group is in two batches, no row is too
+old, the chain of batches has no gap, and every row says what was accepted. The check shares no code
+with the coordinator, whose log it checks.
 """
 
 from broker.audit.report import AuditReport, Check, Equation, Term, Violation

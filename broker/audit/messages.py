@@ -3,6 +3,7 @@
 A stream's state was read before the log. What it counted and no longer holds has its verdict in the
 log by then, because a verdict is written before its message is acked. What was stored and judged
 after the snapshot is in the log too: the sum takes it off, so that every sum is over the same log.
+That is at most what the stream had stored when its state was read again, behind the log.
 """
 
 from collections import Counter
@@ -24,12 +25,23 @@ def unjudged(log: Tally, state: StreamState) -> set[int]:
     }
 
 
-def message_equations(log: Tally, state: StreamState, gone: frozenset[int]) -> list[Equation]:
+def stored_since(log: Tally, state: StreamState, after: StreamState) -> set[int]:
+    """Judged sequences that the stream was given after its first state and before its second."""
+    return {
+        sequence
+        for stream, sequence in log.judged
+        if stream == state.name and state.last_sequence < sequence <= after.last_sequence
+    }
+
+
+def message_equations(
+    log: Tally, state: StreamState, after: StreamState, gone: frozenset[int]
+) -> list[Equation]:
     """last sequence = judged + unjudged; judged = the sum over all verdicts."""
     events = _judged(log, state.name)
     sequences = {event.sequence for event in events}
     there = _still_there(unjudged(log, state), state, gone)
-    since = sum(sequence > state.last_sequence for sequence in sequences)
+    since = len(stored_since(log, state, after))
     stored = [("judged", len(sequences)), ("unjudged", len(there))]
     if since:
         stored.append(("stored after the snapshot", -since))

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+ARCHIVE_UNREAD = "the archive's bytes (--deep reads them)"
+POLICIES_UNREAD = "the policies (learner replay computes them again)"
 _MAX_LISTED = 10
 
 
@@ -77,9 +79,12 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     """Messages that were stored after the streams' states were read, and judged before the log
     was."""
     num_reused_sequences: int
-    """Given to a second message after a power loss; 0 where the server syncs every write."""
+    """Given to a second message, because a server had lost the end of a queue as in a power loss;
+    0 where it syncs every write."""
     num_rows_hashed: int | None = None
     """Rows whose bytes were read from the archive; None: not asked for."""
+    not_checked: tuple[str, ...] = (ARCHIVE_UNREAD, POLICIES_UNREAD)
+    """What this audit did not look at, and what does."""
 
 
 def equation(

@@ -1,5 +1,6 @@
 """The whole audit: pure in `audit`, with its reading in `audit_run`."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -9,8 +10,9 @@ from broker.audit.archived import check_archive
 from broker.audit.batches import check_chain, check_fresh, check_rows, staleness
 from broker.audit.groups import check_groups, check_once, group_equation
 from broker.audit.leases import check_leases, lease_equation
-from broker.audit.messages import check_messages, message_equations, unjudged
-from broker.audit.report import AuditReport, Check, Violation
+from broker.audit.messages import check_messages, message_equations, stored_since, unjudged
+from broker.audit.queues import check_queue
+from broker.audit.report import POLICIES_UNREAD, AuditReport, Check, Violation
 from broker.interface import Broker, StreamState
 from broker.inventory import read_inventory
 from broker.logbook import LogItem, read_log
@@ -27,14 +29,17 @@ def audit(
     streams: Sequence[StreamState],
     items: Iterable[LogItem],
     *,
+    after: Sequence[StreamState] = (),
     gone: Gone = MappingProxyType({}),
 ) -> AuditReport:
-    """Check a run's whole log against the states of its streams, which were read before it."""
-    return _audit(run, {state.name: state for state in streams}, tally(items), gone)
+    """Check a run's whole log against the states of its streams, which were read before it, and
+    those that changed when they were read again `after` it."""
+    states = {state.name: state for state in streams}
+    return _audit(run, states, states | {state.name: state for state in after}, tally(items), gone)
 
 
 async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> AuditReport:
-    """Read the states, then the log, and check them; with a store also the archive's bytes.
+    """Read the states, the log, the states again, and check them; with a store also the archive.
 
     Raises:
         UserError: there is no such run.
@@ -53,7 +58,8 @@ async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> 
     # What has gone from a stream while we looked for it has its verdict in the log since.
     async for item in read_log(broker, run, first=log.last_sequence + 1):
         log.add(item)
-    report = _audit(run, states, log, gone)
+    after = {name: await broker.state(name) for name in states}
+    report = _audit(run, states, after, log, gone)
     if store is None:
         return report
     found = await check_archive(store, run, log)
@@ -62,6 +68,7 @@ async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> 
         holds=report.holds and not found,
         violations=(*report.violations, *found),
         num_rows_hashed=report.num_rows,
+        not_checked=(POLICIES_UNREAD,),
     )
 
 
@@ -69,15 +76,24 @@ async def _not_found(broker: Broker, stream: str, sequences: set[int]) -> list[i
     return [n for n in sorted(sequences) if await broker.get(stream, n) is None]
 
 
-def _audit(run: str, states: Mapping[str, StreamState], log: Tally, gone: Gone) -> AuditReport:
+def _audit(
+    run: str,
+    states: Mapping[str, StreamState],
+    after: Mapping[str, StreamState],
+    log: Tally,
+    gone: Gone,
+) -> AuditReport:
     shards = [states[name] for name in _shard_streams(log) if name in states]
+    log_state = states.get(names.log_stream(run))
+    log_created = log_state.created if log_state else math.inf
     max_staleness = log.opened.settings.leases.max_staleness if log.opened else None
     equations = [lease_equation(log)]
     violations = [*_check_log(run, log, states), *check_leases(log)]
     for state in shards:
         lost = gone.get(state.name, frozenset())
-        equations += message_equations(log, state, lost)
+        equations += message_equations(log, state, after[state.name], lost)
         violations += check_messages(log, state, lost)
+        violations += check_queue(log, state, after[state.name], log_created)
     equations.append(group_equation(log))
     violations += check_groups(log)
     violations += check_once(log)
@@ -102,10 +118,7 @@ def _audit(run: str, states: Mapping[str, StreamState], log: Tally, gone: Gone) 
             default=0,
         ),
         max_staleness=max_staleness,
-        num_stored_since=sum(
-            stream in states and sequence > states[stream].last_sequence
-            for stream, sequence in log.judged
-        ),
+        num_stored_since=sum(len(stored_since(log, state, after[state.name])) for state in shards),
         num_reused_sequences=sum(len(events) - 1 for events in log.judged.values()),
     )
 

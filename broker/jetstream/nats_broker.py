@@ -87,6 +87,7 @@ class NatsBroker:
         counts = info.state
         state = StreamState(
             name=stream,
+            created=info.created.timestamp(),
             num_messages=counts.messages,
             num_bytes=counts.bytes,
             first_sequence=counts.first_seq if counts.messages else counts.last_seq + 1,

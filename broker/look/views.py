@@ -130,12 +130,13 @@ def show_audit(report: AuditReport) -> None:
     if report.num_rows_hashed is not None:
         show_line(f"{report.num_rows_hashed} rows were read from the archive and hashed")
     if report.num_reused_sequences:
-        show_line(f"{report.num_reused_sequences} sequences were given again after a power loss")
+        show_line(
+            f"{report.num_reused_sequences} sequences were given again: a server had lost the end "
+            "of a queue, as in a power loss"
+        )
     for violation in report.violations:
         show_line(f"{violation.check}: {violation.detail}")
     count = len(report.violations)
-    show_line(
-        f"The audit of {report.run} holds."
-        if report.holds
-        else f"The audit of {report.run} does not hold: {count} violation{'s' * (count > 1)}."
-    )
+    said = "holds" if report.holds else f"does not hold: {count} violation{'s' * (count > 1)}"
+    unseen = " or at ".join(report.not_checked)
+    show_line(f"The audit of {report.run} {said}. It did not look at {unseen}.")

@@ -70,7 +70,10 @@ class MemoryBroker:
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
         self._check_open()
-        found = self._server.streams.setdefault(spec.name, MemoryStream(spec)).spec
+        if spec.name not in self._server.streams:
+            made = MemoryStream(spec, created=self._server.wall_clock())
+            self._server.streams[spec.name] = made
+        found = self._server.streams[spec.name].spec
         for field in StreamSpec.__struct_fields__:
             is_, wanted = getattr(found, field), getattr(spec, field)
             if is_ != wanted:

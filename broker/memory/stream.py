@@ -24,8 +24,9 @@ class _InHand(Struct):
 class MemoryStream:
     """Messages, the ids seen, and the state of the one consumer."""
 
-    def __init__(self, spec: StreamSpec) -> None:
+    def __init__(self, spec: StreamSpec, *, created: float) -> None:
         self.spec = spec
+        self._created = created
         self.records: dict[int, Record] = {}
         self.last_sequence = 0
         self._num_bytes = 0
@@ -140,6 +141,7 @@ class MemoryStream:
         is_queue = self.spec.kind is StreamKind.QUEUE
         return StreamState(
             name=self.spec.name,
+            created=self._created,
             num_messages=len(self.records),
             num_bytes=self._num_bytes,
             first_sequence=min(self.records, default=self.last_sequence + 1),

@@ -300,10 +300,16 @@ def items(log: list[LedgerEntry | Batch]) -> list[LogItem]:
 
 def states(log: list[LedgerEntry | Batch]) -> list[StreamState]:
     queue = StreamState(
-        name=QUEUE, num_messages=1, num_bytes=100, first_sequence=13, last_sequence=13
+        name=QUEUE,
+        created=START - 2,
+        num_messages=1,
+        num_bytes=100,
+        first_sequence=13,
+        last_sequence=13,
     )
     kept = StreamState(
         name="LOG_demo",
+        created=START - 1,
         num_messages=len(log),
         num_bytes=100,
         first_sequence=1,

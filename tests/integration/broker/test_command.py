@@ -55,7 +55,7 @@ def run(directory):
             await hand_built.fill(there)
             await store.ensure_bucket()
             for _, data in hand_built.MESSAGES:
-                await Archive(store, hand_built.RUN).write([data])
+                await Archive(store, hand_built.RUN).write([data], term=1)
         finally:
             await store.close()
             await there.close()

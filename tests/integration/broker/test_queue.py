@@ -277,6 +277,20 @@ async def test_ensure_stream_may_be_repeated_and_names_what_differs(broker, spec
         await broker.ensure_stream(replace(spec, ack_wait_s=1.0))
 
 
+async def test_the_state_tells_when_a_stream_was_made(broker, spec, unique):
+    await broker.ensure_stream(spec)
+    made = (await broker.state(spec.name)).created
+    assert abs(made - time.time()) < 60
+    await broker.publish(f"{spec.name}.a", b"one")
+    await broker.ensure_stream(spec)
+    assert (await broker.state(spec.name)).created == made
+    later = unique("log")
+    await broker.ensure_stream(
+        StreamSpec(name=later, subjects=(f"{later}.x",), kind=StreamKind.LOG)
+    )
+    assert (await broker.state(later)).created > made
+
+
 async def test_what_does_not_exist(broker, spec):
     with pytest.raises(BrokerError):
         await broker.state(spec.name)

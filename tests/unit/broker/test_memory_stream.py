@@ -31,7 +31,8 @@ class QueueMachine(RuleBasedStateMachine):
                 max_ack_pending=MAX_ACK_PENDING,
                 ack_wait_s=ACK_WAIT_S,
                 duplicate_window_s=WINDOW_S,
-            )
+            ),
+            created=0.0,
         )
         self.now = 0.0
         self.waiting: dict[int, tuple[str, bytes]] = {}

@@ -12,7 +12,8 @@ from tests.support import hand_built
 
 @pytest.fixture
 async def server():
-    seconds = itertools.count(hand_built.START)
+    # Three streams are made, then LOG begins.
+    seconds = itertools.count(hand_built.START - 3)
     server = MemoryServer(wall_clock=lambda: next(seconds))
     await hand_built.fill(MemoryBroker(server))
     return server

@@ -44,7 +44,7 @@ def test_verdicts_on_later_messages_are_counted_apart() -> None:
     log = hand_built.contents()
     queue, kept = hand_built.states(log)
     earlier = replace(queue, first_sequence=9, last_sequence=10, num_messages=2)
-    report = audit("demo", [earlier, kept], hand_built.items(log))
+    report = audit("demo", [earlier, kept], hand_built.items(log), after=[queue])
     assert report.holds
     assert report.num_stored_since == 2
     sums = [str(equation) for equation in report.equations]
