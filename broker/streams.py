@@ -49,7 +49,8 @@ def _queue(settings: RunSettings, shard: str) -> StreamSpec:
         max_message_bytes=intake.max_message_bytes,
         max_messages_per_subject=_SPARE_PER_SUBJECT * settings.leases.max_open_per_actor,
         consumer=names.intake_consumer(shard),
-        # A round that is being judged and the fetch after it are in hand at once.
+        # A round each that is pulled, judged, archived and entered: every loop of intake has work.
+        # What waits between the loops, or is judged aside, takes the place of some of these.
         max_ack_pending=4 * intake.fetch_groups,
         ack_wait_s=_ACK_WAIT_S,
         duplicate_window_s=_DUPLICATE_WINDOW_S,
