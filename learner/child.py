@@ -1,7 +1,6 @@
 """One verb of `learner` in a process of its own, started again whenever it is killed."""
 
 import asyncio
-import contextlib
 import signal
 import sys
 import time
@@ -76,6 +75,4 @@ async def run_until(process: asyncio.subprocess.Process, stop: asyncio.Event) ->
         return await ended
     finally:
         stopping.cancel()
-        if not ended.done():
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+        await child_process.kill(process)

@@ -26,12 +26,28 @@ async def start(command: Sequence[str], log: Path | None) -> Process:
 
 
 async def end(process: Process, *, grace_s: float) -> None:
-    """SIGTERM, and SIGKILL after the grace; returns when it has ended."""
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-        try:
+    """SIGTERM, and SIGKILL after the grace or when this is cancelled; returns when it has ended."""
+    try:
+        with contextlib.suppress(ProcessLookupError, TimeoutError):
+            process.terminate()
             async with asyncio.timeout(grace_s):
                 await process.wait()
-        except TimeoutError:
-            process.kill()
-    await process.wait()
+    finally:
+        await kill(process)
+
+
+async def kill(process: Process) -> None:
+    """SIGKILL; returns when it has ended, also when this is cancelled meanwhile.
+
+    That is at once, and who left earlier would leave something behind in the event loop.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    ended, cancelled = asyncio.create_task(process.communicate()), False
+    while not ended.done():
+        try:
+            await asyncio.wait([ended])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

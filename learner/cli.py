@@ -203,6 +203,8 @@ def demo(context: typer.Context, dry_run: DryRun = False) -> None:
     """Show the whole loop on this machine: actors, a liar, kills; exit status 0 if all held.
 
     Say which run it is: `learner demo @ examples/demo.toml`.
+
+    Ctrl-C or SIGTERM ends all of it in order; the second kills.
     """
     from learner.demo.show import run_demo
 

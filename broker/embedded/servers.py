@@ -79,7 +79,24 @@ def up(
             started = start_s3(directory, detached=detached)
             wait_s3(directory)
             return started
-    nats_port, s3_port = _ports(last, nats_port, s3_port)
+    servers = launch(directory, *_ports(last, nats_port, s3_port), detached=detached)
+    with contextlib.ExitStack() as undo:
+        undo.callback(kill, servers)
+        wait(directory, servers)
+        undo.pop_all()
+    return servers
+
+
+def launch(directory: Path, nats_port: int, s3_port: int, *, detached: bool) -> Servers:
+    """Start both servers on these ports, without waiting: see `wait`, for which any thread will do.
+
+    Raises:
+        ServerMissing: a program is not installed, or a port is in use.
+        UserError: both have the same port.
+        OSError: the directory cannot be written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    directory = directory.resolve()
     if nats_port == s3_port:
         raise UserError(f"both servers cannot have port {nats_port}")
     check_port_free("nats-server", nats_port)
@@ -90,19 +107,32 @@ def up(
         nats_process = nats_server.launch(directory, detached=detached)
         undo.callback(stop, nats_process, grace_s=0)
         s3_process = s3_server.launch(directory, s3_port, detached=detached)
-        undo.callback(stop, s3_process, grace_s=0)
-        nats_server.wait(directory, nats_process, nats_port)
-        s3_server.wait(directory, s3_process, s3_port)
-        servers = Servers(
-            nats_port=nats_port,
-            s3_port=s3_port,
-            s3_credentials=str(credentials),
-            nats_process=nats_process,
-            s3_process=s3_process,
-        )
-        _write(directory, servers)
         undo.pop_all()
-    return servers
+    return Servers(
+        nats_port=nats_port,
+        s3_port=s3_port,
+        s3_credentials=str(credentials),
+        nats_process=nats_process,
+        s3_process=s3_process,
+    )
+
+
+def wait(directory: Path, launched: Servers) -> None:
+    """Wait until both servers answer; from then on the directory says that they run.
+
+    Raises:
+        ServerMissing: one of them does not come up; the other is left to the caller.
+    """
+    directory = directory.resolve()
+    nats_server.wait(directory, launched.nats_process, launched.nats_port)
+    s3_server.wait(directory, launched.s3_process, launched.s3_port)
+    _write(directory, launched)
+
+
+def kill(launched: Servers) -> None:
+    """End servers that nobody has used yet."""
+    for process in (launched.nats_process, launched.s3_process):
+        stop(process, grace_s=0)
 
 
 def start_nats(directory: Path, *, detached: bool) -> Servers:

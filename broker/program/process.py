@@ -62,7 +62,8 @@ def spawn(
 ) -> ProcessId:
     """Start a program whose output goes to the end of a file.
 
-    Detached it lives on in a session of its own, otherwise it dies with this process.
+    Detached it lives on, otherwise it dies with this process. Its session is its own in both cases:
+    Ctrl-C reaches this process alone, which stops the program when nobody needs it any more.
     `environment` is added to ours.
     """
     arguments = list(command) if detached else bound(command)
@@ -75,7 +76,7 @@ def spawn(
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
-        setsid=detached,
+        setsid=True,
     )
     return ProcessId(pid, _start_ticks(pid) or 0)
 

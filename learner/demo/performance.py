@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from broker.jetstream import NatsBroker
 from learner.demo.plan import Kill
-from learner.demo.players import Player, PlayerLost
+from learner.demo.players import Player, PlayerLost, Process
 from learner.demo.screen import Screen
 from learner.demo.server import Server
 from learner.demo.stage import Stage
@@ -67,10 +67,8 @@ async def perform(
         screen.say(str(lost))
     finally:
         screen.look(watch)
+        await _stop(processes)
         await broker.close()
-        # Actors first: what they finish is still judged.
-        for some in (processes[2:], processes[:2]):
-            await asyncio.gather(*(process.stop(grace_s=_GRACE_S) for process in some))
     died = [
         f"{each.name} (status {status})"
         for each in (*servers, *processes)
@@ -90,6 +88,18 @@ async def _keep_looking(watch: Watch, screen: Screen) -> None:
     while True:
         screen.look(watch)
         await watch.change(timeout_s=_REDRAW_S)
+
+
+async def _stop(processes: Sequence[Process]) -> None:
+    """Let everybody end what is in hand, or kill them all when this is cancelled.
+
+    Actors end first: what they finish is still judged.
+    """
+    try:
+        for some in (processes[2:], processes[:2]):
+            await asyncio.gather(*(each.stop(grace_s=_GRACE_S) for each in some))
+    finally:
+        await asyncio.gather(*(each.stop(grace_s=0) for each in processes))
 
 
 async def _until_first(

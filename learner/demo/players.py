@@ -6,14 +6,13 @@ waits for  the process to end
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from broker.program.process import bound, last_line
-from learner.child_process import end, start
+from learner.child_process import end, kill, start
 from learner.events import Died, EventLog, Killed, Started
 from schemas.errors import TributaryError
 
@@ -76,12 +75,10 @@ class Process:
         self._events.write(killed)
 
     async def stop(self, *, grace_s: float) -> None:
-        """SIGTERM, and SIGKILL after the grace; returns when it has ended."""
+        """SIGTERM, and SIGKILL after the grace or when cancelled; returns when it has ended."""
         self._stopping = True
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        await end(process, grace_s=grace_s)
+        if self._process is not None:
+            await end(self._process, grace_s=grace_s)
 
     async def _live(self) -> int:
         self._process = await start(self._command, self._log)
@@ -109,6 +106,4 @@ async def run_to_end(
                 on_line(line.decode(errors="replace").rstrip())
         return await process.wait()
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()  # so that nothing of it is left in the event loop
+        await kill(process)

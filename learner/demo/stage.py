@@ -1,5 +1,6 @@
 """What the demo plays on: a fresh folder, both servers, keys of the actors, and an opened run."""
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Final
 from msgspec import structs
 
 from broker.embedded import servers
-from broker.program.process import last_line
+from broker.program.process import free_ports, last_line
 from learner.demo import cast, plan
 from learner.demo.folder import servers_folder
 from learner.demo.phases import Phase
@@ -38,12 +39,17 @@ class Stage:
         """Ids to names."""
         self._servers = servers_folder(self.folder.path)
 
-    def start_servers(self, say: Callable[[str], None]) -> list[Server]:
+    async def start_servers(self, say: Callable[[str], None]) -> list[Server]:
         """Start both servers; they die with the thread that calls this.
 
         `say` takes a line when one of them ends unasked.
         """
-        started = servers.up(self._servers, detached=False)
+        started = servers.launch(self._servers, *free_ports(2), detached=False)
+        try:
+            await asyncio.to_thread(servers.wait, self._servers, started)
+        except BaseException:
+            servers.kill(started)
+            raise
         self.settings = structs.replace(self.settings, connection=started.connection())
         self.folder.settings.write_text(to_toml(self.settings), encoding="utf-8")
         return [open_(self._servers, self.events, say) for open_ in (open_nats, open_s3)]

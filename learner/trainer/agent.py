@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from learner.trainer.rank import AGENT_PID
+from broker.program.process import bound
 
 
 def be_agent(
@@ -39,15 +39,18 @@ def _run_ranks(module: str, arguments: Sequence[str], *, num_ranks: int, num_thr
     """0, or the exit status that says why the ranks ended: of a signal, as its negative number,
     before any other."""
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
-    os.environ[AGENT_PID] = str(os.getpid())
 
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    # What torchrun has to say about a rank's end, the exit status says.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    command = [sys.executable, "-P", "-u", "-m", module, *arguments]
+    # What torchrun has to say about a rank's end, the exit status says. Each of its modules has a
+    # level of its own, so all of them are kept from the handler above.
+    logger = logging.getLogger("torch.distributed.elastic")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    # Bound, because a rank takes seconds to start, in which this process may be killed.
+    command = bound([sys.executable, "-P", "-u", "-m", module, *arguments])
     torchrun = ["--standalone", f"--nproc-per-node={num_ranks}", "--no-python", *command]
     try:
         run.run(run.parse_args(torchrun))

@@ -9,7 +9,6 @@ Settings are parsed before torch is imported, so that a wrong one is said at onc
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 
@@ -22,9 +21,6 @@ from schemas.errors import TributaryError, UserError
 from schemas.resolve import resolve
 from schemas.settings import LearnerSettings
 
-AGENT_PID = "TRIBUTARY_AGENT_PID"
-"""Environment variable: the process that started this one, if it said so."""
-
 
 def as_rank(body: Callable[[], None]) -> int:
     """Run `body` in a process that dies with the one that started it; returns the exit status.
@@ -34,8 +30,7 @@ def as_rank(body: Callable[[], None]) -> int:
     An error of our tree, or one of the machine such as a full disk, is one sentence as of any other
     verb of `learner`.
     """
-    agent = os.environ.get(AGENT_PID)
-    die_with_parent(int(agent) if agent else None)
+    die_with_parent()
     log_to_stderr()
     pin_libraries()
     try:

@@ -7,7 +7,6 @@ flight: nothing is lost, nothing is used twice, and every version can be trained
 
 import os
 import random
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from schemas.settings import (
     TrainerSettings,
 )
 from tests.conftest import need
+from tests.support.left_running import left_running
 
 pytestmark = pytest.mark.acceptance
 
@@ -73,17 +73,7 @@ async def survive(directory: Path, kills: Sequence[Kill]) -> Sequence[Checked]:
     settings = settings_in(directory)
     with take_folder(RunFolder(settings).path):
         stage = Stage(settings)
-        try:
-            return await show(stage, open_screen(stage.actors), kills)
-        finally:
-            stage.stop_servers()
-
-
-def left_running(directory: Path) -> str:
-    found = subprocess.run(
-        ["pgrep", "-af", str(directory)], capture_output=True, text=True, check=False
-    )
-    return found.stdout
+        return await show(stage, open_screen(stage.actors), kills)
 
 
 async def check(directory: Path, seed: int) -> None:

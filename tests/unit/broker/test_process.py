@@ -39,6 +39,7 @@ def test_spawn_and_stop(tmp_path, detached):
     process = spawn(SLEEP, log=log, detached=detached)
     wait_for(log, "up")
     assert is_running(process)
+    assert os.getpgid(process.pid) == process.pid, "Ctrl-C would reach it"
     stop(process, grace_s=5)
     assert not is_running(process)
     stop(process, grace_s=5)  # once more does nothing

@@ -101,8 +101,18 @@ async def test_a_child_that_ends_slowly_is_killed_when_nobody_waits_any_more(tmp
     await until_it_says(log, "ends slowly")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    async with asyncio.timeout(1):
-        assert await process.wait() == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL
+
+
+async def test_who_is_killed_is_waited_for_whatever_happens():
+    process = await child_process.start([sys.executable, "-c", "import time; time.sleep(60)"], None)
+    killing = asyncio.create_task(child_process.kill(process))
+    for _ in range(2):
+        await asyncio.sleep(0)
+        killing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await killing
+    assert process.returncode == -signal.SIGKILL
 
 
 async def until_it_says(log: Path, word: str) -> None:
