@@ -1,6 +1,7 @@
 """The numbers at the top. One that would say that something never happened is left out."""
 
-from collections.abc import Iterator
+import bisect
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -73,7 +74,16 @@ def waited_share(story: Story) -> float | None:
         (figures.trainer.waited_s, figures.announced_time - before.announced_time)
         for before, figures in pairwise(story.steps)
         if figures.announced_time not in behind_gaps
-        and not any(before.announced_time < time < figures.announced_time for time in begun)
+        and not _any_between(begun, before.announced_time, figures.announced_time)
     ]
     whole_s = sum(span_s for _, span_s in counted)
     return min(1.0, sum(waited_s for waited_s, _ in counted) / whole_s) if whole_s else None
+
+
+def _any_between(times: Sequence[float], start: float, end: float) -> bool:
+    """One of these times, which are in order, lies between two others.
+
+    >>> _any_between([3, 7], 3, 8), _any_between([3, 7], 3, 7)
+    (True, False)
+    """
+    return bisect.bisect_right(times, start) < bisect.bisect_left(times, end)

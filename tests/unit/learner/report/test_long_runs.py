@@ -18,6 +18,7 @@ async def story_of(num_steps: int) -> Story:
             await run.accept(actor, [True, False, False, False], version=version)
         await run.cut()
         await run.announce()
+        await run.start_trainer(f"trainer-{version}")
     return await read_story(run.broker, run.settings.name)
 
 
