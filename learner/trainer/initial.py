@@ -1,7 +1,7 @@
 """The policy that a run begins with: into object storage once, and out of it at every start."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -71,7 +71,8 @@ async def publish_initial(
     _check_given(engine, environment, settings.sampling.max_new_tokens, folder)
     token_ids = [token for turn in environment.reference(0) for token in turn.token_ids]
     tensors = engine.tensor_entries()
-    probe = Probe(token_ids=pack_u32(token_ids), logprobs=pack_f32(engine.probe(token_ids)))
+    logprobs = _probe(engine, token_ids, folder)
+    probe = Probe(token_ids=pack_u32(token_ids), logprobs=pack_f32(logprobs))
     try:
         return await retry.for_seconds(_PUBLISH_S)(
             publication.publish_anchor,
@@ -91,6 +92,16 @@ async def publish_initial(
             f"the bucket already holds another initial policy of run {settings.name}: "
             "begin a run under another `name`"
         ) from None
+
+
+def _probe(engine: TrainEngine, token_ids: Sequence[int], folder: Path) -> Sequence[float]:
+    """Some configurations that can be loaded cannot be computed: more experts per token than
+    experts, for instance."""
+    try:
+        return engine.probe(token_ids)
+    except (RuntimeError, ValueError, IndexError) as error:
+        problem = str(error).partition("\n")[0][:300]
+        raise UserError(f"the policy in {folder} cannot be computed: {problem}") from error
 
 
 def _check_given(

@@ -1,5 +1,6 @@
 """Opening a run, again and again."""
 
+import json
 import shutil
 
 import msgspec
@@ -158,6 +159,15 @@ async def test_a_kill_while_the_policy_is_published_is_mended_by_the_next_call(p
     place.store.away = False
     await place.open()
     assert read_opening(place.folder.opening)
+
+
+async def test_a_policy_that_cannot_be_computed_is_refused(place) -> None:
+    file = place.initial / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | {"num_experts_per_tok": config["n_routed_experts"] + 1}))
+    with pytest.raises(UserError, match=r"given cannot be computed: selected index k out of range"):
+        await place.open()
+    assert await place.store.list("") == []
 
 
 async def test_a_folder_without_a_policy_is_refused(place, tmp_path) -> None:
