@@ -131,7 +131,7 @@ async def _until_one_ends(works: Sequence[Coroutine[None, None, object]]) -> Non
 
 
 async def serve(settings: LearnerSettings, opening: ledger.RunOpened, *, take_over: bool) -> None:
-    """The coordinator process: until SIGTERM or SIGINT.
+    """The coordinator process: until SIGTERM or SIGINT, also while it waits for its servers.
 
     Raises:
         ServerMissing: no broker lets us in.
@@ -142,12 +142,20 @@ async def serve(settings: LearnerSettings, opening: ledger.RunOpened, *, take_ov
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    broker = await NatsBroker.connect(
-        settings.connection.nats, name="coordinator", connect_timeout_s=_CONNECT_TIMEOUT_S
-    )
+    await _until_one_ends([stop.wait(), _serve(settings, opening, stop, take_over=take_over)])
+
+
+async def _serve(
+    settings: LearnerSettings, opening: ledger.RunOpened, stop: asyncio.Event, *, take_over: bool
+) -> None:
     store = S3Store.open(settings.connection)
     try:
-        await Coordinator(broker, store, opening).run(stop, take_over=take_over)
+        broker = await NatsBroker.connect(
+            settings.connection.nats, name="coordinator", connect_timeout_s=_CONNECT_TIMEOUT_S
+        )
+        try:
+            await Coordinator(broker, store, opening).run(stop, take_over=take_over)
+        finally:
+            await broker.close()
     finally:
-        await broker.close()
         await store.close()

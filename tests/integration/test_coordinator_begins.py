@@ -1,16 +1,19 @@
 """A coordinator that begins while its servers come and go."""
 
 import asyncio
+import os
+import signal
 
 import pytest
 
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
+from broker.program.process import free_port
 from broker.streams import run_streams
 from learner.coordinator import service
 from learner.coordinator.service import Coordinator
 from schemas.errors import StoreUnavailable
 from schemas.policy import PolicyId
-from schemas.settings import RunSettings
+from schemas.settings import Connection, LearnerSettings, RunSettings
 from tests.support.coordinators import announce, make_opening
 
 SETTINGS = RunSettings(name="begins")
@@ -112,3 +115,14 @@ async def test_it_can_be_stopped_while_object_storage_is_away():
     async with asyncio.timeout(5):
         await running
     await broker.close()
+
+
+async def test_it_can_be_stopped_before_its_first_connection():
+    nowhere = f"nats://127.0.0.1:{free_port()}"
+    settings = LearnerSettings(name=SETTINGS.name, connection=Connection(nats=nowhere))
+    serving = asyncio.create_task(service.serve(settings, make_opening(SETTINGS), take_over=False))
+    await asyncio.sleep(0.5)
+    assert not serving.done()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(5):
+        await serving
