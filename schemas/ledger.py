@@ -12,10 +12,10 @@ from msgspec import Meta, Struct
 from schemas.lease import EnvironmentRef, Lease
 from schemas.policy import PolicyId
 from schemas.settings import RunSettings
-from schemas.types import Count, Detail, SegmentName, Sha256, Token
+from schemas.types import Count, Detail, Reward, SegmentName, Sha256, Token
 from schemas.verdict import Outcome, Reason
 
-Rewards = Annotated[tuple[float, ...], Meta(max_length=256)]
+Rewards = Annotated[tuple[Reward, ...], Meta(max_length=256)]
 
 
 class RewardPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from schemas import arrays
 from schemas.errors import Rejected
 from schemas.lease import MAX_GROUP_SIZE, EngineProfile
 from schemas.policy import PolicyId
-from schemas.types import Count, Index, Sha256, Token
+from schemas.types import Count, Index, Reward, Sha256, Token
 from schemas.verdict import Reason
 
 MAX_ROLLOUT_TOKENS = 1 << 18
@@ -58,7 +58,7 @@ class Rollout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """f32, S values: behaviour log-probabilities of the sampled tokens, in nats."""
     spans: Annotated[tuple[VersionSpan, ...], Meta(min_length=1, max_length=MAX_SPANS)]
     finish: Finish
-    claimed_reward: Annotated[float, Meta(ge=-1e6, le=1e6)]
+    claimed_reward: Reward
     """What the actor computed, for its own screen; the learner computes its own."""
     trace: Annotated[bytes, Meta(max_length=MAX_TRACE_BYTES)] = b""
     """What the environment needs beside the tokens to compute the reward again. Reserved: those

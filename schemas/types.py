@@ -12,6 +12,8 @@ Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 SegmentName = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}-[0-9a-f]{64}\Z")]
 """`<term of the coordinator that wrote it>-<sha256 of its bytes>`"""
 Count = Annotated[int, Meta(ge=0, le=2**53)]
+Reward = Annotated[float, Meta(ge=-1e6, le=1e6)]
+"""Of one rollout; finite."""
 Index = Annotated[int, Meta(ge=0, le=999_999_999)]
 Detail = Annotated[str, Meta(max_length=500)]
 """A sentence for a person to read."""

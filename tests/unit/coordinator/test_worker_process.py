@@ -115,12 +115,17 @@ INTERACTION = "__import__('environments.interface').interface.Interaction(turns=
         (" reward=1.0, parts=(environments.scoring.Part(name='a b', value=1.0),))", "regex"),
         (" reward=1.0, parts=(environments.scoring.Part(name='a', value='b'),))", "float"),
         (
+            " reward=1.0, parts=(environments.scoring.Part(name='a', value=float('nan')),))",
+            ">= -1000",
+        ),
+        (" reward=1e999, parts=())", "<= 1000"),
+        (
             " reward=1.0, parts=[environments.scoring.Part(name=f'a{i}', value=1.0)"
             " for i in range(17)])",
             "length <= 16",
         ),
     ],
-    ids=["reward", "name", "value", "parts"],
+    ids=["reward", "name", "value", "nan", "inf", "parts"],
 )
 async def test_figures_that_the_ledger_cannot_hold_are_told(make_process, broken, figures, detail):
     broken(f"return {INTERACTION}{figures}")
