@@ -124,6 +124,8 @@ def _columns(found: list[Flow]) -> tuple[dict[str, int], ...]:
             first[flow.source] += flow.count
             second[flow.target] += flow.count
             from_leases[flow.target] += flow.count * (flow.source == _ISSUED)
+    if third:
+        second.setdefault(_ACCEPTED, 0)  # Of a damaged log that has batches and no verdicts.
     order = sorted(second, key=lambda name: (not from_leases[name], -second[name]))
     return dict(first), {name: second[name] for name in order}, dict(third)
 

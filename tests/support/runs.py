@@ -65,6 +65,7 @@ class SyntheticRun:
         for name, subjects in zip(self._ends, (log_subjects, policy_subjects), strict=True):
             spec = StreamSpec(name=name, subjects=subjects, kind=StreamKind.LOG)
             await self.broker.ensure_stream(spec)
+        self.now = START
         opened = ledger.RunOpened(
             settings=self.settings,
             environment=self.environment.ref,

@@ -263,6 +263,12 @@ async def test_leases_end_under_the_names_of_the_audit(run):
     assert (ends["expired"], ends["abandoned"], ends["open"]) == (1, 1, 1)
 
 
+async def test_a_damaged_log_that_has_batches_and_no_verdicts_is_drawn_all_the_same(run):
+    story = await story_of(run)
+    story.tally.judged.clear()
+    assert "in a batch" in flow.draw(story.tally)
+
+
 async def test_the_name_of_what_flows_in_below_lies_on_no_other_ribbon(run):
     """It stands no higher than the lowest ribbon of the leases ends."""
     drawn = Checker(flow.draw((await story_of(run)).tally)).seen

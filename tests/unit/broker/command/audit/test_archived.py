@@ -17,3 +17,10 @@ async def test_changed_and_missing_bytes_in_the_archive_are_named(broker, store)
     assert len(found) == 2
     assert found[0].startswith("step 1, lease 0: ")
     assert found[1].startswith("step 1, lease 1: ")
+
+
+async def test_a_group_that_may_still_be_trained_on_is_looked_at_too(broker, store) -> None:
+    waiting = hand_built.accepted(12, 10, 2)
+    await store.delete(segment_key("demo", waiting.segment))
+    report = await audit_run(broker, "demo", store=store)
+    assert said(report, Check.ARCHIVE).startswith("waiting, lease 10: there is no object")
