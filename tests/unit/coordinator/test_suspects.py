@@ -16,7 +16,7 @@ HIT, FINE = Finding(reason=Reason.MEMORY), Finding(reason=Reason.ENVELOPE)
 
 def delivery(size: int = 10) -> MemoryDelivery:
     record = Record(stream="S", sequence=1, subject="s", data=bytes(size), time=0.0)
-    return MemoryDelivery(MemoryServer(), record, 1)
+    return MemoryDelivery(MemoryServer(), record)
 
 
 async def judged(suspects: Suspects, actor: str, finding: Finding) -> None:
