@@ -59,11 +59,3 @@ def test_amid_the_run(demo, tmp_path):
     # It had a broker to the end.
     trainer = (tmp_path / "stopped" / "logs" / "trainer.log").read_text()
     assert "left-unannounced" not in trainer
-
-
-def test_twice_while_everybody_starts(demo, tmp_path):
-    demo.until(lambda: "learner.trainer.rank" in left_running(tmp_path))
-    demo.press_ctrl_c()
-    time.sleep(0.3)
-    demo.press_ctrl_c()
-    check_stopped(demo, tmp_path)
