@@ -203,7 +203,7 @@ def why(
 def audit(
     run: Run = "",
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read and hash every row's bytes in the archive.")
+        bool, typer.Option("--deep", help="Also read and hash the archive: rows, waiting groups.")
     ] = False,
     nats: Nats = "",
     settings: SettingsFile = "",

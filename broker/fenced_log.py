@@ -4,9 +4,9 @@
     append      one record behind the last
     check_held  before a write elsewhere, where there is no fence
 
-A record that no writer of this log can have
-written (an operator's stray publish, a forged reply subject) is no fence. It is folded as one that
-changes nothing, so what was decided before it still stands.
+A record that no writer of this log can have written (an operator's stray publish, a forged reply
+subject) is no fence. It is folded as one that changes nothing, so what was decided before it still
+stands.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -153,7 +153,7 @@ def _head() -> str:
         max_grant_request=grants._MAX_REQUEST_BYTES,
         max_manifest=signing.MAX_MANIFEST_BYTES,
         max_manifest_decoded=signing._MAX_DECODED_BYTES,
-        max_own=wire._MAX_OWN_WIRE_BYTES,
+        max_own=wire.MAX_OWN_WIRE_BYTES,
         max_own_decoded=wire._MAX_OWN_DECODED_BYTES,
         actor=ACTOR,
         sha256=SHA256,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from learner.run_folder import RunFolder
-from learner.same_run import first_difference
+from learner.same_run import differences
 from schemas.atomic_file import write_atomically
 from schemas.errors import SettingsError, TributaryError
 from schemas.resolve import to_toml
@@ -68,11 +68,9 @@ def _check_made_with(folder: RunFolder, settings: LearnerSettings) -> None:
     """A policy that nobody made here, brought by hand, is taken as it is."""
     if not folder.initial_settings.exists():
         return
-    was, asked = folder.initial_settings.read_text(), _made_with(settings)
-    if was != asked:
-        name, value, before = first_difference(asked, was)
+    for name, value, was in differences(_made_with(settings), folder.initial_settings.read_text()):
         raise SettingsError(
-            f"{name} is {value}, but the policy in {folder.initial} was made with {before}: "
+            f"{name} is {value}, but the policy in {folder.initial} was made with {was}: "
             "remove that folder to make another, or take another `name`"
         )
 

@@ -28,7 +28,6 @@ from schemas.names import policy_manifest_key
 from schemas.policy import PolicyId
 from schemas.run_card import RunCard, write_run_card
 from schemas.settings import LearnerSettings, run_settings
-from schemas.types import MAX_WIRE_BYTES
 
 
 async def open_over_network(settings: LearnerSettings, initial: Path) -> RunOpened:
@@ -92,17 +91,12 @@ async def open_run(
 
 def _check_batches(settings: LearnerSettings, broker: Broker) -> None:
     """A batch is one message: whether it fits is known when it is cut, and must be known before."""
-    limits = {
-        MAX_WIRE_BYTES: "messages",
-        broker.max_message_bytes: "messages of this NATS server, see its max_payload,",
-    }
-    max_bytes = min(limits)
     group_size, num_groups = settings.sampling.group_size, settings.batch.num_groups
-    if num_groups > (most := most_rows(max_bytes, group_size)):
+    if num_groups > (most := most_rows(broker.max_message_bytes, group_size)):
         raise SettingsError(
-            f"batch.num_groups is {num_groups}, but a batch is one message, {limits[max_bytes]} "
-            f"have at most {max_bytes} bytes, and only {most} groups surely fit where "
-            f"sampling.group_size is {group_size}"
+            f"batch.num_groups is {num_groups}, but a batch is one message, and this server takes "
+            f"{broker.max_message_bytes} bytes in one (its max_payload): only {most} groups "
+            f"surely fit where sampling.group_size is {group_size}"
         )
 
 

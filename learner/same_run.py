@@ -44,24 +44,25 @@ def check_same_run(opened: RunSettings, settings: LearnerSettings) -> None:
     expected = msgspec.structs.replace(opened, trainer=trainer_settings(opened, settings))
     if asked == expected:
         return
-    name, value, was = first_difference(to_toml(asked), to_toml(expected))
+    name, value, was = differences(to_toml(asked), to_toml(expected))[0]
     raise SettingsError(
         f"{name} is {value}, but run {opened.name} was opened with {was}: "
         f"start it with `@ {RunFolder(settings).settings}`, or begin another run by another `name`"
     )
 
 
-def first_difference(asked: str, was: str) -> tuple[str, str, str]:
-    """The first setting of `asked` that was another, or none: its name, its value, what it was.
+def differences(asked: str, was: str) -> list[tuple[str, str, str]]:
+    """The settings of two TOML texts that differ: name, value asked, what it was.
 
-    >>> first_difference("seed = 2", "seed = 1")
-    ('seed', '2', '1')
+    >>> differences("rate = 1\\nseed = 2", "seed = 1\\nrate = 1\\nold = 3")
+    [('old', 'none', '3'), ('seed', '2', '1')]
     """
-    before = _named_values(was)
-    for name, value in _named_values(asked).items():
-        if before.get(name) != value:
-            return name, value, before.get(name, "none")
-    raise ValueError("nothing differs")
+    now, before = _named_values(asked), _named_values(was)
+    return [
+        (name, now.get(name, "none"), before.get(name, "none"))
+        for name in sorted(now.keys() | before.keys())
+        if now.get(name) != before.get(name)
+    ]
 
 
 def _named_values(toml: str) -> dict[str, str]:

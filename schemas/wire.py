@@ -26,7 +26,7 @@ _PREFIX: Final = MAGIC + bytes([SCHEMA_VERSION])
 MAX_DECODED_BYTES: Final = 4 << 20
 """Largest msgpack document inside a message. As one text of four bytes a character, twice over, it
 takes ten times that to refuse: 40 MiB of the 64 that judging may take (80 if it were 8 MiB)."""
-_MAX_OWN_WIRE_BYTES: Final = 64 << 20
+MAX_OWN_WIRE_BYTES: Final = 64 << 20
 _MAX_OWN_DECODED_BYTES: Final = 256 << 20
 """Far above what a server stores as one message, which is what binds a writer of our own."""
 _MAX_WINDOW_BYTES: Final = 8 << 20
@@ -55,7 +55,7 @@ def encode_own(message: msgspec.Struct) -> bytes:
     Raises:
         MessageTooLarge: it would refuse it.
     """
-    return _encode(message, _MAX_OWN_WIRE_BYTES, _MAX_OWN_DECODED_BYTES)
+    return _encode(message, MAX_OWN_WIRE_BYTES, _MAX_OWN_DECODED_BYTES)
 
 
 def decode(
@@ -89,7 +89,7 @@ def decode_own(data: bytes, kind: type[T]) -> T:
     return decode(
         data,
         kind,
-        max_wire_bytes=_MAX_OWN_WIRE_BYTES,
+        max_wire_bytes=MAX_OWN_WIRE_BYTES,
         max_decoded_bytes=_MAX_OWN_DECODED_BYTES,
     )
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.audit.report import Check, Equation, Violation, equation, listed
+from broker.audit.report import Check, Equation, Violation, equation, listed_ids
 from broker.tally import Tally
 
 
@@ -36,7 +36,7 @@ def check_groups(log: Tally) -> Iterator[Violation]:
     ]
     for what, lease_ids in findings:
         if lease_ids:
-            yield Violation(check=Check.GROUPS, detail=f"{what}: {listed('lease', lease_ids)}")
+            yield Violation(check=Check.GROUPS, detail=f"{what}: {listed_ids('lease', lease_ids)}")
 
 
 def check_once(log: Tally) -> Iterator[Violation]:
@@ -47,4 +47,4 @@ def check_once(log: Tally) -> Iterator[Violation]:
     for lease_id, found in steps.items():
         if len(found) > 1:
             detail = f"the group of lease {lease_id} has {len(found)} rows, in "
-            yield Violation(check=Check.ONCE, detail=detail + listed("step", found))
+            yield Violation(check=Check.ONCE, detail=detail + listed_ids("step", found))

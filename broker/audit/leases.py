@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.audit.report import Check, Equation, Violation, equation, listed
+from broker.audit.report import Check, Equation, Violation, equation, listed_ids
 from broker.tally import LeaseEnd, Tally
 
 
@@ -27,7 +27,7 @@ def check_leases(log: Tally) -> Iterator[Violation]:
 def _misnumbered(log: Tally) -> Iterator[str]:
     never = set(range(max(log.leases, default=-1) + 1)) - log.leases.keys()
     if never:
-        yield f"numbers that were left out: {listed('lease', never)}"
+        yield f"numbers that were left out: {listed_ids('lease', never)}"
 
 
 def _ended_wrongly(log: Tally) -> Iterator[str]:

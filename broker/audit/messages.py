@@ -9,7 +9,7 @@ That is at most what the stream had stored when its state was read again, behind
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.audit.report import Check, Equation, Violation, equation, listed
+from broker.audit.report import Check, Equation, Violation, equation, listed_ids
 from broker.interface import StreamState
 from broker.tally import Tally, verdict_name
 from schemas.ledger import VerdictEvent
@@ -62,7 +62,7 @@ def check_messages(log: Tally, state: StreamState, gone: frozenset[int]) -> Iter
     without = unjudged(log, state)
     there = _still_there(without, state, gone)
     if without != there:
-        detail = f"{state.name}: gone without a verdict: {listed('sequence', without - there)}"
+        detail = f"{state.name}: gone without a verdict: {listed_ids('sequence', without - there)}"
         yield Violation(check=Check.MESSAGES, detail=detail)
     if len(there) > state.num_messages:
         yield Violation(

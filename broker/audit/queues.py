@@ -9,7 +9,7 @@ fault: that is a loss all the same, and the sentence says so.
 
 from collections.abc import Iterator
 
-from broker.audit.report import Check, Violation, listed
+from broker.audit.report import Check, Violation, listed_ids
 from broker.interface import StreamState
 from broker.tally import Tally
 
@@ -42,7 +42,7 @@ def _faults(
     }
     if never:
         yield (
-            f"verdicts on what it has not stored: {listed('sequence', never)}; it ends at "
+            f"verdicts on what it has not stored: {listed_ids('sequence', never)}; it ends at "
             f"{after.last_sequence}: its server lost the end of it (a power loss, an older copy), "
             "or somebody made it again"
         )

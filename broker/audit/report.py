@@ -81,7 +81,7 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     num_reused_sequences: int
     """Given to a second message, because a server had lost the end of a queue as in a power loss;
     0 where it syncs every write."""
-    num_rows_hashed: int | None = None
+    num_groups_hashed: int | None = None
     """Rows whose bytes were read from the archive; None: not asked for."""
     not_checked: tuple[str, ...] = (ARCHIVE_UNREAD, POLICIES_UNREAD)
     """What this audit did not look at, and what does."""
@@ -101,10 +101,10 @@ def equation(
     )
 
 
-def listed(noun: str, numbers: Iterable[int]) -> str:
+def listed_ids(noun: str, numbers: Iterable[int]) -> str:
     """Ids in words, the first ten of them.
 
-    >>> listed("lease", {4, 3}), listed("step", range(12))
+    >>> listed_ids("lease", {4, 3}), listed_ids("step", range(12))
     ('leases 3, 4', 'steps 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more')
     """
     ordered = sorted(numbers)

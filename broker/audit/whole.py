@@ -67,7 +67,7 @@ async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> 
         report,
         holds=report.holds and not found,
         violations=(*report.violations, *found),
-        num_rows_hashed=report.num_rows,
+        num_groups_hashed=report.num_rows + len(log.waiting),
         not_checked=(POLICIES_UNREAD,),
     )
 

@@ -127,8 +127,8 @@ def show_audit(report: AuditReport) -> None:
             f"{report.num_batches} batches of {report.num_rows} rows; the stalest row has "
             f"staleness {report.stalest_row}, the limit is {report.max_staleness}"
         )
-    if report.num_rows_hashed is not None:
-        show_line(f"{report.num_rows_hashed} rows were read from the archive and hashed")
+    if report.num_groups_hashed is not None:
+        show_line(f"{report.num_groups_hashed} groups were read from the archive and hashed")
     if report.num_reused_sequences:
         show_line(
             f"{report.num_reused_sequences} sequences were given again: a server had lost the end "

@@ -24,6 +24,11 @@ def write_private(path: Path, data: bytes) -> None:
         try:
             # Unlike a rename, a link never takes the place of a file.
             os.link(staging, path)
+        except FileNotFoundError:
+            # Another writer was faster, and removed this one's staging file as a leftover.
+            if path.exists():
+                raise FileExistsError from None
+            raise
         finally:
             staging.unlink(missing_ok=True)
         for left_behind in path.parent.glob(f".{escape(path.name)}.*{_STAGING}"):

@@ -67,8 +67,10 @@ async def perform(
         screen.say(str(lost))
     finally:
         screen.look(watch)
-        await _stop(processes)
-        await broker.close()
+        try:
+            await _stop(processes)
+        finally:
+            await broker.close()
     died = [
         f"{each.name} (status {status})"
         for each in (*servers, *processes)

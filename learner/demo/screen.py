@@ -80,7 +80,7 @@ class Lines:
             self.say(f"{phase}: {text}")
 
     def step(self, figures: StepFigures) -> None:
-        self.say(step_line(figures, self._names_of))
+        self.say(full_step_line(figures, self._names_of))
 
     def look(self, watch: Watch) -> None: ...
 
@@ -122,7 +122,7 @@ def open_screen(names_of: Mapping[str, str]) -> Screen:
     return Terminal(names_of) if sys.stdout.isatty() else Lines(names_of)
 
 
-def step_line(figures: StepFigures, names_of: Mapping[str, str]) -> str:
+def full_step_line(figures: StepFigures, names_of: Mapping[str, str]) -> str:
     """A step in one line."""
     rewards = (
         "no reward"

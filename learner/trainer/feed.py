@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
 
 import structlog
 
@@ -15,6 +16,8 @@ from schemas.ledger import RunOpened
 from schemas.wire import sha256_hex
 
 logger = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 class BatchFeed:
@@ -51,7 +54,7 @@ class BatchFeed:
     async def next(self) -> bytes | None:
         """The wire bytes of the next batch; None when it is time to stop."""
         assert self._records is not None, "seek comes first"
-        while record := await self._unless_stopping(anext(self._records)):
+        while record := await self.unless_stopping(anext(self._records)):
             if self._is_batch(record):
                 return record.data
         return None
@@ -65,21 +68,21 @@ class BatchFeed:
         """
         stream, subject = names.log_stream(self._run), names.ledger_subject(self._run)
         records = self._broker.follow(stream, first=1, subject=subject)
-        record = await self._unless_stopping(anext(records))
+        record = await self.unless_stopping(anext(records))
         if record is None:
             return None
         return opening_of(record)
 
-    async def _unless_stopping(self, record: Awaitable[Record]) -> Record | None:
-        waiting = {asyncio.ensure_future(record), asyncio.ensure_future(self._stopping.wait())}
+    async def unless_stopping(self, work: Awaitable[T]) -> T | None:
+        """What the work returns; None, and the work is cancelled, when it is time to stop."""
+        working = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if self.stopping:
-                return None
-            return next(task.result() for task in waiting if task.done())
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return None if self.stopping else working.result()
         finally:
-            for task in waiting:
-                task.cancel()
+            working.cancel()
+            stopping.cancel()
 
     async def _batch(self, step: int) -> Record:
         """The first on its subject: what a stranger adds there comes behind it."""

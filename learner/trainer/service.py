@@ -113,9 +113,8 @@ class FirstRank:
             UserError: the folder's key is not the run's.
             Fenced: another trainer has taken over.
         """
-        self._portal.call(
-            claim(self._broker, self._run, names.TRAINER, self._holder, take_over=take_over)
-        )
+        claiming = claim(self._broker, self._run, names.TRAINER, self._holder, take_over=take_over)
+        self._crew.call(self._feed.unless_stopping(claiming))
         beating = self._portal.start(self._heartbeats.beat())
         try:
             leader = self._prepare()
@@ -128,14 +127,17 @@ class FirstRank:
             self._portal.call(self._heartbeats.beat_once())
 
     def _prepare(self) -> Leader | None:
-        """Read how the run was opened, and take over its log; None when told to stop before."""
+        """Read how the run was opened, and take over its log; None when told to stop before.
+
+        Servers that are away are waited for.
+        """
         self._heartbeats.say(State.STARTING, waiting_for="the coordinator to open the run")
         opened = self._crew.call(self._feed.opening())
         if opened is None:
             return None
         self._heartbeats.say(State.STARTING)
         log = PolicyLog(self._broker, self._run, opened.run_key, self._instance)
-        self._crew.call(log.take_over())
+        self._crew.call(self._feed.unless_stopping(log.take_over()))
         shelf = Shelf(self._folder.checkpoints)
         shelf.sweep()
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
@@ -147,7 +149,10 @@ class FirstRank:
         determinism.make_deterministic(trainer.num_threads)
         initial_folder = self._folder.scratch / "initial"
         asking = self._heartbeats.asking_store
-        initial = self._crew.call(fetch_initial(self._store, opened, initial_folder, asking))
+        fetching = fetch_initial(self._store, opened, initial_folder, asking)
+        initial = self._crew.call(self._feed.unless_stopping(fetching))
+        if initial is None:
+            return None
         archive = Archive(self._store, self._run)
         return Leader(
             crew=self._crew,

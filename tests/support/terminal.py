@@ -25,6 +25,8 @@ class Terminal(NamedTuple):
     process: subprocess.Popen[bytes]
     keys: int
     shown: bytearray
+    reading: threading.Thread
+    """Ends when nobody has the terminal open any more."""
 
     @property
     def text(self) -> str:
@@ -56,11 +58,11 @@ def in_terminal(command: Sequence[str]) -> Iterator[Terminal]:
         start_new_session=True,
     )
     os.close(screen)
-    terminal = Terminal(process, keys, bytearray())
-    reading = threading.Thread(target=_read, args=(keys, terminal.shown))
+    shown = bytearray()
+    reading = threading.Thread(target=_read, args=(keys, shown))
     reading.start()
     try:
-        yield terminal
+        yield Terminal(process, keys, shown, reading)
     finally:
         process.kill()
         process.wait()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from broker.interface import Broker
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
 from broker.objects.archive import Archive
 from broker.policies import publication
@@ -189,9 +190,7 @@ class TinyRun:
         """One life of a trainer, to its end, or stopped as by SIGTERM once version `until` is
         announced; `changes` are of its trainer settings."""
         broker = broker or MemoryBroker(self.server)
-        trainer = msgspec.structs.replace(self.settings.trainer, **changes)
-        settings = msgspec.structs.replace(self.settings, trainer=trainer)
-        first = FirstRank(self.portal, World(0, 1), broker, store or self.store, settings)
+        first = self.first_rank(broker, store, **changes)
         if until is not None:
             self.portal.start(self._stop_at(until, first))
         try:
@@ -199,6 +198,12 @@ class TinyRun:
         finally:
             # As the kernel would: what a dead process served is gone.
             self.portal.call(MemoryBroker.close(broker))
+
+    def first_rank(self, broker: Broker, store=None, **changes) -> FirstRank:
+        """A trainer that has not begun."""
+        trainer = msgspec.structs.replace(self.settings.trainer, **changes)
+        settings = msgspec.structs.replace(self.settings, trainer=trainer)
+        return FirstRank(self.portal, World(0, 1), broker, store or self.store, settings)
 
     async def _stop_at(self, version: int, first: FirstRank) -> None:
         run = self.settings.name

@@ -93,6 +93,21 @@ def test_a_disk_that_fails_leaves_nothing_behind(step, tmp_path, monkeypatch):
     RunKey.load(tmp_path / "key")
 
 
+def test_of_two_writers_the_slower_is_told_that_the_key_is_there(tmp_path, monkeypatch):
+    link = os.link
+
+    def late(*args):
+        monkeypatch.setattr(os, "link", link)
+        write_private(tmp_path / "key", b"first")
+        link(*args)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(UserError, match="already there"):
+        write_private(tmp_path / "key", b"second")
+    assert (tmp_path / "key").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
 @pytest.mark.parametrize("kind", [RunKey, ActorKey])
 def test_a_key_that_others_can_read_is_refused_with_the_remedy(kind, mode, tmp_path):

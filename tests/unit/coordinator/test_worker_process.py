@@ -157,6 +157,7 @@ async def test_what_a_process_answers_is_not_believed(make_process, broken, fram
     """The process has decoded hostile bytes: they may have taken it over."""
     broken(f"os.write(pipe(), {frames!r}); os.kill(os.getpid(), signal.SIGSTOP)", WRITABLE_PIPE)
     process = make_process()
+    await process.start()
     async with asyncio.timeout(5):
         finding = await examined(process, await honest_job())
     assert finding.reason is Reason.JUDGING_FAILED

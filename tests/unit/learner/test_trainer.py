@@ -3,6 +3,7 @@
 import contextlib
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -216,6 +217,26 @@ def test_a_skipped_step_is_in_the_metrics_and_in_the_report(skipping) -> None:
     drawn = multiples.draw(story) + tables.steps(story)
     assert not re.search(r"\b(nan|inf)\b", drawn)
     assert drawn.count("skipped") == 1
+
+
+@pytest.mark.parametrize("away", ["broker", "storage"])
+def test_it_can_be_stopped_while_it_begins_and_a_server_is_away(run, away) -> None:
+    broker = MemoryBroker(run.server)
+    if away == "broker":
+        run.server.stop()
+    run.store.away = away == "storage"
+    first = run.first_rank(broker)
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        running = threads.submit(first.run, take_over=False)
+        with pytest.raises(TimeoutError):
+            running.result(timeout=0.2)
+        first.stop()
+        running.result(timeout=10)
+    run.store.away = False
+    run.server.start()
+    run.portal.call(broker.close())
+    run.train()
+    assert sorted(run.history().announced) == policies(1, 0, NUM_STEPS)
 
 
 def test_what_a_stranger_wrote_into_its_log_stops_no_trainer(run, uninterrupted) -> None:

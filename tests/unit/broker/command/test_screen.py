@@ -66,7 +66,7 @@ async def test_answers_in_words(broker, capsys, store) -> None:
     out = capsys.readouterr().out
     for line in (
         "ok   leases            11 issued = 1 open + 7 fulfilled",
-        "4 rows were read from the archive and hashed",
+        "5 groups were read from the archive and hashed",
         f"The audit of demo holds. {UNSEEN}",
         r"judged     rejected(envelope): broken \x1b[31m",
         "  policy    1-2, staleness 0",
@@ -153,6 +153,6 @@ async def test_json_keys_are_stable(broker, capsys) -> None:
         "max_staleness",
         "num_stored_since",
         "num_reused_sequences",
-        "num_rows_hashed",
+        "num_groups_hashed",
         "not_checked",
     ]

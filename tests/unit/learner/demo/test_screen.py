@@ -11,7 +11,7 @@ from actors.state import said_by
 from broker.logbook import read_log
 from broker.memory import MemoryBroker, MemoryServer
 from learner.demo.phases import Phase, Phases
-from learner.demo.screen import Lines, phase_table, picture, reward_words, step_line
+from learner.demo.screen import Lines, full_step_line, phase_table, picture, reward_words
 from learner.demo.watch import Watch, who_waits
 from learner.metrics import StepFigures, edges
 from learner.metrics_file import read_steps
@@ -246,7 +246,7 @@ async def test_heartbeats_are_heard_and_wake_whoever_waits():
 async def test_a_step_is_one_line(run):
     await run.announce()
     (figures,) = await read_steps(run.broker, run.settings.name)
-    assert step_line(figures, NAMES) == (
+    assert full_step_line(figures, NAMES) == (
         "step 1: reward 0.33 exact, 0.50 partial; staleness 0.0 (max 0); "
         "batch: honest-1 1, bob 1; 1 refused, 0 without signal"
     )
