@@ -5,6 +5,8 @@ published is on disk, and the next start publishes it.
 """
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -19,6 +21,7 @@ from actors.groups import Groups
 from actors.identity import home_of, open_key
 from actors.instance_lock import instance_lock
 from actors.probe import THRESHOLDS, check_probe
+from actors.report import Report
 from actors.screens import Screen
 from actors.status import Status
 from actors.wiring import Outside, wire_daemon
@@ -65,11 +68,12 @@ async def _run(
     actor = open_key(home).public
     open_pinned(card.environment)
     stop = stop_on_signals()
+    show = partial(_show, screen, stop)
     async with AsyncExitStack() as stack:
         # Importing torch takes seconds, in which signals are to be heard.
         engine = await asyncio.to_thread(_open_engine, settings)
         stack.push_async_callback(engine.close)
-        broker = await arrive(card, actor, stop, screen.show)
+        broker = await arrive(card, actor, stop, show)
         if broker is None:
             return
         stack.push_async_callback(broker.close)
@@ -92,7 +96,7 @@ async def _run(
         daemon = wire_daemon(card, settings, actor, home, outside, groups, status)
         _log.info("actor", run=card.run, id=actor, home=str(home))
         try:
-            await daemon.run(stop, screen.show)
+            await daemon.run(stop, show)
         except ExceptionGroup as failures:
             denied = failures.subgroup(PermissionDenied)
             if denied is None:
@@ -101,6 +105,16 @@ async def _run(
                 f"the run's broker does not let {actor} in; "
                 "send this id to the run's operator, who can invite it"
             ) from failures
+
+
+def _show(screen: Screen, stop: asyncio.Event, report: Report) -> None:
+    """Show a report; when nobody reads any more, finish what is in hand and end."""
+    try:
+        screen.show(report)
+    except BrokenPipeError:
+        # What is written from now on, by the interpreter's end too, goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop.set()
 
 
 def _open_engine(settings: ActorSettings) -> "TorchEngine":

@@ -35,6 +35,7 @@ class Child:
         self._command = verb_command(verb, settings_file, *options)
         self._say = say
         self._kills: deque[float] = deque(maxlen=_MAX_KILLS)
+        self._gave_up = False
 
     async def keep_running(self, stop: asyncio.Event) -> int:
         """Run, again whenever it is killed; returns the exit status, negative for a signal."""
@@ -48,14 +49,23 @@ class Child:
             signal_name = signal.Signals(-status).name
             self._say(f"the {self.verb} was ended by {signal_name}, and is started again")
 
-    def last_words(self) -> str:
-        """The last line of its last life in its log, for a sentence about its end."""
-        said = last_line(self._log, after=self._log_begin)
-        return f"the {self.verb} failed: {said} (all that it said is in {self._log})"
+    def last_words(self, status: int) -> str:
+        """A sentence about its end: by what signal, or with what last line in its log."""
+        where = f"(all that it said is in {self._log})"
+        if status < 0:
+            often = (
+                f" {_MAX_KILLS} times within {_WITHIN_S:g} s: is the machine out of memory? "
+                "Start it again to go on"
+            )
+            name = signal.Signals(-status).name
+            return f"the {self.verb} was ended by {name}{often * self._gave_up} {where}"
+        return f"the {self.verb} failed: {last_line(self._log, after=self._log_begin)} {where}"
 
     def _killed_too_often(self) -> bool:
         self._kills.append(time.monotonic())
-        return len(self._kills) == _MAX_KILLS and self._kills[-1] - self._kills[0] < _WITHIN_S
+        full = len(self._kills) == _MAX_KILLS
+        self._gave_up = full and self._kills[-1] - self._kills[0] < _WITHIN_S
+        return self._gave_up
 
 
 def verb_command(verb: str, settings_file: Path, *options: str) -> list[str]:

@@ -127,8 +127,8 @@ async def _run_all(children: Sequence[Child], stop: asyncio.Event) -> Outcome:
     statuses = {child.verb: task.result() for task, child in running.items()}
     failed = [child for child in (ended_first, *children) if statuses[child.verb]]
     if failed:
-        status = _exit_status(statuses[failed[0].verb])
-        return Outcome(exit_status=status, sentence=failed[0].last_words())
+        status = statuses[failed[0].verb]
+        return Outcome(exit_status=_exit_status(status), sentence=failed[0].last_words(status))
     return Outcome(
         exit_status=0,
         sentence="stopped; start it again to go on" if asked else "the last step is trained",

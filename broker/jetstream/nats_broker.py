@@ -172,7 +172,7 @@ class NatsBroker:
         except WrongLastSequence:
             refused = True
         except BrokerUnavailable as error:
-            structlog.get_logger().info("append_unconfirmed", stream=stream, reason=str(error))
+            structlog.get_logger().warning("append_unconfirmed", stream=stream, reason=str(error))
         tail = api.GetRequest(seq=expected_last + 1)
         found = await self._get(stream, tail, timeout_s=min(timeout_s, api.CALL_TIMEOUT_S))
         return settle(

@@ -67,7 +67,7 @@ class Archive:
         data = await self._store.get(key, offset=offset, length=length)
         if wire.sha256_hex(data) != sha256:
             raise DigestMismatch(
-                f"bytes {offset} to {offset + length} of segment {segment} are not the group "
+                f"bytes {offset} to {offset + length} of {key} are not the group "
                 f"that was accepted ({len(data)} bytes were there)"
             )
         return data

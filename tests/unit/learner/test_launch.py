@@ -26,10 +26,20 @@ async def test_its_last_words_are_its_own(tmp_path):
     log.write_text("said by somebody before\n")
     quiet = child(tmp_path, "raise SystemExit(3)", [])
     assert await quiet.keep_running(asyncio.Event()) == 3
-    assert "it said nothing" in quiet.last_words()
+    assert "it said nothing" in quiet.last_words(3)
     loud = child(tmp_path, "print('the reason'); raise SystemExit(3)", [])
     assert await loud.keep_running(asyncio.Event()) == 3
-    assert "the trainer failed: the reason" in loud.last_words()
+    assert "the trainer failed: the reason" in loud.last_words(3)
+
+
+async def test_who_is_killed_too_often_is_said_to_be(tmp_path):
+    program = "import os, signal; print('all is well', flush=True); os.kill(os.getpid(), 9)"
+    killed = child(tmp_path, program, [])
+    status = await killed.keep_running(asyncio.Event())
+    assert status == -signal.SIGKILL
+    words = killed.last_words(status)
+    assert words.startswith("the trainer was ended by SIGKILL 5 times within 60 s: is the machine")
+    assert "all is well" not in words
 
 
 async def test_a_child_that_is_killed_is_started_again_and_said_to_be(tmp_path):
