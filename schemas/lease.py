@@ -73,6 +73,7 @@ class Lease(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     sampling: Sampling
     renderer: Sha256
+    """Of the environment: where prompts are rendered otherwise, the lease cannot be fulfilled."""
     shard: Token
     least_policy: PolicyId
     """Of the policy that it is made with, incarnation and version must both be at least these."""
