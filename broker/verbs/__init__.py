@@ -1,0 +1,10 @@
+"""The verbs of `broker`, each a function of its options; what is heavy is imported inside it.
+
+| verbs | file |
+|---|---|
+| what all verbs take | `options` |
+| up, down, status | `servers` |
+| init, ls, audit | `runs` |
+| peek, why | `messages` |
+| bench | `measure` |
+"""

@@ -1,0 +1,54 @@
+"""What the verbs of `broker` share: their options, and asking a question of the servers."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, TypeVar
+
+import typer
+
+from broker.interface import Broker
+from schemas.errors import BrokerError, StoreError, UserError
+from schemas.settings import Connection
+
+CONNECT_TIMEOUT_S: Final = 3.0
+
+T = TypeVar("T")
+
+Nats = Annotated[str, typer.Option("--nats", metavar="URL", help="URL of the NATS server.")]
+SettingsFile = Annotated[
+    str, typer.Option("--settings", metavar="FILE", help="TOML file that has a connection section.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
+Run = Annotated[str, typer.Argument(help="Name of the run; may be left out if there is one.")]
+
+
+def named_file(settings: str) -> list[str]:
+    """The settings arguments that name a file, if there is one."""
+    return ["@", settings] if settings else []
+
+
+def ask(connection: Connection, question: Callable[[Broker], Awaitable[T]]) -> T:
+    """Connect, ask, and close.
+
+    Raises:
+        UserError: a server is not there, or does not answer as it should.
+    """
+    import asyncio
+
+    from broker.jetstream import NatsBroker
+    from broker.program.endpoint import told
+
+    async def ask() -> T:
+        broker = await NatsBroker.connect(
+            connection.nats, name="broker", connect_timeout_s=CONNECT_TIMEOUT_S
+        )
+        try:
+            return await question(broker)
+        finally:
+            await broker.close()
+
+    try:
+        return asyncio.run(ask())
+    except BrokerError as error:
+        raise UserError(told("the server", connection.nats, error)) from None
+    except StoreError as error:
+        raise UserError(told("object storage", connection.s3 or "AWS", error)) from None

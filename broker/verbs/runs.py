@@ -1,0 +1,87 @@
+"""`broker init`, `ls` and `audit`: runs as a whole."""
+
+from typing import Annotated
+
+import typer
+
+from broker.addresses import SERVERS_DIRECTORY, find_connection
+from broker.interface import Broker
+from broker.program.command import Servers, settings_from
+from broker.verbs.options import Json, Nats, Run, SettingsFile, ask, named_file
+from schemas.settings import LearnerSettings
+
+
+def init(
+    context: typer.Context,
+    nats: Nats = "",
+    servers: Servers = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """Create the streams of a run, or check those that are there: `broker init @ file.toml`."""
+    from broker.program import screen
+    from broker.streams import run_streams
+    from schemas.settings import run_settings
+
+    settings = settings_from(context, LearnerSettings)
+    specs = run_streams(run_settings(settings))
+
+    async def create(broker: Broker) -> None:
+        for spec in specs:
+            await broker.ensure_stream(spec)
+
+    ask(find_connection(context.args, nats=nats, directory=servers), create)
+    if json:
+        screen.show_json(specs)
+        return
+    for spec in specs:
+        screen.show_line(f"{spec.name} stores {', '.join(spec.subjects)}")
+
+
+def ls(
+    run: Annotated[str, typer.Argument(help="Name of a run; left out: everything.")] = "",
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Servers = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """List runs and streams, with what their numbers mean."""
+    from broker.look import listing, views
+    from broker.program import screen
+
+    connection = find_connection(named_file(settings), nats=nats, directory=servers)
+    found = ask(connection, lambda broker: listing.list_server(broker, run))
+    screen.show_json(found) if json else views.show_listing(found)
+
+
+def audit(
+    run: Run = "",
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also read and hash the archive: rows, waiting groups.")
+    ] = False,
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Servers = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """Check that nothing was lost, used twice or used too late; exit status 1 if something was."""
+    from broker.audit import AuditReport, audit_run
+    from broker.inventory import the_run
+    from broker.look import views
+    from broker.objects.s3 import S3Store
+    from broker.program import screen
+
+    connection = find_connection(named_file(settings), nats=nats, directory=servers)
+
+    async def check(broker: Broker) -> AuditReport:
+        name = await the_run(broker, run)
+        if not deep:
+            return await audit_run(broker, name)
+        store = S3Store.open(connection)
+        try:
+            return await audit_run(broker, name, store=store)
+        finally:
+            await store.close()
+
+    report = ask(connection, check)
+    screen.show_json(report) if json else views.show_audit(report)
+    raise typer.Exit(0 if report.holds else 1)

@@ -1,0 +1,78 @@
+"""`broker up`, `down` and `status`: the servers themselves."""
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from broker.addresses import SERVERS_DIRECTORY, find_connection, typed
+from broker.program.command import Servers, writes_below
+from broker.verbs.options import Json, Nats, SettingsFile, named_file
+
+Port = Annotated[
+    int | None, typer.Option(min=1, max=65_535, help="Default: the last one, or a free one.")
+]
+
+
+def up(
+    context: typer.Context,
+    servers: Servers = SERVERS_DIRECTORY,
+    nats_port: Port = None,
+    s3_port: Port = None,
+    json: Json = False,
+) -> None:
+    """Start nats-server and SeaweedFS on loopback ports, and wait until they answer."""
+    from broker.embedded import servers as both
+    from broker.program import screen
+
+    writes_below(context, servers)
+    started = both.up(servers, nats_port, s3_port, detached=True)
+    connection = started.connection()
+    if json:
+        screen.show_json(connection)
+        return
+    screen.show_line(f"NATS at {connection.nats}, object storage at {connection.s3}")
+    screen.show_line(f"What they store is in {servers}; {typed('down', servers)} stops them.")
+    if servers != SERVERS_DIRECTORY:
+        option = shlex.join(["--servers", str(servers)])
+        screen.show_line(f"Other verbs, of `learner` too, find them with `{option}`.")
+
+
+def down(servers: Servers = SERVERS_DIRECTORY, json: Json = False) -> None:
+    """Stop both servers within seconds; what they have stored stays."""
+    from broker.embedded import servers as both
+    from broker.program import screen
+
+    found = both.down(servers)
+    if json:
+        screen.show_json(found)
+        return
+    names = " and ".join(found.stopped)
+    what = f"Stopped {names}" if names else "Neither server was running"
+    screen.show_line(f"{what}; what they have stored is in {servers}.")
+
+
+def status(
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Servers = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """Say whether both servers answer; exit status 1 if one does not.
+
+    With --nats and no settings file, that one server is asked.
+    """
+    import asyncio
+
+    from broker.look import health, views
+    from broker.program import screen
+
+    if nats and not settings:
+        asked = health.check_nats_alone(nats)
+    else:
+        asked = health.check_health(
+            find_connection(named_file(settings), nats=nats, directory=servers)
+        )
+    found = asyncio.run(asked)
+    screen.show_json(found) if json else views.show_health(found)
+    raise typer.Exit(0 if found.healthy else 1)
