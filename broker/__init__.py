@@ -5,7 +5,7 @@
 | the two seams | `interface`, `store` |
 | behind them, over servers | `jetstream`, `objects`, `embedded` |
 | behind them, in memory | `memory` |
-| a run's streams | `streams`, `inventory`, `fence`, `fenced_log`, `logbook`, `tally` |
+| a run's streams | `streams`, `inventory`, `fence`, `fenced_log`, `logbook`, `tally`, `heard` |
 | weights on their way | `policies` |
 | going on when something is away or too much | `retry`, `again`, `publisher`, `turnstile` |
 | waiting, and working side by side | `changes`, `parallel` |

@@ -14,10 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from broker.heard import who_waits
 from broker.program.sanitise import sanitise
 from broker.program.words import counted
 from learner.demo.phases import Phase, Phases
-from learner.demo.watch import Watch, who_waits
+from learner.demo.watch import Watch
 from learner.metrics import EDGE_STEPS, StepFigures, edges
 from schemas import names
 
@@ -173,7 +174,7 @@ def _run_table(watch: Watch) -> Table:
         most = counted(last.staleness_max, "version")
         table.add_row(f"reward ({last.trained_on})", Text(reward_words(watch.steps)))
         table.add_row("staleness", Text(f"mean {last.staleness_mean:.1f}, at most {most}"))
-    table.add_row("waiting", Text(sanitise(who_waits(watch))))
+    table.add_row("waiting", Text(sanitise(who_waits(watch.heard))))
     return table
 
 

@@ -10,31 +10,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
-
 from broker.changes import Changes
+from broker.heard import Heard, Seen
 from broker.interface import Broker
 from broker.logbook import LogItem, PolicyItem
 from learner.deeds import Deeds
 from learner.metrics import StepFigures
 from schemas import ledger, names
-from schemas.errors import Rejected
-from schemas.heartbeat import Heartbeat, State
+from schemas.heartbeat import State
 from schemas.verdict import Outcome
-from schemas.wire import decode
 
-_MAX_HEARTBEAT_BYTES: Final = 4 << 10
 _MAX_SENDERS: Final = 64
-"""Heartbeats are words of strangers: more senders than this are not looked at."""
-_SILENT_S: Final = 5.0
-
-
-class Seen(Struct, frozen=True, kw_only=True):
-    """The last heartbeat of somebody."""
-
-    heartbeat: Heartbeat
-    at: float
-    """Monotonic seconds."""
+"""Of heartbeats: more than there are daemons in any demo."""
 
 
 class Watch:
@@ -43,13 +30,12 @@ class Watch:
     def __init__(self, num_steps: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.num_steps = num_steps
         self.steps: list[StepFigures] = []
-        self.seen: dict[str, Seen] = {}
+        self.heard = Heard(max_senders=_MAX_SENDERS, clock=clock)
         self.accepted: Counter[str] = Counter()
         """Groups by actor."""
         self.refused: dict[str, Counter[str]] = {}
         """By actor: messages by reason."""
         self.deeds = Deeds()
-        self._clock = clock
         self._changes = Changes()
 
     @property
@@ -57,12 +43,14 @@ class Watch:
         """The last step that has a policy."""
         return self.steps[-1].step if self.steps else 0
 
+    @property
+    def seen(self) -> dict[str, Seen]:
+        """The last heartbeats, by sender."""
+        return self.heard.seen
+
     def state_of(self, who: str) -> State | None:
         """What somebody says it does; None when it has said nothing for a while."""
-        seen = self.seen.get(who)
-        if seen is None or self._clock() - seen.at > _SILENT_S:
-            return None
-        return seen.heartbeat.state
+        return self.heard.state_of(who)
 
     def take_step(self, figures: StepFigures) -> None:
         self.steps.append(figures)
@@ -86,15 +74,8 @@ class Watch:
 
     def take_heartbeat(self, subject: str, data: bytes) -> None:
         """Take a heartbeat, if it is one and is of whom its subject says."""
-        try:
-            heartbeat = decode(data, Heartbeat, max_wire_bytes=_MAX_HEARTBEAT_BYTES)
-        except Rejected:
-            return
-        who = names.last_token(subject)
-        if heartbeat.who != who or (who not in self.seen and len(self.seen) >= _MAX_SENDERS):
-            return
-        self.seen[who] = Seen(heartbeat=heartbeat, at=self._clock())
-        self._changes.notify()
+        if self.heard.take(subject, data):
+            self._changes.notify()
 
     async def listen(self, broker: Broker, run: str) -> None:
         """Take every heartbeat of the run, until the connection closes."""
@@ -108,25 +89,3 @@ class Watch:
     async def change(self, *, timeout_s: float) -> None:
         """Wait for the next change, or until the time is over."""
         await self._changes.next(timeout_s=timeout_s)
-
-
-def who_waits(watch: Watch) -> str:
-    """Who waits for whom, in words."""
-    trainer, coordinator = watch.state_of(names.TRAINER), watch.state_of(names.COORDINATOR)
-    if trainer is None or coordinator is None:
-        away = [
-            who
-            for who, state in ((names.COORDINATOR, coordinator), (names.TRAINER, trainer))
-            if state is None
-        ]
-        return f"no word of the {' and the '.join(away)}"
-    if coordinator is State.FINISHED:
-        return "nobody: the last batch is cut"
-    if trainer is State.WAITING_FOR_BATCH and coordinator is State.WAITING_FOR_GROUPS:
-        groups = watch.seen[names.COORDINATOR].heartbeat.waiting_for
-        return f"trainer and coordinator wait for the actors: {groups}"
-    if coordinator is State.WAITING_FOR_GROUPS:
-        return "trainer trains; coordinator waits for the actors"
-    if coordinator is State.WAITING_FOR_POLICY:
-        return "batches are ready; coordinator and actors wait for the trainer"
-    return f"trainer: {trainer}; coordinator: {coordinator}"

@@ -8,11 +8,12 @@ import pytest
 from rich.console import Console
 
 from actors.state import said_by
+from broker.heard import who_waits
 from broker.logbook import read_log
 from broker.memory import MemoryBroker, MemoryServer
 from learner.demo.phases import Phase, Phases
 from learner.demo.screen import Lines, full_step_line, phase_table, picture, reward_words
-from learner.demo.watch import Watch, who_waits
+from learner.demo.watch import Watch
 from learner.metrics import StepFigures, edges
 from learner.metrics_file import read_steps
 from schemas import names
@@ -119,7 +120,7 @@ async def test_silence_is_shown():
     now = 60.0
     assert watch.state_of("alice") is None
     assert "gone" in shown(watch)
-    assert who_waits(watch) == "no word of the coordinator and the trainer"
+    assert who_waits(watch.heard) == "no word of the coordinator and the trainer"
 
 
 async def test_hostile_words_of_an_actor_are_shown_and_do_nothing(watch):
@@ -228,7 +229,7 @@ async def test_it_says_who_waits_for_whom(trainer, coordinator, said):
     watch = Watch(num_steps=2)
     hear(watch, names.TRAINER, trainer)
     hear(watch, names.COORDINATOR, coordinator, "3 of 16 groups")
-    assert said in who_waits(watch)
+    assert said in who_waits(watch.heard)
 
 
 async def test_heartbeats_are_heard_and_wake_whoever_waits():
