@@ -1,7 +1,10 @@
-"""Small files that are never seen half written, whatever ends the process or the machine."""
+"""Files that are never seen half written, whatever ends the process or the machine."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -10,15 +13,28 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written, for instance because the disk is full.
     """
+    with opened_atomically(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def opened_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write piece by piece; its name is given to it at the end, for good.
+
+    Whatever is raised on the way leaves what was there before.
+
+    Raises:
+        OSError: as `write_atomically`.
+    """
     # The dot tells readers of a folder what is not finished.
     staging = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(staging, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         staging.replace(path)
-    except OSError:
+    except BaseException:
         staging.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)

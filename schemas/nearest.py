@@ -27,6 +27,15 @@ _SHORTEST_PART: Final = 3
 """Letters that a part of a longer name needs to stand for it."""
 
 
+def nearest(typed: str, words: Collection[str]) -> str | None:
+    """The word that a slip has turned into the typed one; None when that is near nothing.
+
+    >>> nearest("dupliacte", ["late", "duplicate"]), nearest("early", ["late", "duplicate"])
+    ('duplicate', None)
+    """
+    return next(iter(difflib.get_close_matches(typed, sorted(words), n=1, cutoff=_LIKENESS)), None)
+
+
 def unknown_setting(path: str, known: Collection[str]) -> str:
     """The sentence for a setting that is none of the known ones."""
     section, _, typed = path.rpartition(".")
@@ -36,7 +45,7 @@ def unknown_setting(path: str, known: Collection[str]) -> str:
     if section in known:
         return f"unknown setting {path}; {section} takes a value and is no section"
     if section not in sections:
-        section = _closest(section, sections)
+        section = nearest(section, sections)
     keys = [] if section is None else _keys(section, known)
     if meant := _meant(typed, section, keys, known):
         return f"unknown setting {path}; the nearest is {listed(meant, 'or')}"
@@ -66,7 +75,7 @@ def _keys(section: str, known: Collection[str]) -> list[str]:
 def _near(typed: str, keys: Collection[str]) -> str | None:
     """The key that is meant by its initials (`lr`), by a part of it (`rate`), or by a slip."""
     longer = [key for key in keys if _is_short_for(typed, key)]
-    return min(longer, key=lambda key: (len(key), key), default=None) or _closest(typed, keys)
+    return min(longer, key=lambda key: (len(key), key), default=None) or nearest(typed, keys)
 
 
 def _is_short_for(typed: str, key: str) -> bool:
@@ -74,7 +83,3 @@ def _is_short_for(typed: str, key: str) -> bool:
     if len(words) > 1 and typed == "".join(word[:1] for word in words):
         return True
     return len(typed) >= _SHORTEST_PART and typed in key
-
-
-def _closest(typed: str, words: Collection[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(typed, sorted(words), n=1, cutoff=_LIKENESS)), None)

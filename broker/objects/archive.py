@@ -97,3 +97,16 @@ class Archive:
         digest = wire.sha256_hex(data)
         await self._store.put(names.refused_key(self._run, digest), data)
         return digest
+
+    async def read_refused(self, sha256: str) -> bytes:
+        """The bytes of a refused message that was kept.
+
+        Raises:
+            DigestMismatch: they are others by now.
+            ObjectMissing, StoreUnavailable
+        """
+        key = names.refused_key(self._run, sha256)
+        data = await self._store.get(key)
+        if wire.sha256_hex(data) != sha256:
+            raise DigestMismatch(f"the {len(data)} bytes of {key} are not those that were refused")
+        return data

@@ -68,7 +68,10 @@ async def test_only_unnamed_segments_of_earlier_terms_of_this_run_are_collected(
 async def test_refused_bytes_are_kept_apart_and_never_collected(store, archive):
     digest = await archive.keep_refused(b"junk")
     assert await archive.collect(set(), before_term=99) == []
-    assert await store.get(names.refused_key("run", digest)) == b"junk"
+    assert await archive.read_refused(digest) == b"junk"
+    await store.put(names.refused_key("run", digest), b"others")
+    with pytest.raises(DigestMismatch, match="the 6 bytes of refused/run/"):
+        await archive.read_refused(digest)
 
 
 async def test_a_storage_that_is_away_is_not_a_written_segment(store, archive):

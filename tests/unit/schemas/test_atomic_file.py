@@ -6,7 +6,7 @@ import os
 import msgspec
 import pytest
 
-from schemas.atomic_file import write_atomically
+from schemas.atomic_file import opened_atomically, write_atomically
 from schemas.lease import EnvironmentRef
 from schemas.run_card import RunCard, read_run_card, write_run_card
 
@@ -37,6 +37,21 @@ def test_a_full_disk_leaves_the_old_bytes_and_nothing_else(tmp_path, full_disk):
     path.write_bytes(b"old")
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_whoever_breaks_off_leaves_the_old_bytes_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def write_half() -> None:
+        with opened_atomically(path) as file:
+            file.write(b"ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
