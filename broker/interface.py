@@ -114,8 +114,11 @@ class Broker(Protocol):
         """Largest message that the server takes, whatever the stream."""
         ...
 
-    async def ensure_stream(self, spec: StreamSpec) -> None:
+    async def ensure_stream(self, spec: StreamSpec, *, first_sequence: int = 1) -> None:
         """Create the stream and its consumer, or check that they are as they should be.
+
+        A stream that is made gives its first message `first_sequence`; one that is there goes on
+        as it does.
 
         Raises:
             BrokerError: the stream exists with another configuration; says which part.

@@ -3,6 +3,7 @@
 Two implementations pass the same contract tests: `broker.objects.s3` and `broker.memory.store`.
 """
 
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
@@ -27,6 +28,15 @@ class Store(Protocol):
 
         Raises:
             ObjectExists: there is one, whatever its bytes.
+        """
+        ...
+
+    async def put_file_once(self, key: str, path: Path, *, sha256: str) -> None:
+        """As `put_once`, from a file, which is never whole in memory.
+
+        Raises:
+            DigestMismatch: the file has other bytes than those of this digest; nothing is written.
+            ObjectExists, OSError
         """
         ...
 

@@ -8,7 +8,7 @@ there is an ack. A log is kept for ever: nothing in it can be purged or deleted.
 Field names are JetStream's own; only what we mind is here. Durations are in nanoseconds.
 """
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from broker.interface import StreamKind, StreamSpec
 from schemas.errors import BrokerError
@@ -41,6 +41,12 @@ class StreamConfig(Struct, kw_only=True, frozen=True):
     allow_msg_schedules: bool = False
     allow_msg_counter: bool = False
     allow_atomic: bool = False
+
+
+class NewStream(StreamConfig, frozen=True, kw_only=True):
+    """One that is made so that it begins behind the messages of a stream before it."""
+
+    first_seq: int
 
 
 class ConsumerConfig(Struct, kw_only=True, frozen=True):
@@ -77,6 +83,13 @@ def stream_config(spec: StreamSpec) -> StreamConfig:
         deny_delete=is_log,
         deny_purge=is_log,
     )
+
+
+def new_stream(config: StreamConfig, first_sequence: int) -> StreamConfig:
+    """What makes the stream; it is equal to the one that is there only without a beginning."""
+    if first_sequence == 1:
+        return config
+    return NewStream(**structs.asdict(config), first_seq=first_sequence)
 
 
 def consumer_config(spec: StreamSpec) -> ConsumerConfig:

@@ -62,10 +62,11 @@ class NatsBroker:
     def max_message_bytes(self) -> int:
         return self._connection.link.max_message_bytes
 
-    async def ensure_stream(self, spec: StreamSpec) -> None:
+    async def ensure_stream(self, spec: StreamSpec, *, first_sequence: int = 1) -> None:
         wanted = config.stream_config(spec)
         try:
-            await self._api(f"STREAM.CREATE.{spec.name}", wanted, api.ErrorReply)
+            made = config.new_stream(wanted, first_sequence)
+            await self._api(f"STREAM.CREATE.{spec.name}", made, api.ErrorReply)
         except api.Differs:
             info = await self._api(f"STREAM.INFO.{spec.name}", None, api.StreamInfo)
             config.check_equal(f"stream {spec.name}", info.config, wanted)

@@ -68,10 +68,11 @@ class MemoryBroker:
             raise BrokerError("the connection is closed")
         self._server.check_running()
 
-    async def ensure_stream(self, spec: StreamSpec) -> None:
+    async def ensure_stream(self, spec: StreamSpec, *, first_sequence: int = 1) -> None:
         self._check_open()
         if spec.name not in self._server.streams:
-            made = MemoryStream(spec, created=self._server.wall_clock())
+            created = self._server.wall_clock()
+            made = MemoryStream(spec, created=created, first_sequence=first_sequence)
             self._server.streams[spec.name] = made
         found = self._server.streams[spec.name].spec
         for field in StreamSpec.__struct_fields__:

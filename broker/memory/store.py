@@ -1,10 +1,13 @@
 """Object storage in this process's memory: the twin that unit tests and simulations run on."""
 
+import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from broker.store import ObjectInfo
-from schemas.errors import ObjectExists, ObjectMissing, StoreUnavailable
+from schemas.errors import DigestMismatch, ObjectExists, ObjectMissing, StoreUnavailable
+from schemas.wire import sha256_hex
 
 
 class MemoryStore:
@@ -24,6 +27,12 @@ class MemoryStore:
         if key in self._objects:
             raise ObjectExists(f"{key} is already written")
         self._objects[key] = (bytes(data), self._now())
+
+    async def put_file_once(self, key: str, path: Path, *, sha256: str) -> None:
+        data = await asyncio.to_thread(path.read_bytes)
+        if sha256_hex(data) != sha256:
+            raise DigestMismatch(f"{path} has other bytes than it should have")
+        await self.put_once(key, data)
 
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         assert offset >= 0

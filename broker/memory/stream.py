@@ -24,15 +24,15 @@ class _InHand(Struct):
 class MemoryStream:
     """Messages, the ids seen, and the state of the one consumer."""
 
-    def __init__(self, spec: StreamSpec, *, created: float) -> None:
+    def __init__(self, spec: StreamSpec, *, created: float, first_sequence: int = 1) -> None:
         self.spec = spec
         self._created = created
         self.records: dict[int, Record] = {}
-        self.last_sequence = 0
+        self.last_sequence = first_sequence - 1
         self._num_bytes = 0
         self._num_per_subject: dict[str, int] = {}
         self._seen: dict[str, tuple[float, int]] = {}
-        self._delivered_to = 0
+        self._delivered_to = self.last_sequence
         self._in_hand: dict[int, _InHand] = {}
 
     def store(

@@ -23,7 +23,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from broker import retry
 from broker.objects.credentials import Credentials, read_credentials
 from broker.store import ObjectInfo
-from schemas.errors import ObjectExists, ObjectMissing, StoreDenied, StoreUnavailable
+from schemas.errors import (
+    DigestMismatch,
+    ObjectExists,
+    ObjectMissing,
+    StoreDenied,
+    StoreUnavailable,
+)
 from schemas.settings import Connection
 
 _NUM_THREADS: Final = 16
@@ -81,6 +87,23 @@ class S3Store:
 
     async def put_once(self, key: str, data: bytes) -> None:
         await self._put(key, data, IfNoneMatch="*")
+
+    async def put_file_once(self, key: str, path: Path, *, sha256: str) -> None:
+        def send() -> None:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    raise DigestMismatch(f"{path} has other bytes than it should have")
+                file.seek(0)
+                digest = base64.b64encode(bytes.fromhex(sha256)).decode()
+                self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=key,
+                    Body=file,
+                    ChecksumSHA256=digest,
+                    IfNoneMatch="*",
+                )
+
+        await self._run(send, key)
 
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         assert offset >= 0

@@ -57,6 +57,22 @@ async def test_publish_pull_ack(broker, queue):
     assert (state.first_sequence, state.last_sequence) == (3, 2)
 
 
+async def test_a_stream_that_is_made_may_begin_behind_one_before_it(broker, spec):
+    await broker.ensure_stream(spec, first_sequence=14)
+    state = await broker.state(spec.name)
+    assert (state.num_messages, state.first_sequence, state.last_sequence) == (0, 14, 13)
+    for _ in range(2):  # One that is there goes on as it does, whatever is said of a new one.
+        await broker.ensure_stream(spec)
+        await broker.ensure_stream(spec, first_sequence=20)
+    await broker.take_back(spec.name, "intake")
+    assert (await broker.publish(f"{spec.name}.a", b"one")).sequence == 14
+    (held,) = await take(broker, spec.name)
+    assert held.record.sequence == 14
+    await broker.purge(spec.name, before=15)
+    state = await broker.state(spec.name)
+    assert (state.num_messages, state.first_sequence, state.last_sequence) == (0, 15, 14)
+
+
 async def test_an_ack_may_be_repeated(broker, queue):
     await broker.publish(f"{queue}.a", b"one")
     (delivery,) = await take(broker, queue)

@@ -14,6 +14,7 @@ from broker.objects.credentials import Credentials, write_credentials
 from broker.objects.s3 import S3Store
 from broker.objects.write_once import check_write_once
 from schemas.errors import (
+    DigestMismatch,
     ObjectExists,
     ObjectMissing,
     StoreDenied,
@@ -21,6 +22,7 @@ from schemas.errors import (
     UserError,
 )
 from schemas.settings import Connection
+from schemas.wire import sha256_hex
 
 
 @pytest.fixture
@@ -77,6 +79,21 @@ async def test_written_once_means_once(store):
         with pytest.raises(ObjectExists, match="key"):
             await store.put_once("key", data)
     assert await store.get("key") == b"first"
+
+
+async def test_a_file_is_written_once_too_and_only_as_it_should_be(store, tmp_path):
+    path, data = tmp_path / "file", b"from a file" * 1000
+    path.write_bytes(data)
+    with pytest.raises(DigestMismatch, match="other bytes"):
+        await store.put_file_once("key", path, sha256="0" * 64)
+    assert await store.head("key") is None
+    await store.put_file_once("key", path, sha256=sha256_hex(data))
+    assert await store.get("key") == data
+    with pytest.raises(ObjectExists, match="key"):
+        await store.put_file_once("key", path, sha256=sha256_hex(data))
+    path.write_bytes(b"")
+    await store.put_file_once("empty", path, sha256=sha256_hex(b""))
+    assert await store.get("empty") == b""
 
 
 async def test_a_deleted_key_can_be_written_again(store):
