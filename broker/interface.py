@@ -40,6 +40,8 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     max_ack_pending: int = 1024
     ack_wait_s: float = 30.0
     duplicate_window_s: float = 120.0
+    num_replicas: int = 1
+    """Servers of a cluster that each keep a copy."""
 
 
 class StreamState(Struct, frozen=True, kw_only=True):
@@ -59,6 +61,31 @@ class StreamState(Struct, frozen=True, kw_only=True):
     """Of the queue's consumer: delivered, not acked."""
     num_redelivered: int = 0
     max_bytes: int = -1
+    first_time: float | None = None
+    """Unix seconds on the server's clock, when the oldest message that is there was stored."""
+    last_time: float | None = None
+    """When a message was stored last, even if it is gone; None before the first."""
+    num_consumers: int = 0
+    """The queue's own and followers; one that has gone without a word counts for a minute."""
+
+
+class ConsumerState(Struct, frozen=True, kw_only=True):
+    """How far the durable consumer of a queue is."""
+
+    stream: str
+    name: str
+    num_pending: int
+    """Not delivered yet."""
+    num_ack_pending: int
+    """Delivered, not acked."""
+    num_redelivered: int
+    """Of those, delivered more than once."""
+    delivered_to: int
+    """The highest sequence that was ever delivered."""
+    ack_floor: int
+    """Every message up to this sequence is acked, or gone otherwise."""
+    max_ack_pending: int
+    ack_wait_s: float
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -131,6 +158,18 @@ class Broker(Protocol):
 
     async def streams(self) -> list[str]:
         """The names of all streams, sorted."""
+        ...
+
+    async def spec(self, stream: str) -> StreamSpec:
+        """How a stream is set up; of a foreign one, the part that a spec can say."""
+        ...
+
+    async def subjects(self, stream: str, pattern: str = ">") -> dict[str, int]:
+        """The messages that are there, counted by subject, of the subjects under a pattern."""
+        ...
+
+    async def consumers(self, stream: str) -> list[ConsumerState]:
+        """The durable consumers of a stream; followers are none."""
         ...
 
     # The queue

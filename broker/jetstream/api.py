@@ -126,17 +126,33 @@ class PubAck(Struct):
     duplicate: bool = False
 
 
+class InfoRequest(Struct, kw_only=True):
+    """Asks for a stream's subjects with their counts, a page at a time."""
+
+    subjects_filter: str
+    offset: int
+
+
 class StreamCounts(Struct):
     messages: int
     bytes: int
     first_seq: int
     last_seq: int
+    first_ts: datetime
+    """In the year 1 when nothing is there."""
+    last_ts: datetime
+    """In the year 1 before the first message."""
+    consumer_count: int = 0
+    subjects: dict[str, int] | None = None
+    """Only where they were asked for and there are any."""
 
 
 class StreamInfo(Struct):
     created: datetime
     config: StreamConfig
     state: StreamCounts
+    total: int = 0
+    """Of the subjects that were asked for, on all pages."""
 
 
 class NamesRequest(Struct):
@@ -151,15 +167,25 @@ class StreamNames(Struct):
     """None on an empty page."""
 
 
+class Reached(Struct):
+    """Up to where a consumer has come."""
+
+    stream_seq: int
+
+
 class ConsumerInfo(Struct):
     name: str
     config: ConsumerConfig
+    delivered: Reached
+    ack_floor: Reached
     num_pending: int
     num_ack_pending: int
     num_redelivered: int
 
 
 class ConsumerList(Struct):
+    """One page of them, which is more than a queue of ours ever has."""
+
     consumers: tuple[ConsumerInfo, ...] = ()
 
 

@@ -9,6 +9,7 @@ Field names are JetStream's own; only what we mind is here. Durations are in nan
 """
 
 from msgspec import Struct, structs
+from msgspec.structs import replace
 
 from broker.interface import StreamKind, StreamSpec
 from schemas.errors import BrokerError
@@ -53,9 +54,10 @@ class ConsumerConfig(Struct, kw_only=True, frozen=True):
     """The one durable consumer of a queue: no filter, whose cursor would pass what it excludes."""
 
     name: str
-    durable_name: str
-    ack_wait: int
-    max_ack_pending: int
+    durable_name: str = ""
+    """Empty: a follower's, which passes."""
+    ack_wait: int = 0
+    max_ack_pending: int = 0
     ack_policy: str = "explicit"
     deliver_policy: str = "all"
     max_deliver: int = -1
@@ -75,6 +77,7 @@ def stream_config(spec: StreamSpec) -> StreamConfig:
         name=spec.name,
         subjects=spec.subjects,
         retention="limits" if is_log else "workqueue",
+        num_replicas=spec.num_replicas,
         discard_new_per_subject=spec.max_messages_per_subject > 0,
         max_bytes=spec.max_bytes,
         max_msg_size=spec.max_message_bytes + _HEADER_BYTES if bounded else -1,
@@ -98,6 +101,27 @@ def consumer_config(spec: StreamSpec) -> ConsumerConfig:
         durable_name=spec.consumer,
         ack_wait=nanoseconds(spec.ack_wait_s),
         max_ack_pending=spec.max_ack_pending,
+    )
+
+
+def spec_of(stream: StreamConfig, consumer: ConsumerConfig | None) -> StreamSpec:
+    """What a stream was made from: the other way round of the two functions above."""
+    spec = StreamSpec(
+        name=stream.name,
+        subjects=stream.subjects,
+        kind=StreamKind.QUEUE if stream.retention == "workqueue" else StreamKind.LOG,
+        max_bytes=stream.max_bytes,
+        max_message_bytes=max(-1, stream.max_msg_size - _HEADER_BYTES),
+        max_messages_per_subject=stream.max_msgs_per_subject,
+        duplicate_window_s=stream.duplicate_window / 1e9,
+    )
+    if consumer is None:
+        return spec
+    return replace(
+        spec,
+        consumer=consumer.name,
+        max_ack_pending=consumer.max_ack_pending,
+        ack_wait_s=consumer.ack_wait / 1e9,
     )
 
 

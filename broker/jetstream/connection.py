@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from broker.accounts.credentials import Credentials
 from broker.jetstream.inbox import Inbox, status
 from broker.jetstream.link import Link
 from schemas.errors import BrokerError, NoResponders, PermissionDenied
@@ -27,9 +28,11 @@ class NatsConnection:
         self._counter = itertools.count()
         self._prefix = ""
 
-    async def connect(self, url: str, *, name: str, timeout_s: float) -> None:
+    async def connect(
+        self, url: str, *, name: str, timeout_s: float, credentials: Credentials | None = None
+    ) -> None:
         """Connect, and reconnect for ever; see `Link.connect`."""
-        await self.link.connect(url, name=name, timeout_s=timeout_s)
+        await self.link.connect(url, name=name, timeout_s=timeout_s, credentials=credentials)
         self._prefix = self.link.new_inbox()
         await self.link.listen(f"{self._prefix}.*", cb=self._on_answer)
 

@@ -6,10 +6,12 @@ sends waits for the server, within his own time, and what the server refuses or 
 """
 
 import asyncio
+import base64
 import contextlib
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import nats.errors
 import structlog
@@ -17,8 +19,9 @@ from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import DEFAULT_SUB_PENDING_BYTES_LIMIT, Subscription
 
+from broker.accounts.credentials import Credentials
 from broker.jetstream.client import HearingClient, Take
-from broker.jetstream.url import check_url, no_answer
+from broker.jetstream.url import each_url, no_answer
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -55,18 +58,20 @@ class Link:
         self._flushes: set[asyncio.Task[bool]] = set()
         self._last_error: Exception | None = None
 
-    async def connect(self, url: str, *, name: str, timeout_s: float) -> None:
-        """Connect, and reconnect for ever.
+    async def connect(
+        self, url: str, *, name: str, timeout_s: float, credentials: Credentials | None = None
+    ) -> None:
+        """Connect to the server, or to any node of a cluster, and reconnect for ever.
 
         Raises:
             ServerMissing: no server lets us in within the time given.
             UserError: the URL is none of a NATS server.
         """
-        check_url(url)
+        servers = each_url(url)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._client.connect(
-                    url,
+                    servers,
                     name=name,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=RECONNECT_WAIT_S,  # pyright: ignore[reportArgumentType]
@@ -76,6 +81,7 @@ class Link:
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnect,
                     reconnected_cb=self._on_reconnect,
+                    **_login(credentials),
                 )
         except (TimeoutError, OSError, nats.errors.Error) as error:
             await self._client.close()
@@ -271,6 +277,18 @@ class Link:
         for flushing in self._flushes:
             flushing.cancel()
         self._on_lost(error)
+
+
+def _login(credentials: Credentials | None) -> dict[str, Any]:
+    """What nats-py is told about who connects."""
+    if credentials is None:
+        return {}
+    key = credentials.key
+    return {
+        "user_jwt_cb": lambda: credentials.token.encode(),
+        "signature_cb": lambda nonce: base64.b64encode(key.sign(nonce.encode())),
+        "inbox_prefix": credentials.inbox_prefix,
+    }
 
 
 def _choose_server(servers: list[Server], info: object) -> tuple[Server, float]:

@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 from nats.aio.subscription import Subscription
 
 from broker import retry
+from broker.accounts.credentials import Credentials
 from broker.fence import WrongLastSequence, append_id, settle
-from broker.interface import Handler, Record, Stored, StreamSpec, StreamState
-from broker.jetstream import api, config
+from broker.interface import ConsumerState, Handler, Record, Stored, StreamSpec, StreamState
+from broker.jetstream import api, config, told
 from broker.jetstream.client import Take
 from broker.jetstream.connection import NatsConnection
 from broker.jetstream.follow import follow
@@ -29,8 +29,8 @@ from schemas.wire import sha256_hex
 
 _READ_AHEAD = 16
 """Records asked for at once by `read`."""
-_INBOXES = "_INBOX."
-"""Beginning of the subjects that answers go to."""
+_INBOXES = ("_INBOX.", "_R_.")
+"""Beginnings of the subjects that answers go to: in this account, and in others."""
 
 T = TypeVar("T")
 
@@ -44,14 +44,23 @@ class NatsBroker:
         self._served: list[Subscription] = []
 
     @classmethod
-    async def connect(cls, url: str, *, name: str, connect_timeout_s: float = 5.0) -> "NatsBroker":
+    async def connect(
+        cls,
+        url: str,
+        *,
+        name: str,
+        connect_timeout_s: float = 5.0,
+        credentials: Credentials | None = None,
+    ) -> "NatsBroker":
         """Connect; `name` is what the server's monitoring shows.
 
         Raises:
             ServerMissing: no server lets us in within the time given.
         """
         connection = NatsConnection()
-        await connection.connect(url, name=name, timeout_s=connect_timeout_s)
+        await connection.connect(
+            url, name=name, timeout_s=connect_timeout_s, credentials=credentials
+        )
         return cls(connection)
 
     @property
@@ -84,37 +93,19 @@ class NatsBroker:
             config.check_equal(f"consumer {spec.consumer}", info.config, wanted)
 
     async def state(self, stream: str) -> StreamState:
-        info = await self._api(f"STREAM.INFO.{stream}", None, api.StreamInfo)
-        counts = info.state
-        state = StreamState(
-            name=stream,
-            created=info.created.timestamp(),
-            num_messages=counts.messages,
-            num_bytes=counts.bytes,
-            first_sequence=counts.first_seq if counts.messages else counts.last_seq + 1,
-            last_sequence=counts.last_seq,
-            max_bytes=info.config.max_bytes,
-        )
-        if info.config.retention != "workqueue":
-            return state
-        listed = await self._api(f"CONSUMER.LIST.{stream}", None, api.ConsumerList)
-        for consumer in listed.consumers:
-            return replace(
-                state,
-                num_pending=consumer.num_pending,
-                num_ack_pending=consumer.num_ack_pending,
-                num_redelivered=consumer.num_redelivered,
-            )
-        return state
+        return await told.state(self._connection, stream)
 
     async def streams(self) -> list[str]:
-        names: set[str] = set()
-        while True:
-            request = api.NamesRequest(offset=len(names))
-            page = await self._api("STREAM.NAMES", request, api.StreamNames)
-            names.update(page.streams or ())
-            if not page.streams or len(names) >= page.total:
-                return sorted(names)
+        return await told.stream_names(self._connection)
+
+    async def spec(self, stream: str) -> StreamSpec:
+        return await told.spec(self._connection, stream)
+
+    async def subjects(self, stream: str, pattern: str = ">") -> dict[str, int]:
+        return await told.subjects(self._connection, stream, pattern)
+
+    async def consumers(self, stream: str) -> list[ConsumerState]:
+        return await told.consumers(self._connection, stream)
 
     async def publish(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> Stored:
         headers = {"Nats-Msg-Id": sha256_hex(data)}

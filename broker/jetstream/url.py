@@ -1,7 +1,7 @@
-"""The URL of a NATS server: checked before it is used, and why no server answers there.
+"""The URL of a NATS server, or of each node of a cluster with commas between.
 
->>> check_url("broker.example.org"), check_url("nats://127.0.0.1:4222")
-(None, None)
+>>> each_url("broker.example.org"), each_url("nats://127.0.0.1:4222, nats://127.0.0.1:4223")
+(['broker.example.org'], ['nats://127.0.0.1:4222', 'nats://127.0.0.1:4223'])
 >>> no_answer("nats://a", TimeoutError(), timeout_s=3)
 'no NATS server answers at nats://a (silence for 3 s)'
 """
@@ -19,18 +19,24 @@ _SCHEMES: Final = ("nats", "tls", "ws", "wss")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:%-]+\Z")
 
 
-def check_url(url: str) -> None:
-    """Raises UserError unless this is the URL of a NATS server; scheme and port may be left out.
+def each_url(url: str) -> list[str]:
+    """The URLs that are named. Raises UserError unless each is that of a NATS server.
 
-    nats-py itself raises anything at all for some that are not.
+    Scheme and port may be left out. nats-py itself raises anything at all for some that are none.
     """
+    each = [part.strip() for part in url.split(",")]
+    if not all(map(_is_sound, each)):
+        raise UserError(f"{shown(url)!r} is no URL of a NATS server, as nats://HOST:4222 is one")
+    return each
+
+
+def _is_sound(url: str) -> bool:
     try:
         parts = urlsplit(url if "://" in url else f"nats://{url}")
-        sound = parts.scheme in _SCHEMES and _HOST.match(parts.hostname or "") and parts.port != 0
+        host = _HOST.match(parts.hostname or "")
+        return parts.scheme in _SCHEMES and host is not None and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound:
-        raise UserError(f"{shown(url)!r} is no URL of a NATS server, as nats://HOST:4222 is one")
+        return False
 
 
 def no_answer(url: str, error: Exception, *, timeout_s: float) -> str:

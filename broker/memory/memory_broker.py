@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 import structlog
 
 from broker.fence import WrongLastSequence, append_id, settle
-from broker.interface import Handler, Record, Stored, StreamSpec, StreamState
+from broker.interface import ConsumerState, Handler, Record, Stored, StreamSpec, StreamState
 from broker.memory.server import Listener, MemoryServer, Servant
 from broker.memory.stream import MemoryStream
 from broker.memory.subjects import matches
@@ -81,11 +81,21 @@ class MemoryBroker:
                 raise BrokerError(f"stream {spec.name} has {field} {is_!r}, wanted is {wanted!r}")
 
     async def state(self, stream: str) -> StreamState:
-        return self._server.stream(stream).state()
+        followers = self._server.followers[stream]
+        return self._server.stream(stream).state(num_followers=followers)
 
     async def streams(self) -> list[str]:
         self._server.check_running()
         return sorted(self._server.streams)
+
+    async def spec(self, stream: str) -> StreamSpec:
+        return self._server.stream(stream).spec
+
+    async def subjects(self, stream: str, pattern: str = ">") -> dict[str, int]:
+        return self._server.stream(stream).subjects(pattern)
+
+    async def consumers(self, stream: str) -> list[ConsumerState]:
+        return self._server.stream(stream).consumers()
 
     async def publish(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> Stored:
         self._deliver(subject, data)
@@ -176,18 +186,22 @@ class MemoryBroker:
         self, stream: str, *, first: int = 1, subject: str | None = None
     ) -> AsyncGenerator[Record]:
         following = first
-        while not self._closed:
-            if not self._server.running:
-                await self._server.change()
-                continue
-            log = self._server.stream(stream)
-            if following > log.last_sequence:
-                await self._server.change()
-                continue
-            record = log.records.get(following)
-            following += 1
-            if record is not None and matches(subject or ">", record.subject):
-                yield record
+        self._server.followers[stream] += 1
+        try:
+            while not self._closed:
+                if not self._server.running:
+                    await self._server.change()
+                    continue
+                log = self._server.stream(stream)
+                if following > log.last_sequence:
+                    await self._server.change()
+                    continue
+                record = log.records.get(following)
+                following += 1
+                if record is not None and matches(subject or ">", record.subject):
+                    yield record
+        finally:
+            self._server.followers[stream] -= 1
 
     async def last(self, stream: str, subject: str) -> Record | None:
         records = self._server.stream(stream).records.values()

@@ -6,6 +6,7 @@ A test can take the server away (`stop`, `start`), lose the answers to writes th
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -46,6 +47,8 @@ class MemoryServer:
         self.streams: dict[str, MemoryStream] = {}
         self.servants: list[Servant] = []
         self.listeners: list[Listener] = []
+        self.followers: Counter[str] = Counter()
+        """By stream."""
         self.running = True
         self._answers_to_lose = 0
         self._changes = Changes()

@@ -7,7 +7,8 @@ an acked message, and how sizes are counted.
 from msgspec import Struct
 
 from broker.fence import WrongLastSequence
-from broker.interface import Record, Stored, StreamKind, StreamSpec, StreamState
+from broker.interface import ConsumerState, Record, Stored, StreamKind, StreamSpec, StreamState
+from broker.memory.subjects import matches
 from schemas.errors import MessageTooLarge, QueueFull
 
 _OVERHEAD_BYTES = 125
@@ -29,6 +30,7 @@ class MemoryStream:
         self._created = created
         self.records: dict[int, Record] = {}
         self.last_sequence = first_sequence - 1
+        self._last_time: float | None = None
         self._num_bytes = 0
         self._num_per_subject: dict[str, int] = {}
         self._seen: dict[str, tuple[float, int]] = {}
@@ -63,6 +65,7 @@ class MemoryStream:
         self.records[self.last_sequence] = Record(
             stream=name, sequence=self.last_sequence, subject=subject, data=data, time=wall_time
         )
+        self._last_time = wall_time
         self._num_bytes += _size(subject, data)
         self._num_per_subject[subject] = self._num_per_subject.get(subject, 0) + 1
         self._seen[message_id] = (now, self.last_sequence)
@@ -137,7 +140,7 @@ class MemoryStream:
         """When the first ack wait is over; None when nothing is in hand."""
         return min((held.deadline for held in self._in_hand.values()), default=None)
 
-    def state(self) -> StreamState:
+    def state(self, *, num_followers: int = 0) -> StreamState:
         is_queue = self.spec.kind is StreamKind.QUEUE
         return StreamState(
             name=self.spec.name,
@@ -150,7 +153,34 @@ class MemoryStream:
             num_ack_pending=len(self._in_hand),
             num_redelivered=sum(held.num_delivered > 1 for held in self._in_hand.values()),
             max_bytes=self.spec.max_bytes,
+            first_time=next((record.time for record in self.records.values()), None),
+            last_time=self._last_time,
+            num_consumers=bool(self.spec.consumer) + num_followers,
         )
+
+    def subjects(self, pattern: str) -> dict[str, int]:
+        """Messages by subject."""
+        counts = sorted(self._num_per_subject.items())
+        return {subject: count for subject, count in counts if matches(pattern, subject)}
+
+    def consumers(self) -> list[ConsumerState]:
+        """The one durable consumer, if there is one."""
+        if not self.spec.consumer:
+            return []
+        state = self.state()
+        return [
+            ConsumerState(
+                stream=self.spec.name,
+                name=self.spec.consumer,
+                num_pending=state.num_pending,
+                num_ack_pending=state.num_ack_pending,
+                num_redelivered=state.num_redelivered,
+                delivered_to=self._delivered_to,
+                ack_floor=min(self._in_hand, default=self._delivered_to + 1) - 1,
+                max_ack_pending=self.spec.max_ack_pending,
+                ack_wait_s=self.spec.ack_wait_s,
+            )
+        ]
 
 
 def _size(subject: str, data: bytes) -> int:

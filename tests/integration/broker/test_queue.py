@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import aclosing
 
 import pytest
 from msgspec.structs import replace
@@ -329,3 +330,74 @@ async def test_get_and_read_do_not_consume(broker, queue):
     assert (await broker.get(queue, 2)).data == bytes([1])
     assert [record.sequence async for record in broker.read(queue)] == [2, 3]
     assert (await broker.state(queue)).num_pending == 2
+
+
+async def test_a_stream_can_say_how_it_was_made(broker, spec, unique):
+    bounded = replace(spec, max_bytes=5000, max_message_bytes=1000, max_messages_per_subject=7)
+    log = StreamSpec(name=unique("log"), subjects=("l.x", "l.y"), kind=StreamKind.LOG)
+    for wanted in (bounded, log):
+        await broker.ensure_stream(wanted)
+        assert await broker.spec(wanted.name) == wanted
+    with pytest.raises(BrokerError):
+        await broker.spec(unique("none"))
+
+
+async def test_messages_are_counted_by_subject(broker, queue):
+    assert await broker.subjects(queue) == {}
+    for subject, data in (("b", b"1"), ("a", b"2"), ("b", b"3")):
+        await broker.publish(f"{queue}.{subject}", data)
+    assert await broker.subjects(queue) == {f"{queue}.a": 1, f"{queue}.b": 2}
+    assert await broker.subjects(queue, f"{queue}.b") == {f"{queue}.b": 2}
+    assert await broker.subjects(queue, "other.*") == {}
+    for delivery in await take(broker, queue, max_messages=2):
+        await delivery.ack()
+    assert await broker.subjects(queue, f"{queue}.*") == {f"{queue}.b": 1}
+
+
+async def test_a_consumer_says_how_far_it_is(broker, queue, spec):
+    async def consumer():
+        (found,) = await broker.consumers(queue)
+        return found
+
+    for i in range(5):
+        await broker.publish(f"{queue}.a", bytes([i]))
+    fresh = await consumer()
+    assert (fresh.stream, fresh.name, fresh.ack_wait_s) == (queue, "intake", spec.ack_wait_s)
+    assert (fresh.num_pending, fresh.num_ack_pending, fresh.max_ack_pending) == (5, 0, 1024)
+    assert (fresh.delivered_to, fresh.ack_floor) == (0, 0)
+    first, second, third = await take(broker, queue, max_messages=3)
+    await third.ack()
+    held = await consumer()
+    assert (held.num_pending, held.num_ack_pending, held.num_redelivered) == (2, 2, 0)
+    assert (held.delivered_to, held.ack_floor) == (3, 0)
+    await first.ack()
+    assert (await consumer()).ack_floor == 1
+    await second.ack()
+    assert (await consumer()).ack_floor == 3
+
+
+async def test_a_log_has_followers_and_no_consumer_of_its_own(connect, broker, unique):
+    name = unique("log")
+    log = StreamSpec(name=name, subjects=(f"{name}.x",), kind=StreamKind.LOG)
+    await broker.ensure_stream(log)
+    await broker.append(name, f"{name}.x", b"one", expected_last=0)
+    assert (await broker.state(name)).num_consumers == 0
+    following = (await connect()).follow(name)
+    async with aclosing(following):
+        assert (await anext(following)).sequence == 1
+        assert (await broker.state(name)).num_consumers == 1
+        assert await broker.consumers(name) == []
+
+
+async def test_a_stream_says_when_its_messages_were_stored(broker, queue):
+    empty = await broker.state(queue)
+    assert (empty.first_time, empty.last_time, empty.num_consumers) == (None, None, 1)
+    for i in range(3):
+        await broker.publish(f"{queue}.a", bytes([i]))
+    times = [(await broker.get(queue, sequence)).time for sequence in (1, 2, 3)]
+    full = await broker.state(queue)
+    assert (full.first_time, full.last_time) == (times[0], times[2])
+    for delivery in await take(broker, queue):
+        await delivery.ack()
+    judged = await broker.state(queue)
+    assert (judged.first_time, judged.last_time) == (None, times[2])
