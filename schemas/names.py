@@ -76,6 +76,11 @@ def rollouts_filter(run: str, shard: str) -> str:
     return f"rollouts.{token(run)}.{token(shard)}.*.*"
 
 
+def rollouts_of_actor_filter(run: str, shard: str, actor: str) -> str:
+    """Groups that one actor has published to a shard, of all versions."""
+    return f"rollouts.{token(run)}.{token(shard)}.*.{token(actor)}"
+
+
 def ledger_subject(run: str) -> str:
     return f"ledger.{token(run)}"
 
@@ -118,6 +123,21 @@ def grants_filter(run: str) -> str:
 
 def verdict_subject(run: str, actor: str) -> str:
     return f"verdict.{token(run)}.{token(actor)}"
+
+
+def verdicts_filter(run: str) -> str:
+    """Verdicts on everybody's groups."""
+    return f"verdict.{token(run)}.*"
+
+
+def join_subject(run: str) -> str:
+    """Where who was invited asks to be let in."""
+    return f"join.{token(run)}"
+
+
+def purge_subject(run: str) -> str:
+    """Where the coordinator is asked to remove messages from a queue."""
+    return f"purge.{token(run)}"
 
 
 def heartbeat_subject(run: str, who: str) -> str:
