@@ -55,6 +55,9 @@ class Tally(Struct, kw_only=True):
     """Lease -> sequence in LOG of the (first) acceptance."""
     drops: list[Drop] = field(default_factory=list)
     batches: list[LoggedBatch] = field(default_factory=list)
+    not_restored: dict[str, int] = field(default_factory=dict)
+    """Queue -> the last sequence that a restore of the run left behind: a message up to it that has
+    no verdict is lost."""
     last_sequence: int = 0
     """Of LOG."""
     faults: list[str] = field(default_factory=list)
@@ -125,8 +128,8 @@ class Tally(Struct, kw_only=True):
         match event:
             case ledger.RunOpened():
                 self.opened = event
-            case ledger.CoordinatorStarted():
-                pass
+            case ledger.RunRestored(queues=queues):
+                self.not_restored |= {queue.stream: queue.last_sequence for queue in queues}
             case ledger.LeaseIssued(lease=lease):
                 self.leases[lease.lease_id] = lease
             case ledger.LeaseExpired(lease_id=lease_id):
@@ -167,7 +170,7 @@ def verdict_name(event: ledger.VerdictEvent) -> str:
     return f"rejected({event.reason})" if event.outcome is Outcome.REJECTED else str(event.outcome)
 
 
-_STARTS = (ledger.RunOpened, ledger.CoordinatorStarted)
+_STARTS = (ledger.RunOpened, ledger.CoordinatorStarted, ledger.RunRestored)
 
 
 def _identity(event: ledger.LedgerEvent) -> tuple[object, ...]:
@@ -177,6 +180,8 @@ def _identity(event: ledger.LedgerEvent) -> tuple[object, ...]:
             return ("the opening of the run",)
         case ledger.CoordinatorStarted(instance=instance):
             return ("the start of coordinator", instance)
+        case ledger.RunRestored(instance=instance):
+            return ("the restore", instance)
         case ledger.LeaseIssued(lease=lease):
             return ("the issue of lease", lease.lease_id)
         case ledger.LeaseExpired(lease_id=lease_id):

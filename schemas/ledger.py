@@ -56,6 +56,28 @@ class CoordinatorStarted(_Event, frozen=True):
     """For a person who looks for the process."""
 
 
+class QueueEnd(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a queue ended when a backup was taken."""
+
+    stream: Token
+    last_sequence: Count
+    """The queue that is made in its place begins behind it. A message up to here that has no
+    verdict is lost."""
+
+
+class RunRestored(_Event, frozen=True):
+    """Everything before this entry comes from a backup, and the queues were made anew. Written by
+    `broker restore`, before any coordinator. Identity: its instance."""
+
+    instance: Token
+    """Of the restore."""
+    backup_sha256: Sha256
+    """Of the backup's manifest."""
+    taken: Annotated[float, Meta(ge=0, le=1e12)]
+    """When the backup was taken, in Unix seconds on the clock of who took it."""
+    queues: Annotated[tuple[QueueEnd, ...], Meta(min_length=1, max_length=64)]
+
+
 class LeaseIssued(_Event, frozen=True):
     """Identity: the lease's id."""
 
@@ -134,6 +156,7 @@ VerdictEvent = GroupAccepted | GroupRefused
 LedgerEvent = (
     RunOpened
     | CoordinatorStarted
+    | RunRestored
     | LeaseIssued
     | LeaseExpired
     | LeaseAbandoned

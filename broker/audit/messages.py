@@ -4,6 +4,9 @@ A stream's state was read before the log. What it counted and no longer holds ha
 log by then, because a verdict is written before its message is acked. What was stored and judged
 after the snapshot is in the log too: the sum takes it off, so that every sum is over the same log.
 That is at most what the stream had stored when its state was read again, behind the log.
+
+A run that was restored from a backup has new queues. What the old ones held without a verdict is
+lost, and the entry that says so lets it be counted: it is no violation, and never silent.
 """
 
 from collections import Counter
@@ -17,12 +20,19 @@ from schemas.verdict import Outcome
 
 
 def unjudged(log: Tally, state: StreamState) -> set[int]:
-    """Sequences up to the stream's last one that have no verdict."""
+    """Sequences up to the stream's last one that have no verdict, and were not left behind."""
+    first = log.not_restored.get(state.name, 0) + 1
     return {
         sequence
-        for sequence in range(1, state.last_sequence + 1)
+        for sequence in range(first, state.last_sequence + 1)
         if (state.name, sequence) not in log.judged
     }
+
+
+def lost_at_restores(log: Tally, stream: str) -> int:
+    """Messages that had no verdict when the backup was taken that the run was restored from."""
+    last = log.not_restored.get(stream, 0)
+    return sum((stream, sequence) not in log.judged for sequence in range(1, last + 1))
 
 
 def stored_since(log: Tally, state: StreamState, after: StreamState) -> set[int]:
@@ -37,12 +47,14 @@ def stored_since(log: Tally, state: StreamState, after: StreamState) -> set[int]
 def message_equations(
     log: Tally, state: StreamState, after: StreamState, gone: frozenset[int]
 ) -> list[Equation]:
-    """last sequence = judged + unjudged; judged = the sum over all verdicts."""
+    """last sequence = judged + unjudged + lost; judged = the sum over all verdicts."""
     events = _judged(log, state.name)
     sequences = {event.sequence for event in events}
     there = _still_there(unjudged(log, state), state, gone)
     since = len(stored_since(log, state, after))
     stored = [("judged", len(sequences)), ("unjudged", len(there))]
+    if state.name in log.not_restored:
+        stored.append(("lost at a restore", lost_at_restores(log, state.name)))
     if since:
         stored.append(("stored after the snapshot", -since))
     counts = Counter(verdict_name(event) for event in events)

@@ -81,6 +81,9 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     num_reused_sequences: int
     """Given to a second message, because a server had lost the end of a queue as in a power loss;
     0 where it syncs every write."""
+    num_lost_at_restores: int | None = None
+    """Messages that had no verdict when the backup was taken that the run was restored from; None:
+    it never was."""
     num_groups_hashed: int | None = None
     """Rows whose bytes were read from the archive; None: not asked for."""
     not_checked: tuple[str, ...] = (ARCHIVE_UNREAD, POLICIES_UNREAD)

@@ -10,7 +10,13 @@ from broker.audit.archived import check_archive
 from broker.audit.batches import check_chain, check_fresh, check_rows, staleness
 from broker.audit.groups import check_groups, check_once, group_equation
 from broker.audit.leases import check_leases, lease_equation
-from broker.audit.messages import check_messages, message_equations, stored_since, unjudged
+from broker.audit.messages import (
+    check_messages,
+    lost_at_restores,
+    message_equations,
+    stored_since,
+    unjudged,
+)
 from broker.audit.queues import check_queue
 from broker.audit.report import POLICIES_UNREAD, AuditReport, Check, Violation
 from broker.interface import Broker, StreamState
@@ -120,6 +126,9 @@ def _audit(
         max_staleness=max_staleness,
         num_stored_since=sum(len(stored_since(log, state, after[state.name])) for state in shards),
         num_reused_sequences=sum(len(events) - 1 for events in log.judged.values()),
+        num_lost_at_restores=sum(lost_at_restores(log, stream) for stream in log.not_restored)
+        if log.not_restored
+        else None,
     )
 
 

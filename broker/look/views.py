@@ -129,6 +129,9 @@ def show_audit(report: AuditReport) -> None:
         )
     if report.num_groups_hashed is not None:
         show_line(f"{report.num_groups_hashed} groups were read from the archive and hashed")
+    if report.num_lost_at_restores is not None:
+        lost = words.counted(report.num_lost_at_restores, "message")
+        show_line(f"restored from a backup: its queues were not in it, {lost} without a verdict")
     if report.num_reused_sequences:
         show_line(
             f"{report.num_reused_sequences} sequences were given again: a server had lost the end "

@@ -84,7 +84,7 @@ class RunState(msgspec.Struct, kw_only=True):
         match event:
             case ledger.RunOpened():
                 self.opened = self.opened or event
-            case ledger.CoordinatorStarted():
+            case ledger.CoordinatorStarted() | ledger.RunRestored():
                 pass
             case ledger.LeaseIssued(lease=lease):
                 self._issue(event, lease.lease_id, lease.actor)

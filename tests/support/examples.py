@@ -236,4 +236,15 @@ EXAMPLES = (
     trainer_events.TrainerEntry(
         event=trainer_events.StepSkipped(instance="t1", incarnation=1, step=5, detail="NaN")
     ),
+    ledger.LedgerEntry(
+        instance="restore-1",
+        events=(
+            ledger.RunRestored(
+                instance="restore-1",
+                backup_sha256=SHA,
+                taken=1_800_000_000.5,
+                queues=(ledger.QueueEnd(stream="ROLLOUTS_demo_s0", last_sequence=13),),
+            ),
+        ),
+    ),
 )
