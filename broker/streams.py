@@ -21,25 +21,27 @@ _SPARE_PER_SUBJECT = 4
 """Times the leases that an actor may have open: resends and late groups of earlier leases too."""
 
 
-def run_streams(settings: RunSettings) -> tuple[StreamSpec, ...]:
+def run_streams(settings: RunSettings, *, num_replicas: int = 1) -> tuple[StreamSpec, ...]:
     """One queue per shard, and the two logs, in the order in which they are made: the audit takes a
     queue that is younger than LOG for one that was made again."""
     run = settings.name
-    queues = tuple(_queue(settings, shard) for shard in settings.intake.shards)
+    queues = tuple(_queue(settings, shard, num_replicas) for shard in settings.intake.shards)
     log = StreamSpec(
         name=names.log_stream(run),
         subjects=(names.ledger_subject(run), names.batches_filter(run)),
         kind=StreamKind.LOG,
+        num_replicas=num_replicas,
     )
     policies = StreamSpec(
         name=names.policies_stream(run),
         subjects=(names.policy_subject(run), names.trainer_subject(run)),
         kind=StreamKind.LOG,
+        num_replicas=num_replicas,
     )
     return (*queues, log, policies)
 
 
-def _queue(settings: RunSettings, shard: str) -> StreamSpec:
+def _queue(settings: RunSettings, shard: str, num_replicas: int) -> StreamSpec:
     intake = settings.intake
     return StreamSpec(
         name=names.rollouts_stream(settings.name, shard),
@@ -54,4 +56,5 @@ def _queue(settings: RunSettings, shard: str) -> StreamSpec:
         max_ack_pending=4 * intake.fetch_groups,
         ack_wait_s=_ACK_WAIT_S,
         duplicate_window_s=_DUPLICATE_WINDOW_S,
+        num_replicas=num_replicas,
     )

@@ -65,7 +65,7 @@ async def open_run(
     _check_batches(settings, broker)
     folder = RunFolder(settings)
     folder.path.mkdir(parents=True, exist_ok=True)
-    for spec in run_streams(settings):
+    for spec in run_streams(settings, num_replicas=settings.connection.num_replicas):
         await broker.ensure_stream(spec)
     opened = await first_event(broker, settings.name)
     if opened is not None:

@@ -32,7 +32,13 @@ class Connection(_Settings, frozen=True):
     Secrets are named by path, never held here.
     """
 
-    nats: Annotated[str, Meta(description="URL of the NATS server")] = "nats://127.0.0.1:4222"
+    nats: Annotated[
+        str, Meta(description="URL of the NATS server; of a cluster all, with commas between")
+    ] = "nats://127.0.0.1:4222"
+    num_replicas: Annotated[
+        int,
+        Meta(ge=1, le=5, description="servers of a cluster that each keep a copy of every stream"),
+    ] = 1
     s3: Annotated[str, Meta(description="endpoint of the object storage; empty: AWS")] = (
         "http://127.0.0.1:8333"
     )

@@ -112,6 +112,7 @@ def spec_of(stream: StreamConfig, consumer: ConsumerConfig | None) -> StreamSpec
         kind=StreamKind.QUEUE if stream.retention == "workqueue" else StreamKind.LOG,
         max_bytes=stream.max_bytes,
         max_message_bytes=max(-1, stream.max_msg_size - _HEADER_BYTES),
+        num_replicas=stream.num_replicas,
         max_messages_per_subject=stream.max_msgs_per_subject,
         duplicate_window_s=stream.duplicate_window / 1e9,
     )

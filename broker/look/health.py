@@ -1,10 +1,11 @@
-"""Do the two servers answer?"""
+"""Do the two servers answer, and each node of a cluster?"""
 
 import asyncio
 
 from msgspec import Struct
 
 from broker.jetstream import NatsBroker
+from broker.jetstream.url import each_url
 from broker.objects.s3 import S3Store
 from broker.program.endpoint import how_to_start, shown, told
 from schemas.errors import BrokerError, ServerMissing, StoreError, StoreUnavailable
@@ -16,7 +17,7 @@ _ANY_KEY = "is-anybody-there"
 
 
 class ServerHealth(Struct, frozen=True, kw_only=True):
-    """One server."""
+    """One server, or one node of a cluster."""
 
     server: str
     url: str
@@ -33,12 +34,13 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 async def check_health(connection: Connection) -> Health:
-    """Ask both servers something that changes nothing.
+    """Ask both servers, and every node of a cluster, something that changes nothing.
 
     Raises:
         UserError: the credentials file of the object storage cannot be used.
     """
-    servers = await asyncio.gather(_check_nats(connection.nats), _check_s3(connection))
+    nodes = (_check_nats(url) for url in each_url(connection.nats))
+    servers = await asyncio.gather(*nodes, _check_s3(connection))
     return Health(healthy=all(server.answers for server in servers), servers=tuple(servers))
 
 
@@ -49,8 +51,11 @@ async def check_nats_alone(url: str) -> Health:
 
 
 async def require_health(connection: Connection) -> None:
-    """Raises ServerMissing when a server does not answer: before long work, not after it."""
-    for server in (await check_health(connection)).servers:
+    """Raises ServerMissing when a server does not answer: before long work, not after it.
+
+    A cluster answers when one of its nodes does.
+    """
+    for server in await asyncio.gather(_check_nats(connection.nats), _check_s3(connection)):
         if not server.answers:
             raise ServerMissing(server.detail)
 

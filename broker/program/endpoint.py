@@ -1,7 +1,11 @@
 """A server's URL in a sentence: named once, without its password, and what to do about it.
 
+The nodes of a cluster are named by one URL each, with commas between.
+
 >>> shown("nats://actor:secret@broker.example.org:4222"), shown("127.0.0.1:4222")
 ('nats://broker.example.org:4222', '127.0.0.1:4222')
+>>> shown("nats://actor:a,b@c:4222, nats://actor:a,b@d:4222")
+'nats://c:4222, nats://d:4222'
 >>> told("object storage", "http://a:1", ValueError("no luck at http://a:1/key"))
 'no luck at http://a:1/key'
 >>> told("object storage", "http://a:1", ValueError("it answers 403"))
@@ -16,11 +20,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _USER: Final = re.compile(r"^([a-z0-9]+://)?.*@")
+_NEXT: Final = re.compile(r"\s*,\s*(?=[a-z0-9]+://)")
+"""Only a scheme tells the comma before it from one in a password."""
 
 
 def shown(url: str) -> str:
     """The URL without user and password."""
-    return _USER.sub(lambda found: found[1] or "", url)
+    parts = _NEXT.split(url)
+    return ", ".join(_USER.sub(lambda found: found[1] or "", part) for part in parts)
 
 
 def told(server: str, url: str, error: Exception) -> str:
@@ -31,12 +38,14 @@ def told(server: str, url: str, error: Exception) -> str:
 
 def how_to_start(url: str) -> str:
     """What to do when nothing listens at a URL of this machine; empty for another machine's."""
-    if not _on_this_machine(url):
+    if not on_this_machine(url):
         return ""
     return "; start it with `broker up` (add --servers DIR if it was started so)"
 
 
-def _on_this_machine(url: str) -> bool:
+def on_this_machine(url: str) -> bool:
+    """Whether a URL names this machine by its loopback address."""
+    url = url.partition(",")[0]
     host = urlsplit(url if "://" in url else f"//{url}").hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -23,13 +23,14 @@ def init(
     from schemas.settings import run_settings
 
     settings = settings_from(context, LearnerSettings)
-    specs = run_streams(run_settings(settings))
+    connection = find_connection(context.args, nats=nats, directory=servers)
+    specs = run_streams(run_settings(settings), num_replicas=connection.num_replicas)
 
     async def create(broker: Broker) -> None:
         for spec in specs:
             await broker.ensure_stream(spec)
 
-    ask(find_connection(context.args, nats=nats, directory=servers), create)
+    ask(connection, create)
     if json:
         screen.show_json(specs)
         return

@@ -19,36 +19,50 @@ def up(
     servers: Servers = SERVERS_DIRECTORY,
     nats_port: Port = None,
     s3_port: Port = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(help="nats-servers: 1, or 3 that keep a copy each. Default: as before, or 1."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Start nats-server and SeaweedFS on loopback ports, and wait until they answer."""
+    """Start nats-server and SeaweedFS on loopback ports, and wait until they answer.
+
+    Where some of them run, the others are started.
+    """
     from broker.embedded import servers as both
     from broker.program import screen
+    from broker.program.endpoint import shown
 
     writes_below(context, servers)
-    started = both.up(servers, nats_port, s3_port, detached=True)
+    started = both.up(servers, nats_port, s3_port, num_nodes=nodes, detached=True)
     connection = started.connection()
     if json:
         screen.show_json(connection)
         return
-    screen.show_line(f"NATS at {connection.nats}, object storage at {connection.s3}")
+    screen.show_line(f"NATS at {shown(connection.nats)}, object storage at {connection.s3}")
     screen.show_line(f"What they store is in {servers}; {typed('down', servers)} stops them.")
     if servers != SERVERS_DIRECTORY:
         option = shlex.join(["--servers", str(servers)])
         screen.show_line(f"Other verbs, of `learner` too, find them with `{option}`.")
 
 
-def down(servers: Servers = SERVERS_DIRECTORY, json: Json = False) -> None:
+def down(
+    servers: Servers = SERVERS_DIRECTORY,
+    node: Annotated[
+        int | None, typer.Option(help="Stop this node of a cluster alone: 1, 2 or 3.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Stop both servers within seconds; what they have stored stays."""
     from broker.embedded import servers as both
     from broker.program import screen
 
-    found = both.down(servers)
+    found = both.down(servers, node)
     if json:
         screen.show_json(found)
         return
-    names = " and ".join(found.stopped)
-    what = f"Stopped {names}" if names else "Neither server was running"
+    names = ", ".join(found.stopped)
+    what = f"Stopped {names}" if names else "None of them was running"
     screen.show_line(f"{what}; what they have stored is in {servers}.")
 
 
@@ -58,7 +72,7 @@ def status(
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
-    """Say whether both servers answer; exit status 1 if one does not.
+    """Say whether both servers, or all nodes, answer; exit status 1 if one does not.
 
     With --nats and no settings file, that one server is asked.
     """

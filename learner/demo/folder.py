@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from broker.embedded.servers import check_none_runs
+from broker.embedded.started import check_none_runs
 from schemas.errors import UserError
 
 _LOCK: Final = "demo.lock"

@@ -180,10 +180,10 @@ def test_down_within_seconds_and_up_again_with_everything(tmp_path) -> None:
         assert time.monotonic() - started < 5
     assert (stopped.returncode, stopped.stdout) == (
         0,
-        f"Stopped nats-server and SeaweedFS; what they have stored is in {tmp_path}.\n",
+        f"Stopped nats-server, SeaweedFS; what they have stored is in {tmp_path}.\n",
     )
     again = broker("down", *where)
-    assert again.stdout.startswith("Neither server was running; ")
+    assert again.stdout.startswith("None of them was running; ")
     assert answer("down", *where) == {"directory": str(tmp_path), "stopped": []}
     assert broker("status", *where).returncode == 1
     assert broker("up", *where).returncode == 0

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker.embedded.servers import Servers
+from broker.embedded.cluster import Node
+from broker.embedded.started import Servers
 from broker.program.process import ProcessId, last_line
 from learner.demo.folder import servers_folder, take_folder
 from learner.demo.players import PlayerLost, Process, run_to_end
@@ -127,7 +128,10 @@ def test_what_servers_of_an_earlier_demo_store_is_left_alone(tmp_path):
     directory.mkdir()
     this = ProcessId(os.getpid(), int(Path("/proc/self/stat").read_text().split()[21]))
     servers = Servers(
-        nats_port=1, s3_port=2, s3_credentials="", nats_process=this, s3_process=ProcessId(1, 0)
+        nodes=(Node(port=1, process=this),),
+        s3_port=2,
+        s3_credentials="",
+        s3_process=ProcessId(1, 0),
     )
     (directory / "servers.json").write_bytes(msgspec.json.encode(servers))
     with pytest.raises(UserError, match=r"broker down --servers .*demo/servers"):
