@@ -10,6 +10,7 @@ are always taken over the wire bytes.
 """
 
 import hashlib
+import threading
 from typing import Final, TypeVar
 
 import msgspec
@@ -31,6 +32,8 @@ _MAX_OWN_DECODED_BYTES: Final = 256 << 20
 """Far above what a server stores as one message, which is what binds a writer of our own."""
 _MAX_WINDOW_BYTES: Final = 8 << 20
 _ZSTD_LEVEL: Final = 3
+_of_thread = threading.local()
+"""Holds the decompressor of each thread: making one costs more than most messages do."""
 
 T = TypeVar("T")
 
@@ -127,7 +130,16 @@ def _open_envelope(data: bytes, max_wire_bytes: int, max_decoded_bytes: int) -> 
             )
         if parameters.window_size > _MAX_WINDOW_BYTES:
             raise Rejected(Reason.OVERSIZE, f"zstd window above {_MAX_WINDOW_BYTES} bytes")
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
-        return decompressor.decompress(frame, allow_extra_data=False)
+        return _decompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise Rejected(Reason.ENVELOPE, f"broken zstd frame: {error}"[:300]) from None
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """It remembers nothing of one frame when it begins the next."""
+    try:
+        return _of_thread.decompressor
+    except AttributeError:
+        made = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
+        _of_thread.decompressor = made
+        return made

@@ -6,6 +6,7 @@ import random
 import struct
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
@@ -94,6 +95,15 @@ def test_hostile_bytes_are_refused_with_their_reason(name):
         wire.decode(data, RolloutGroup)
     assert refusal.value.reason is reason
     assert len(refusal.value.detail) <= 500
+    # Nothing of them is left for what comes next.
+    assert wire.decode(wire.encode(GROUP), RolloutGroup) == GROUP
+
+
+def test_threads_decode_side_by_side():
+    data = wire.encode(GROUP)
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        decoded = threads.map(lambda _: wire.decode(data, RolloutGroup), range(2000))
+    assert all(group == GROUP for group in decoded)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
