@@ -5,7 +5,7 @@ the standard library only, so that any part of the system can afford it.
 |---|---|
 | of a group's life | `lease`, `rollout`, `verdict`, `ledger`, `batch` |
 | of a policy's | `policy`, `trainer_events` |
-| about both | `heartbeat`, `run_card`, `types`, `arrays` |
+| about both | `heartbeat`, `run_card`, `join`, `shard`, `types`, `arrays` |
 | on the wire | `wire`, `names` |
 | settings | `settings`, `model_settings`, `resolve`, `described`, `nearest`, `listed`, `stray` |
 | for everybody | `errors`, `atomic_file` |

@@ -11,13 +11,18 @@ from schemas.errors import UserError
 from schemas.lease import EnvironmentRef
 from schemas.types import Sha256, Token
 
+NatsUrl = Annotated[str, Meta(min_length=1, max_length=1024)]
+"""URL of the NATS server, as actors reach it; of a cluster all, with commas between."""
+Certificate = Annotated[str, Meta(max_length=16_384)]
+"""PEM of who signed the server's TLS certificate; empty: somebody whom this machine trusts."""
+
 
 class RunCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Written by `learner open` as `run.json`; given to actors."""
 
     run: Token
-    nats: Annotated[str, Meta(min_length=1, max_length=1024)]
-    """URL of the NATS server, as actors reach it."""
+    nats: NatsUrl
+    tls_ca: Certificate = ""
     run_key: Sha256
     """Public half of the run's Ed25519 key, in hex: actors load nothing that it did not sign."""
     environment: EnvironmentRef

@@ -9,5 +9,6 @@ signs users, and nothing in the server's configuration changes when somebody com
 | who may do what | `rights`, `account` |
 | keys, and what they sign | `nkey`, `jwt`, `claims`, `keyring` |
 | logging in | `credentials` |
-| what a server is told | `server_config` |
+| what a server is told | `server_config`, `resolver` |
+| contributors | `roster`, `invitation` |
 """

@@ -5,6 +5,7 @@ import hashlib
 from schemas import ledger
 from schemas.lease import Lease, LeaseRequest, Sampling
 from schemas.policy import PolicyId
+from schemas.shard import shard_of
 
 _TASK_BITS = 53
 _SEED_BITS = 63
@@ -20,7 +21,6 @@ def draw_lease(
 ) -> Lease:
     """The lease with this number, for the actor that asked."""
     settings = opened.settings
-    shards = settings.intake.shards
     return Lease(
         lease_id=lease_id,
         run=settings.name,
@@ -31,8 +31,7 @@ def draw_lease(
         seed=_draw(settings.seed, "seed", lease_id, _SEED_BITS),
         sampling=Sampling(max_new_tokens=settings.sampling.max_new_tokens, stop_ids=stop_ids),
         renderer=opened.renderer,
-        # An actor keeps to one shard, so that what it floods is its own neighbourhood.
-        shard=shards[_draw(0, request.actor, 0, 32) % len(shards)],
+        shard=shard_of(request.actor, settings.intake.shards),
         least_policy=least_policy,
         deadline=deadline,
     )

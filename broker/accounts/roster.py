@@ -1,0 +1,161 @@
+"""Who was invited, who has joined, and who was thrown out: the operator's own list, a file each.
+
+The gate and the operator's command may change it at the same moment; each change holds the lock of
+the folder.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from broker.accounts.keyring import new_account
+from schemas.atomic_file import write_atomically
+from schemas.errors import UserError
+from schemas.nearest import nearest
+from schemas.shard import shard_of
+from schemas.types import Detail, Sha256, Token
+
+_LOCK: Final = ".lock"
+
+
+class Tier(StrEnum):
+    """How far a contributor is trusted."""
+
+    STRANGER = "stranger"
+    TRUSTED = "trusted"
+    """The operator's own machines, and those that he answers for."""
+
+
+class Contributor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One account of one run."""
+
+    name: Token
+    """The operator's word for him; no message bears it."""
+    actor: Token
+    """His id in every message: the public key of his account."""
+    run: Token
+    shard: Token
+    """The queue that he publishes to."""
+    tier: Tier
+    ticket_sha256: Sha256
+    """Of the secret in his invitation."""
+    invited: float
+    """This and the other times are Unix seconds."""
+    expires: float
+    """Of the invitation."""
+    user: Annotated[str, Meta(max_length=56)] = ""
+    """Public key that has joined; empty: nobody has yet."""
+    joined: float = 0.0
+    """0: not yet."""
+    revoked: float = 0.0
+    """0: not."""
+    why: Detail = ""
+    """Why revoked."""
+    is_purged: bool = False
+    """True: since he was revoked his messages have been removed from the queue."""
+
+
+class Roster:
+    """The contributors of all runs, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def all(self) -> Sequence[Contributor]:
+        """In the order of their invitations.
+
+        Raises:
+            UserError: a file is damaged or cannot be read.
+        """
+        paths = sorted(self._folder.glob("*.json")) if self._folder.exists() else []
+        return sorted((_read(path) for path in paths), key=lambda one: one.invited)
+
+    def find(self, name: str) -> Contributor:
+        """Raises UserError when there is nobody of that name or id; says who is nearest."""
+        known = self.all()
+        for one in known:
+            if name in (one.name, one.actor):
+                return one
+        near = nearest(name, [one.name for one in known])
+        hint = f"; the nearest is {near}" if near else ""
+        raise UserError(f"nobody called {name[:80]!r} was invited{hint}")
+
+    def of_ticket(self, ticket: str) -> Contributor | None:
+        """Who was invited with this secret."""
+        digest = ticket_sha256(ticket)
+        return next((one for one in self.all() if one.ticket_sha256 == digest), None)
+
+    def add(self, contributor: Contributor) -> None:
+        """Raises UserError when the name is taken."""
+        with self._locked():
+            path = self._path(contributor.name)
+            if path.exists():
+                raise UserError(
+                    f"{contributor.name} was invited already: choose another name, or revoke him "
+                    "and forget him first"
+                )
+            _write(path, contributor)
+
+    def change(self, name: str, change: Callable[[Contributor], Contributor]) -> Contributor:
+        """Change what is said of one contributor, and nothing else meanwhile; returns it.
+
+        What `change` raises is passed on, and nothing is changed.
+        """
+        with self._locked():
+            path = self._path(name)
+            changed = change(_read(path))
+            _write(path, changed)
+            return changed
+
+    def revoke(self, name: str, why: str) -> Contributor:
+        """Say that he is thrown out; the first time and reason stay."""
+
+        def change(one: Contributor) -> Contributor:
+            return one if one.revoked else replace(one, revoked=time.time(), why=why[:500])
+
+        return self.change(name, change)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(self._folder / _LOCK, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def ticket_sha256(ticket: str) -> str:
+    return hashlib.sha256(ticket.encode()).hexdigest()
+
+
+def account_in(shards: Sequence[str], wanted: str) -> str:
+    """A new account whose id falls onto the wanted one of a run's shards.
+
+    It takes as many keys as there are shards, on average.
+    """
+    while True:
+        actor = new_account()
+        if shard_of(actor, shards) == wanted:
+            return actor
+
+
+def _read(path: Path) -> Contributor:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Contributor)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the contributor {path}: {error}") from None
+
+
+def _write(path: Path, contributor: Contributor) -> None:
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(contributor)) + b"\n")
