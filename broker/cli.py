@@ -8,6 +8,7 @@ import logging
 
 from broker.program.command import application, takes
 from broker.verbs import measure, messages, runs, servers
+from broker.verbs.looking import Looking
 from schemas.settings import LearnerSettings
 
 app = application(
@@ -18,7 +19,7 @@ app.command()(servers.up)
 app.command()(servers.down)
 app.command()(servers.status)
 app.command(**takes(LearnerSettings))(runs.init)
-app.command()(runs.ls)
+app.command(cls=Looking)(runs.ls)
 app.command()(messages.peek)
 app.command()(messages.why)
 app.command()(runs.audit)

@@ -10,6 +10,7 @@ from msgspec import Struct
 from broker.interface import Broker
 from schemas import names
 from schemas.errors import UserError
+from schemas.nearest import instead
 
 
 class Inventory(Struct, frozen=True, kw_only=True):
@@ -32,11 +33,31 @@ class Inventory(Struct, frozen=True, kw_only=True):
         logs = (names.log_stream(run), names.policies_stream(run))
         return (*self.queues(run), *(name for name in logs if name in self.streams))
 
+    def run_of(self, stream: str) -> str | None:
+        """The run that a stream belongs to."""
+        return next((run for run in self.runs if stream in self.own(run)), None)
+
     def require(self, run: str) -> None:
-        """Raises UserError when there is no such run, and says which ones there are."""
+        """Raises UserError when there is no such run, and says which one may be meant."""
         if run not in self.runs:
-            known = f"it has {', '.join(self.runs)}" if self.runs else "it has none"
-            raise UserError(f"the server has no run {run[:80]}; {known}")
+            raise UserError(f"the server has no run {run[:80]}; {instead(run, self.runs)}")
+
+    def find(self, run: str, name: str) -> str:
+        """The stream of a run that is named as `ls` does, by its shard, or as LOG or POLICIES.
+
+        Raises:
+            UserError: there is none; says which one may be meant.
+        """
+        own = self.own(run)
+        prefix = names.rollouts_stream_prefix(run)
+        short = {queue.removeprefix(prefix): queue for queue in self.queues(run)}
+        logs = {"LOG": names.log_stream(run), "POLICIES": names.policies_stream(run)}
+        short |= {word: stream for word, stream in logs.items() if stream in own}
+        if name in own:
+            return name
+        if name in short:
+            return short[name]
+        raise UserError(f"run {run} has no stream {name[:80]}; {instead(name, [*own, *short])}")
 
     def _run_of_queue(self, stream: str) -> str | None:
         # `ROLLOUTS_demo_2_s0` fits demo with shard 2_s0 and demo_2 with shard s0: the longest run.

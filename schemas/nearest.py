@@ -23,6 +23,8 @@ from schemas.listed import listed
 
 _LIKENESS: Final = 0.7
 """Share of letters that two words must have in common, in the same order, to be near."""
+_MOST_LISTED: Final = 8
+"""Words that are said where none is near."""
 _SHORTEST_PART: Final = 3
 """Letters that a part of a longer name needs to stand for it."""
 
@@ -34,6 +36,21 @@ def nearest(typed: str, words: Collection[str]) -> str | None:
     ('duplicate', None)
     """
     return next(iter(difflib.get_close_matches(typed, sorted(words), n=1, cutoff=_LIKENESS)), None)
+
+
+def instead(typed: str, words: Collection[str]) -> str:
+    """What to say of who has these words, behind the sentence that another one is unknown.
+
+    >>> instead("dmo", ["demo", "other"]), instead("x", ["demo", "other"]), instead("x", [])
+    ('the nearest is demo', 'it has demo, other', 'it has none')
+    >>> instead("x", [f"run{number}" for number in range(20)])
+    'it has run0, run1, run10, run11, run12, run13, run14, run15 and 12 others'
+    """
+    if meant := nearest(typed, words):
+        return f"the nearest is {meant}"
+    shown, num_others = sorted(words)[:_MOST_LISTED], len(words) - _MOST_LISTED
+    others = f" and {num_others} others" if num_others > 0 else ""
+    return f"it has {', '.join(shown) or 'none'}{others}"
 
 
 def unknown_setting(path: str, known: Collection[str]) -> str:

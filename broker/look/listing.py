@@ -13,8 +13,10 @@ from msgspec import Struct
 
 from broker.interface import Broker, StreamState
 from broker.inventory import Inventory, read_inventory
-from broker.logbook import read_log, read_policies
-from broker.tally import Tally, verdict_name
+from broker.logbook import read_policies
+from broker.look.backlog import Backlog, backlog
+from broker.look.read_on import RunLogs
+from broker.tally import verdict_name
 from schemas import names
 from schemas.ledger import RunOpened
 from schemas.policy import PolicyAnnouncement, PolicyId
@@ -39,7 +41,15 @@ class StreamView(Struct, frozen=True, kw_only=True):
     """Of a queue: delivered to the coordinator, without a verdict yet."""
     num_redelivered: int
     last_time: float | None
-    """Unix seconds, when its last message was stored; None when that one is gone."""
+    """Unix seconds, when a message was stored last, even if it is gone; None before the first."""
+    first_time: float | None
+    """Unix seconds, when the oldest message that is there was stored."""
+    num_consumers: int
+    """Of a queue: its own. Of a log: followers; one that has gone counts for a minute."""
+    lag_groups: int | None
+    """Of a queue: without a verdict."""
+    lag_versions: int | None
+    """Of a queue: how far the oldest of them is behind the last announced policy; None without."""
 
 
 class VerdictCount(Struct, frozen=True, kw_only=True):
@@ -71,12 +81,17 @@ class Listing(Struct, frozen=True, kw_only=True):
     streams: tuple[StreamView, ...]
 
 
-async def list_server(broker: Broker, run: str = "") -> Listing:
+async def list_server(
+    broker: Broker, run: str = "", known: dict[str, RunLogs] | None = None
+) -> Listing:
     """All runs and streams, or those of one run; a run's streams in the order of the flow.
+
+    What has been read of the logs stays in `known`, and is not read again.
 
     Raises:
         UserError: there is no such run.
     """
+    known = {} if known is None else known
     inventory = await read_inventory(broker)
     if run:
         inventory.require(run)
@@ -84,27 +99,31 @@ async def list_server(broker: Broker, run: str = "") -> Listing:
     own = [stream for name in runs for stream in inventory.own(name)]
     strays = [] if run else [stream for stream in inventory.streams if stream not in own]
     logs_last = sorted(own, key=lambda name: names.run_of_log_stream(name) is not None)
+    backlogs = {
+        name: backlog(await broker.subjects(name)) for one in runs for name in inventory.queues(one)
+    }
     states = {name: await broker.state(name) for name in (*logs_last, *strays)}
+    views = [await view_run(broker, known.setdefault(n, RunLogs(n)), states) for n in runs]
+    announced = {view.run: view.policy for view in views}
     return Listing(
-        runs=tuple([await view_run(broker, inventory, states, name) for name in runs]),
-        streams=tuple([await view_stream(broker, inventory, states[n]) for n in (*own, *strays)]),
+        runs=tuple(views),
+        streams=tuple(
+            view_stream(inventory, states[name], backlogs.get(name), announced)
+            for name in (*own, *strays)
+        ),
     )
 
 
-async def view_run(
-    broker: Broker, inventory: Inventory, states: Mapping[str, StreamState], run: str
-) -> RunView:
+async def view_run(broker: Broker, logs: RunLogs, states: Mapping[str, StreamState]) -> RunView:
     """Count a run's logs, as far as they went in `states`."""
-    log = Tally()
-    async for item in read_log(broker, run, last=states[names.log_stream(run)].last_sequence):
-        log.add(item)
-    policies = states.get(names.policies_stream(run))
+    log = await logs.tally(broker, states[names.log_stream(logs.run)])
+    policies, announced = states.get(names.policies_stream(logs.run)), None
+    if policies and log.opened:
+        announced = await logs.announced(broker, log.opened.run_key, policies)
     verdicts = Counter(verdict_name(event) for events in log.judged.values() for event in events)
     return RunView(
-        run=run,
-        policy=await last_policy(
-            broker, inventory, log.opened, last=policies.last_sequence if policies else None
-        ),
+        run=logs.run,
+        policy=announced.policy if announced else None,
         step=log.batches[-1].batch.step if log.batches else 0,
         num_steps=log.opened.settings.trainer.num_steps if log.opened else 0,
         num_open_leases=len(log.open_leases),
@@ -128,15 +147,19 @@ async def last_policy(
     return policy
 
 
-async def view_stream(broker: Broker, inventory: Inventory, state: StreamState) -> StreamView:
-    """Say what a stream's counts are about."""
-    name = state.name
-    last = await broker.get(name, state.last_sequence) if state.num_messages else None
-    run = next((run for run in inventory.runs if name in inventory.own(run)), None)
+def view_stream(
+    inventory: Inventory,
+    state: StreamState,
+    waiting: Backlog | None,
+    announced: Mapping[str, PolicyId | None],
+) -> StreamView:
+    """Say what a stream's counts are about; `waiting` is what a queue holds."""
+    run = inventory.run_of(state.name)
+    policy = announced.get(run) if run else None
     return StreamView(
-        name=name,
+        name=state.name,
         run=run,
-        meaning=_meaning(name, run, inventory),
+        meaning=_meaning(state.name, run, inventory),
         num_messages=state.num_messages,
         num_bytes=state.num_bytes,
         max_bytes=state.max_bytes,
@@ -145,7 +168,11 @@ async def view_stream(broker: Broker, inventory: Inventory, state: StreamState) 
         num_pending=state.num_pending,
         num_in_hand=state.num_ack_pending,
         num_redelivered=state.num_redelivered,
-        last_time=last.time if last else None,
+        last_time=state.last_time,
+        first_time=state.first_time,
+        num_consumers=state.num_consumers,
+        lag_groups=state.num_messages if waiting else None,
+        lag_versions=waiting.behind(policy.version) if waiting and policy else None,
     )
 
 

@@ -50,10 +50,15 @@ def show_listing(listing: Listing) -> None:
         ],
     )
     show_line()
-    names = ("messages", "size", "first", "last", "pending", "in hand", "redelivered", "newest")
+    names = ("messages", "size", "oldest", "newest", "consumers")
+    of_queues = ("pending", "in hand", "redelivered", "lag")
     show_table(
         "Streams",
-        [Column("stream"), *(Column(name, right=True) for name in names), Column("holds")],
+        [
+            Column("stream"),
+            *(Column(name, right=True) for name in (*names, *of_queues)),
+            Column("holds"),
+        ],
         [_stream_row(stream, now=time.time()) for stream in listing.streams],
     )
 
@@ -64,14 +69,21 @@ def _stream_row(stream: StreamView, *, now: float) -> list[object]:
         stream.name,
         stream.num_messages,
         words.size(stream.num_bytes) + bound,
-        stream.first_sequence,
-        stream.last_sequence,
-        stream.num_pending,
-        stream.num_in_hand,
-        stream.num_redelivered,
-        "" if stream.last_time is None else f"{words.age(now - stream.last_time)} ago",
+        words.since(stream.first_time, now=now),
+        words.since(stream.last_time, now=now),
+        stream.num_consumers,
+        *_queue_cells(stream),
         stream.meaning,
     ]
+
+
+def _queue_cells(stream: StreamView) -> list[object]:
+    if stream.lag_groups is None:
+        return ["", "", "", ""]
+    lag = words.counted(stream.lag_groups, "group")
+    if stream.lag_versions is not None:
+        lag = f"{lag}, {words.counted(stream.lag_versions, 'version')}"
+    return [stream.num_pending, stream.num_in_hand, stream.num_redelivered, lag]
 
 
 def show_sights(sights: list[Sight]) -> None:

@@ -43,6 +43,11 @@ def show_json(value: object) -> None:
     print(ascii_json(document))
 
 
+def show_json_line(value: object) -> None:
+    """Print a Struct, or a list of them, as a JSON document on one line."""
+    print(ascii_json(msgspec.json.encode(value).decode()))
+
+
 def aligned(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
     """A table as plain text, two spaces between its columns.
 
@@ -90,8 +95,10 @@ def _show_rich(title: str, columns: Sequence[Column], rows: Sequence[Sequence[st
     from rich.text import Text
 
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column.name, justify="right" if column.right else "left")
+    for number, column in enumerate(columns):
+        # The first column tells the rows apart, so it is shown whole.
+        justify = "right" if column.right else "left"
+        table.add_column(column.name, justify=justify, no_wrap=number == 0)
     for row in rows:
         # Text is shown literally; a plain string would be read as markup.
         table.add_row(*(Text(cell) for cell in row))

@@ -34,6 +34,15 @@ def age(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def since(time: float | None, *, now: float) -> str:
+    """How long it is since a moment in Unix seconds; nothing for none.
+
+    >>> since(100.0, now=175.0), since(None, now=1.0)
+    ('1 min 15 s', '')
+    """
+    return "" if time is None else age(now - time)
+
+
 def utc(time: float) -> str:
     """Unix seconds as a date and a time of day, to the millisecond."""
     return datetime.fromtimestamp(time, UTC).isoformat(" ", "milliseconds").replace("+00:00", "Z")

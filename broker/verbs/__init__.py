@@ -3,6 +3,7 @@
 | verbs | file |
 |---|---|
 | what all verbs take | `options` |
+| looking once, or again and again with `--watch` | `looking` |
 | up, down, status | `servers` |
 | init, ls, audit | `runs` |
 | peek, why | `messages` |

@@ -1,10 +1,12 @@
 """What the verbs of `broker` share: their options, and asking a question of the servers."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 import typer
 
+from broker.addresses import SERVERS_DIRECTORY
 from broker.interface import Broker
 from schemas.errors import BrokerError, StoreError, UserError
 from schemas.settings import Connection
@@ -18,6 +20,17 @@ SettingsFile = Annotated[
     str, typer.Option("--settings", metavar="FILE", help="TOML file that has a connection section.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
+Watch = Annotated[
+    float | None,
+    typer.Option(
+        "--watch",
+        metavar="[SECONDS]",
+        min=0.1,
+        max=86_400,
+        show_default=False,
+        help="Ask again every so many seconds, 2 if no number follows, until Ctrl-C.",
+    ),
+]
 Run = Annotated[str, typer.Argument(help="Name of the run; may be left out if there is one.")]
 
 
@@ -26,8 +39,12 @@ def named_file(settings: str) -> list[str]:
     return ["@", settings] if settings else []
 
 
-def ask(connection: Connection, question: Callable[[Broker], Awaitable[T]]) -> T:
-    """Connect, ask, and close.
+def ask(
+    connection: Connection,
+    question: Callable[[Broker], Awaitable[T]],
+    directory: Path = SERVERS_DIRECTORY,
+) -> T:
+    """Connect, ask, and close; `directory` is that of the servers that the verb is about.
 
     Raises:
         UserError: a server is not there, or does not answer as it should.

@@ -7,7 +7,8 @@ import typer
 from broker.addresses import SERVERS_DIRECTORY, find_connection
 from broker.interface import Broker
 from broker.program.command import Servers, settings_from
-from broker.verbs.options import Json, Nats, Run, SettingsFile, ask, named_file
+from broker.verbs.looking import Where, look
+from broker.verbs.options import Json, Nats, Run, SettingsFile, Watch, ask, named_file
 from schemas.settings import LearnerSettings
 
 
@@ -44,14 +45,19 @@ def ls(
     settings: SettingsFile = "",
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """List runs and streams, with what their numbers mean."""
     from broker.look import listing, views
-    from broker.program import screen
+    from broker.look.read_on import RunLogs
 
-    connection = find_connection(named_file(settings), nats=nats, directory=servers)
-    found = ask(connection, lambda broker: listing.list_server(broker, run))
-    screen.show_json(found) if json else views.show_listing(found)
+    known: dict[str, RunLogs] = {}
+
+    async def all_there_is(broker: Broker) -> listing.Listing:
+        return await listing.list_server(broker, run, known)
+
+    where = Where(nats, settings, servers)
+    look(where, all_there_is, views.show_listing, json=json, watch=watch)
 
 
 def audit(

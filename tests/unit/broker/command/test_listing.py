@@ -39,7 +39,30 @@ async def test_streams_say_what_they_are_for(broker) -> None:
     assert queue.max_bytes == 1 << 20
     assert queue.last_time is not None
     assert queue.last_time > hand_built.START
-    assert streams["LOG_demo"].max_bytes == -1
+    assert queue.first_time == queue.last_time
+    assert (queue.num_consumers, queue.lag_groups, queue.lag_versions) == (1, 1, 0)
+    log = streams["LOG_demo"]
+    assert (log.max_bytes, log.num_consumers, log.lag_groups, log.lag_versions) == (
+        -1,
+        0,
+        None,
+        None,
+    )
+    assert log.first_time is not None
+    assert log.last_time is not None
+    assert hand_built.START <= log.first_time < log.last_time
+
+
+async def test_a_queue_lags_by_the_oldest_version_that_waits(broker) -> None:
+    """A stranger's subject says anything, a version that will never be too."""
+    for subject in (
+        "rollouts.demo.s0.1-0.BOB",
+        "rollouts.demo.s0.1-999.EVE",
+        "rollouts.demo.s0.x.y",
+    ):
+        await broker.publish(subject, subject.encode())
+    queue = (await list_server(broker)).streams[0]
+    assert (queue.lag_groups, queue.lag_versions) == (4, 2)
 
 
 async def test_one_run_among_several(broker) -> None:
