@@ -7,7 +7,7 @@ server does not answer, the audit does not hold), 2 that the question could not 
 import logging
 
 from broker.program.command import application, takes
-from broker.verbs import measure, messages, runs, servers
+from broker.verbs import measure, messages, runs, servers, streams
 from broker.verbs.looking import Looking
 from schemas.settings import LearnerSettings
 
@@ -20,6 +20,9 @@ app.command()(servers.down)
 app.command()(servers.status)
 app.command(**takes(LearnerSettings))(runs.init)
 app.command(cls=Looking)(runs.ls)
+app.command(cls=Looking)(streams.info)
+app.command(cls=Looking)(streams.subjects)
+app.command(cls=Looking)(streams.consumers)
 app.command()(messages.peek)
 app.command()(messages.why)
 app.command()(runs.audit)

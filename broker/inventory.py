@@ -48,16 +48,20 @@ class Inventory(Struct, frozen=True, kw_only=True):
         Raises:
             UserError: there is none; says which one may be meant.
         """
-        own = self.own(run)
-        prefix = names.rollouts_stream_prefix(run)
-        short = {queue.removeprefix(prefix): queue for queue in self.queues(run)}
-        logs = {"LOG": names.log_stream(run), "POLICIES": names.policies_stream(run)}
-        short |= {word: stream for word, stream in logs.items() if stream in own}
+        short, own = self.short_names(run), self.own(run)
         if name in own:
             return name
-        if name in short:
-            return short[name]
+        for word in (name, name.upper()):
+            if word in short:
+                return short[word]
         raise UserError(f"run {run} has no stream {name[:80]}; {instead(name, [*own, *short])}")
+
+    def short_names(self, run: str) -> dict[str, str]:
+        """The streams of a run by their shard, or as LOG and POLICIES."""
+        prefix = names.rollouts_stream_prefix(run)
+        logs = {"LOG": names.log_stream(run), "POLICIES": names.policies_stream(run)}
+        queues = {queue.removeprefix(prefix): queue for queue in self.queues(run)}
+        return queues | {word: name for word, name in logs.items() if name in self.streams}
 
     def _run_of_queue(self, stream: str) -> str | None:
         # `ROLLOUTS_demo_2_s0` fits demo with shard 2_s0 and demo_2 with shard s0: the longest run.

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from broker.interface import Broker, StreamState
-from broker.logbook import LogItem, PolicyReader, log_item
+from broker.inventory import Inventory
+from broker.logbook import LogItem, PolicyReader, first_event, log_item
 from broker.tally import Tally
-from schemas.policy import PolicyAnnouncement
+from schemas import names
+from schemas.ledger import RunOpened
+from schemas.policy import PolicyAnnouncement, PolicyId
 
 
 class Fold(Protocol):
@@ -43,12 +46,24 @@ class RunLogs:
     def __init__(self, run: str) -> None:
         self.run = run
         self._log = LogFold(run, Tally)
+        self._opened: RunOpened | None = None
         self._policies: PolicyReader | None = None
         self._created, self._read = 0.0, 0
 
     async def tally(self, broker: Broker, state: StreamState) -> Tally:
         """What LOG says as far as it went in `state`."""
         return await self._log.up_to(broker, state)
+
+    async def newest(self, broker: Broker, inventory: Inventory) -> PolicyId | None:
+        """The last policy that is announced by now; None before the first."""
+        if self._opened is None:
+            self._opened = await first_event(broker, self.run)
+        policies = names.policies_stream(self.run)
+        if self._opened is None or policies not in inventory.streams:
+            return None
+        state = await broker.state(policies)
+        last = await self.announced(broker, self._opened.run_key, state)
+        return last.policy if last else None
 
     async def announced(
         self, broker: Broker, run_key: str, state: StreamState

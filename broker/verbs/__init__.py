@@ -6,6 +6,8 @@
 | looking once, or again and again with `--watch` | `looking` |
 | up, down, status | `servers` |
 | init, ls, audit | `runs` |
+| info, subjects, consumers | `streams` |
 | peek, why | `messages` |
+| backup, restore | `backup` |
 | bench | `measure` |
 """

@@ -13,7 +13,7 @@ watch without a word.
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -24,6 +24,9 @@ from broker.program import screen
 from broker.program.page import Page, page
 from broker.verbs.options import ask, named_file
 from schemas.errors import BrokerUnavailable, StoreUnavailable
+
+if TYPE_CHECKING:
+    from broker.look.read_on import RunLogs
 
 _EVERY: Final = "2"
 """Seconds between two answers where no number says it."""
@@ -41,6 +44,25 @@ class Looking(TyperCommand):
             if word == "--watch" and not any(map(_NUMBER.match, args[place + 1 : place + 2])):
                 args.insert(place + 1, _EVERY)
         return super().parse_args(ctx, args)
+
+
+def logs_of(run: str) -> Callable[[Broker], Awaitable["RunLogs"]]:
+    """The logs of the run that is meant; who asks again finds them as far as they were read.
+
+    Raises, when it is asked:
+        UserError: there is no such run, or none is named and there are several or none.
+    """
+    kept: list[RunLogs] = []
+
+    async def logs(broker: Broker) -> "RunLogs":
+        from broker.inventory import the_run
+        from broker.look.read_on import RunLogs
+
+        if not kept:
+            kept.append(RunLogs(await the_run(broker, run)))
+        return kept[0]
+
+    return logs
 
 
 class Where(NamedTuple):
