@@ -11,7 +11,7 @@ import contextlib
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import nats.errors
 import structlog
@@ -38,6 +38,13 @@ _STALE_AFTER_S = PING_INTERVAL_S * (MAX_OUTSTANDING_PINGS + 1)
 _HEADER_ALLOWANCE_BYTES = 512
 """Our headers count towards the server's limit, and nats-py does not check them."""
 _DENIED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
+
+
+class ServerName(NamedTuple):
+    """A nats-server's name and version."""
+
+    name: str
+    version: str
 
 
 class Link:
@@ -97,6 +104,12 @@ class Link:
     def max_message_bytes(self) -> int:
         """What the server takes beside our headers."""
         return self._client.max_payload - _HEADER_ALLOWANCE_BYTES
+
+    @property
+    def server(self) -> ServerName:
+        """Which server this is, as it says itself to every client."""
+        said = self._client._server_info
+        return ServerName(said.get("server_name", ""), said.get("version", ""))
 
     @property
     def closing(self) -> bool:

@@ -9,5 +9,6 @@
 | info, subjects, consumers | `streams` |
 | peek, why | `messages` |
 | backup, restore | `backup` |
+| doctor | `doctor` |
 | bench | `measure` |
 """

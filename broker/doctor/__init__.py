@@ -1,0 +1,13 @@
+"""What the servers and the storage are like, against what a run needs of them.
+
+Reading is apart from judging: what is read is a value of `facts`, and each kind of check is a pure
+function from facts to findings.
+
+| what | files, in an order to read them |
+|---|---|
+| what comes out, and what goes in | `finding`, `facts` |
+| reading it | `link`, `read_server`, `read_own`, `read_streams`, `read_store`, `read_keys` |
+| judging servers | `server`, `versions`, `clocks`, `messages`, `durability`, `disk` |
+| judging the rest | `run`, `configuration`, `objects`, `keys` |
+| one question | `diagnose`, `start`, `view` |
+"""

@@ -1,0 +1,138 @@
+"""One question to everything that a run rests on: NATS, its streams, the storage, the key files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from broker.addresses import typed
+from broker.doctor import disk, durability, keys, messages, objects
+from broker.doctor.facts import ServerFacts
+from broker.doctor.finding import Diagnosis, Finding, critical, diagnosis, unknown
+from broker.doctor.link import open_link
+from broker.doctor.read_keys import read_keys
+from broker.doctor.read_own import read_own
+from broker.doctor.read_server import read_by_monitoring, read_by_system_account, read_greeting
+from broker.doctor.read_store import read_store
+from broker.doctor.read_streams import read_streams
+from broker.doctor.run import check_run, how_to_make
+from broker.doctor.server import check_servers
+from broker.inventory import read_inventory
+from broker.jetstream import NatsBroker
+from broker.jetstream.connection import NatsConnection
+from broker.logbook import first_event
+from broker.objects.s3 import S3Store
+from broker.program.endpoint import shown, told
+from schemas.errors import BrokerError, ServerMissing, StoreDenied, StoreUnavailable, UserError
+from schemas.settings import Connection
+
+_SERVER: Final = "server"
+_OPENING: Final = "opening"
+_STORE: Final = "object storage"
+_HOW_TO_REACH: Final = (
+    "chmod 600 FILE   # that connection.s3_credentials names; is it the right one?"
+)
+
+
+async def diagnose(
+    connection: Connection, *, run: str, directory: Path, runs: Path, monitor: str = ""
+) -> Diagnosis:
+    """Look at the servers, at one run or all, and at the key files; nothing is changed.
+
+    `directory` is that of `broker up`, `runs` the folder of runs, `monitor` the URL of a
+    nats-server's monitoring port.
+
+    Raises:
+        UserError: there is no such run, no server monitors at the URL, or a file is damaged.
+    """
+    findings = [keys.check_key(file) for file in read_keys(connection, directory, runs)]
+    try:
+        async with open_link(connection, name="broker doctor") as link:
+            servers = await read_servers(link, connection.nats, directory, monitor)
+            findings += await check_nats(link, servers, connection, run, runs)
+    except ServerMissing as error:
+        up = typed("up", directory).strip("`")
+        findings.append(critical(_SERVER, shown(connection.nats), str(error), up))
+    except BrokerError as error:
+        found = told("NATS", connection.nats, error)
+        fix = "jetstream { store_dir: DIR }   # in nats.conf, if it is not there"
+        findings.append(critical(_SERVER, shown(connection.nats), found, fix))
+    return diagnosis([*findings, *await _of_storage(connection, directory)])
+
+
+async def read_servers(
+    link: NatsConnection, url: str, directory: Path, monitor: str
+) -> list[ServerFacts]:
+    """What servers say to their operator; empty when there is no way to ask them.
+
+    Raises:
+        UserError: no server monitors at the URL.
+    """
+    if monitor:
+        return [await read_by_monitoring(monitor)]
+    own = {server.name: server for server in await read_own(directory, url)}
+    told = await read_by_system_account(link, url)
+    folders = {name: server.our_folder for name, server in own.items()}
+    return [replace(server, our_folder=folders.get(server.name, "")) for server in told] or [
+        *own.values()
+    ]
+
+
+async def check_nats(
+    link: NatsConnection,
+    servers: Sequence[ServerFacts],
+    connection: Connection,
+    run: str,
+    runs: Path,
+) -> list[Finding]:
+    """Judge the servers, and the streams of one run or all.
+
+    Raises:
+        UserError: there is no such run.
+        BrokerError: JetStream does not answer.
+    """
+    broker = NatsBroker(link)
+    inventory = await read_inventory(broker)
+    if run:
+        inventory.require(run)
+    streams = await read_streams(link, inventory.streams)
+    looked_at = (run,) if run else inventory.runs
+    own = [streams[name] for each in looked_at for name in inventory.own(each) if name in streams]
+    greeting = await read_greeting(link)
+    findings = check_servers(greeting, servers)
+    findings += durability.check_sync(servers, own)
+    findings += disk.check_disk(servers, list(streams.values()))
+    for each in looked_at:
+        opened = await first_event(broker, each)
+        if opened is None:
+            fix = f"learner open --name {each}   # with its other settings"
+            findings.append(unknown(_OPENING, each, "nobody has opened this run yet", fix))
+            continue
+        findings.append(messages.check_payload(greeting, opened.settings))
+        findings += check_run(
+            opened.settings,
+            streams,
+            num_replicas=connection.num_replicas,
+            again=how_to_make(each, runs),
+        )
+    return findings
+
+
+async def _of_storage(connection: Connection, directory: Path) -> list[Finding]:
+    url = shown(connection.s3 or "AWS")
+    try:
+        store = S3Store.open(connection)
+    except (UserError, StoreDenied) as error:
+        return [critical(_STORE, url, str(error), _HOW_TO_REACH)]
+    try:
+        return objects.check_store(url, await read_store(store))
+    except StoreUnavailable as error:
+        return [critical(_STORE, url, str(error), typed("up", directory).strip("`"))]
+    except StoreDenied as error:
+        if "NoSuchBucket" in str(error):
+            fix = "learner open   # makes it"
+            return [unknown(_STORE, url, f"there is no bucket {connection.bucket} yet", fix)]
+        return [critical(_STORE, url, str(error), _HOW_TO_REACH)]
+    finally:
+        await store.close()

@@ -1,0 +1,48 @@
+"""`broker doctor`: is everything as a run needs it?"""
+
+from typing import Annotated
+
+import typer
+
+from broker.addresses import SERVERS_DIRECTORY, find_connection
+from broker.program.command import Servers
+from broker.verbs.options import Json, Nats, SettingsFile, named_file
+
+
+def doctor(
+    run: Annotated[str, typer.Argument(help="Name of a run; left out: all of them.")] = "",
+    monitor: Annotated[
+        str,
+        typer.Option(metavar="URL", help="Monitoring port of the nats-server: http://HOST:8222."),
+    ] = "",
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Servers = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """Check servers, streams, storage and key files, and say what mends each finding.
+
+    Exit status 0: all is well. 1: a warning. 2: something critical.
+    """
+    import asyncio
+    from pathlib import Path
+
+    from broker.doctor.diagnose import diagnose
+    from broker.doctor.view import show_diagnosis
+    from broker.program import screen
+    from schemas.resolve import resolve
+    from schemas.settings import LearnerSettings
+
+    named = named_file(settings)
+    runs = resolve(LearnerSettings, ["--name", "any", *named]).directory
+    found = asyncio.run(
+        diagnose(
+            find_connection(named, nats=nats, directory=servers),
+            run=run,
+            directory=servers,
+            runs=Path(runs).expanduser(),
+            monitor=monitor,
+        )
+    )
+    screen.show_json(found) if json else show_diagnosis(found)
+    raise typer.Exit(found.exit_status)
