@@ -7,7 +7,7 @@ server does not answer, the audit does not hold), 2 that the question could not 
 import logging
 
 from broker.program.command import application, takes
-from broker.verbs import doctor, measure, messages, runs, servers, streams
+from broker.verbs import backup, doctor, measure, messages, runs, servers, streams
 from broker.verbs.looking import Looking
 from schemas.settings import LearnerSettings
 
@@ -26,5 +26,7 @@ app.command(cls=Looking)(streams.consumers)
 app.command()(messages.peek)
 app.command()(messages.why)
 app.command()(runs.audit)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(doctor.doctor)
 app.command()(measure.bench)

@@ -32,6 +32,22 @@ async def run_all(jobs: Iterable[Callable[[], Awaitable[T]]], *, at_once: int) -
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def for_each(
+    items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int
+) -> None:
+    """Work on all items, in their order; only those under way are held, however many there are.
+
+    The first failure cancels the others, and is raised itself.
+    """
+    left = iter(items)
+
+    async def work_on() -> None:
+        for item in left:
+            await work(item)
+
+    await run_all([work_on] * at_once, at_once=at_once)
+
+
 async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """As `asyncio.to_thread`, but cancellations come through when the thread has ended.
 

@@ -5,6 +5,7 @@ TributaryError
     SettingsError      a setting is unknown, malformed or out of bounds
     RoleTaken          another process already is this run's coordinator or trainer
     ServerMissing      a server binary or a server is not there
+    BackupDamaged      a backup is not as it was written
   Rejected             bytes from outside are not what they should be; carries the reason
   BrokerError          the message broker
     BrokerUnavailable  no answer in time: retry
@@ -57,6 +58,10 @@ class RoleTaken(UserError):
 
 class ServerMissing(UserError):
     """Raised when a server program is not installed or a server does not answer at start."""
+
+
+class BackupDamaged(UserError):
+    """Raised when a file of a backup is missing, cut short or changed; nothing was restored."""
 
 
 class Rejected(TributaryError):

@@ -215,6 +215,10 @@ def refused_key(run: str, sha256: str) -> str:
     return f"refused/{token(run)}/{token(sha256)}"
 
 
+def refused_prefix(run: str) -> str:
+    return f"refused/{token(run)}/"
+
+
 def policies_prefix(run: str) -> str:
     """Everything an actor may be granted a URL for."""
     return f"policies/{token(run)}/"

@@ -10,5 +10,6 @@
 | peek, why | `messages` |
 | backup, restore | `backup` |
 | doctor | `doctor` |
+| backup, restore | `backup` |
 | bench | `measure` |
 """

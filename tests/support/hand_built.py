@@ -318,8 +318,12 @@ def states(log: list[LedgerEntry | Batch]) -> list[StreamState]:
     return [queue, kept]
 
 
-async def fill(broker: Broker) -> None:
-    """Put the run on a server: judged messages are acked and gone."""
+async def fill(
+    broker: Broker,
+    log: list[LedgerEntry | Batch] | None = None,
+    announced: list[PolicyAnnouncement | TrainerEntry] | None = None,
+) -> None:
+    """Put the run on a server, with these logs instead of its own: judged messages are gone."""
     queue = StreamSpec(
         name=QUEUE,
         subjects=(names.rollouts_filter(RUN, "s0"),),
@@ -334,14 +338,14 @@ async def fill(broker: Broker) -> None:
     await broker.ensure_stream(queue)
     for name, subjects in kept:
         await broker.ensure_stream(StreamSpec(name=name, subjects=subjects, kind=StreamKind.LOG))
-    for sequence, content in enumerate(contents()):
+    for sequence, content in enumerate(log or contents()):
         on = (
             names.batch_subject(RUN, content.step)
             if isinstance(content, Batch)
             else names.ledger_subject(RUN)
         )
         await broker.append("LOG_demo", on, encode(content), expected_last=sequence)
-    for sequence, content in enumerate(policies()):
+    for sequence, content in enumerate(announced or policies()):
         on = (
             names.trainer_subject(RUN)
             if isinstance(content, TrainerEntry)

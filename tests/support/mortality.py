@@ -1,5 +1,6 @@
 """A trainer that is killed at its n-th write, by twins of broker and store that die with it."""
 
+from pathlib import Path
 from typing import Any
 
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
@@ -48,6 +49,11 @@ class MortalStore:
     async def put(self, key: str, data: bytes) -> None:
         self._mortality.tick()
         await self._store.put(key, data)
+        self._mortality.tick()
+
+    async def put_file_once(self, key: str, path: Path, *, sha256: str) -> None:
+        self._mortality.tick()
+        await self._store.put_file_once(key, path, sha256=sha256)
         self._mortality.tick()
 
     async def put_once(self, key: str, data: bytes) -> None:

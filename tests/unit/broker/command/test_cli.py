@@ -10,7 +10,7 @@ from broker.cli import app
 
 pytestmark = pytest.mark.usefixtures("default_logs")
 
-VERBS = ["up", "down", "status", "init", "ls", "peek", "why", "audit", "bench"]
+VERBS = ["up", "down", "status", "init", "ls", "peek", "why", "audit", "backup", "restore", "bench"]
 
 
 def broker(*words: str) -> Result:
@@ -32,7 +32,17 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["down"], ["status"], ["init", "--name", "demo"], ["ls"], ["peek"], ["why", "7"], ["audit"]],
+    [
+        ["down"],
+        ["status"],
+        ["init", "--name", "demo"],
+        ["ls"],
+        ["peek"],
+        ["why", "7"],
+        ["audit"],
+        ["backup", "demo", "there"],
+        ["restore", "there"],
+    ],
 )
 def test_without_servers_there_is_one_sentence(tmp_path, words: list[str]) -> None:
     result = broker(*words, "--servers", str(tmp_path / "none"))

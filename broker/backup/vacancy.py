@@ -1,0 +1,67 @@
+"""Whether servers have room for a run: nothing of it may be there.
+
+What a restore that was interrupted has left behind is no hindrance: records that are the backup's
+in streams that are not those it was taken from, and objects that the backup names.
+"""
+
+from broker import retry
+from broker.backup.records import PATIENCE_S
+from broker.backup.whole import Backup, KeptLog
+from broker.interface import Broker
+from broker.store import Store
+from broker.streams import run_streams
+from schemas import names
+from schemas.errors import UserError
+
+
+async def check_vacant(broker: Broker, store: Store, backup: Backup) -> None:
+    """Raises UserError when something of the run is there that this restore would not bring."""
+    await _check_streams(broker, backup)
+    await _check_bucket(store, backup)
+
+
+async def _check_streams(broker: Broker, backup: Backup) -> None:
+    there = set(await retry.for_seconds(PATIENCE_S)(broker.streams))
+    ends = {end.stream: end.last_sequence for end in backup.manifest.head.queues}
+    for log in (backup.policies, backup.log):
+        if log.end.stream in there and not await _is_beginning(broker, log):
+            raise _occupied(backup.run)
+    for spec in run_streams(backup.opened.settings):
+        if spec.consumer and spec.name in there:
+            state = await broker.state(spec.name)
+            if state.num_messages or state.last_sequence != ends.get(spec.name, 0):
+                raise _occupied(backup.run)
+
+
+def _occupied(run: str) -> UserError:
+    return UserError(
+        f"the server has a run {run} already, and a restore never writes into one that is there: "
+        "restore onto other servers (`broker up --servers DIR` starts some)"
+    )
+
+
+async def _is_beginning(broker: Broker, log: KeptLog) -> bool:
+    """Whether the stream is another one than the backup's, and holds a beginning of its records."""
+    state = await broker.state(log.end.stream)
+    if state.created == log.end.created or state.last_sequence > log.end.last_sequence:
+        return False
+    found = await broker.get(log.end.stream, state.last_sequence) if state.last_sequence else None
+    if found is None:
+        return state.last_sequence == 0
+    kept = next(record for record in log.records() if record.sequence == found.sequence)
+    return (kept.subject, kept.data) == (found.subject, found.data)
+
+
+async def _check_bucket(store: Store, backup: Backup) -> None:
+    run = backup.run
+    prefixes = (names.archive_prefix(run), names.policies_prefix(run), names.refused_prefix(run))
+    there: set[str] = set()
+    for prefix in prefixes:
+        listed = await retry.for_seconds(PATIENCE_S)(store.list, prefix)
+        there.update(info.key for info in listed)
+    there.difference_update(key for key, _ in backup.objects())
+    if there:
+        raise UserError(
+            f"the bucket holds {len(there)} objects of a run {run} that the backup does not name, "
+            f"such as {min(there)}: restore into another bucket (the connection's `bucket`)"
+        )
