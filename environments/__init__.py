@@ -8,4 +8,5 @@
 | what both sides make sure of | `pin`, `fit` |
 | an actor's side | `assembled` |
 | the learner's side | `recorded` |
+| for people | `spelling` |
 """

@@ -66,7 +66,7 @@ def life_of(
     known = tally(log)
     lease_id, verdict = identifier.lease_id, None
     if lease_id not in known.leases:
-        verdict = _find_verdict(identifier, known)
+        verdict = find_verdict(identifier, known)
         lease_id = verdict.lease_id if verdict else None
     if lease_id is not None and lease_id in known.leases:
         told = _lease_moments(run, lease_id, log, policies, known)
@@ -79,7 +79,7 @@ def life_of(
     raise UserError(f"nothing in run {run} has the id {text}")
 
 
-def _find_verdict(identifier: Identifier, known: Tally) -> ledger.VerdictEvent | None:
+def find_verdict(identifier: Identifier, known: Tally) -> ledger.VerdictEvent | None:
     if identifier.place is not None:
         # The latest one, where the stream gave the sequence again after a power loss.
         return next(reversed(known.judged.get(identifier.place, [])), None)

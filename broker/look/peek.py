@@ -1,174 +1,109 @@
-"""Looks at stored messages: decoded, with their meaning, and left where they are.
+"""Finds stored messages, judged or not, and leaves them where they are.
 
-Every look is a direct get by sequence, which moves no consumer. What a stranger sent is decoded
-under the codec's guards; what does not decode is shown as undecodable, with its first bytes in hex.
+A message that waits is read by a direct get by sequence, which moves no consumer. What is judged
+has left its queue: the log knows it, and the archive or the sample of refused messages has its
+bytes.
 """
 
-import contextlib
-from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from msgspec import Struct
 
 from broker.interface import Broker, Record
 from broker.inventory import Inventory, read_inventory
-from broker.logbook import PolicyContent, Unreadable, decode_policy, first_event, log_item
+from broker.logbook import read_log
+from broker.look.held import Holder
 from broker.look.listing import last_policy
+from broker.look.message import Message, Messages, queued
+from broker.look.search import Chosen, Search
+from broker.look.sight import ANY_VOCABULARY, Context, Sight, look
+from broker.store import Store
 from schemas import names
-from schemas.batch import Batch
-from schemas.errors import BrokerError, Rejected, UserError
-from schemas.lease import EngineProfile
-from schemas.ledger import LedgerEntry
-from schemas.policy import PolicyAnnouncement, PolicyId
-from schemas.rollout import RolloutGroup, check_shape
-from schemas.trainer_events import TrainerEntry
-from schemas.verdict import Reason
-from schemas.wire import decode, sha256_hex
+from schemas.errors import UserError
+from schemas.wire import sha256_hex
 
-_PREVIEW_BYTES = 32
-_ANY_VOCABULARY = 1 << 22
-"""Bound on token ids where the run's own vocabulary is not known."""
+_NOBODY: Final = Chosen()
 
 
-class GroupView(Struct, frozen=True, kw_only=True):
-    """What a group says of itself; nothing of it is verified."""
+class Peeked(Struct, frozen=True, kw_only=True):
+    """What was found."""
 
-    lease_id: int
-    actor: str
-    policy: PolicyId
-    staleness: int | None
-    """Versions behind the last announced policy; None before the first announcement."""
-    engine: str
-    num_tokens: tuple[int, ...]
-    """Of each rollout, prompt included."""
-    num_sampled: tuple[int, ...]
-    claimed_rewards: tuple[float, ...]
-
-
-class Undecodable(Struct, frozen=True, kw_only=True):
-    """Why the bytes are not what they should be, and how they begin."""
-
-    reason: str
-    detail: str
-    preview: str
-    """Hex."""
-
-
-class Sight(Struct, frozen=True, kw_only=True):
-    """One stored message; `broker peek --json` prints a list of them."""
-
-    stream: str
-    sequence: int
-    subject: str
-    num_bytes: int
-    sha256: str
-    time: float
-    """Unix seconds, when it was stored."""
-    group: GroupView | None = None
-    """In a queue."""
-    said: str | None = None
-    """In a log: what the entry is."""
-    undecodable: Undecodable | None = None
-
-
-class Context(Struct, frozen=True, kw_only=True):
-    """What gives a message its meaning."""
-
-    run: str
-    announced: PolicyId | None
-    vocabulary_size: int
+    sights: list[Sight]
+    num_unseen: int = 0
+    """Messages that a condition could not look into, because their bytes were not kept."""
 
 
 async def peek(
-    broker: Broker, run: str, *, stream: str = "", last: int = 1, sequence: int | None = None
-) -> list[Sight]:
-    """The last messages of a stream, oldest first; of all queues where none is named.
+    broker: Broker,
+    run: str,
+    *,
+    open_store: Callable[[], Store],
+    stream: str = "",
+    last: int = 1,
+    sequence: int | None = None,
+    chosen: Chosen = _NOBODY,
+) -> Peeked:
+    """The newest messages of a stream, oldest first; of each queue where none is named.
 
     A stream is named as `ls` does, a queue also by its shard, the two logs as LOG and POLICIES.
 
     Raises:
-        UserError: there is no such run or stream, or no message under this sequence.
+        UserError: there is no such run, stream, actor, reason or field, no message under this
+            sequence, or a condition needs bytes and object storage is away.
     """
     inventory = await read_inventory(broker)
     inventory.require(run)
-    chosen = _chosen_streams(inventory, run, stream)
-    if sequence is not None:
-        records = [await _the_record(broker, run, chosen, sequence)]
-    else:
-        records = [r for name in chosen for r in await _last_records(broker, name, last)]
-    context = await _read_context(broker, inventory, run)
-    return [look(record, context) for record in records]
-
-
-def look(record: Record, context: Context) -> Sight:
-    """Decode one record. Raises nothing, whatever its bytes are."""
-    group, said, undecodable = None, None, None
+    streams = _chosen_streams(inventory, run, stream)
+    if sequence is not None and len(streams) != 1:
+        raise UserError(f"say which --stream message {sequence} is in: {', '.join(streams)}")
+    if stream and streams[0] not in inventory.queues(run):
+        if chosen:
+            raise UserError("--actor, --reason and --where choose groups, and a log has none")
+        return await _peek_at_log(broker, inventory, run, streams[0], last, sequence)
+    # Before the log: what is judged from here on is in the log, or was in the queue.
+    candidates = [(name, await broker.state(name)) for name in streams]
+    messages = Messages(run, [item async for item in read_log(broker, run)])
+    holder = Holder(broker, run, open_store)
+    search = Search(messages, holder, await _context(broker, inventory, run, messages), chosen)
     try:
-        if record.stream == names.log_stream(context.run):
-            said = _log_words(log_item(context.run, record).content)
-        elif record.stream == names.policies_stream(context.run):
-            said = _policy_words(decode_policy(context.run, record))
-        else:
-            group = _view(record, context)
-    except Rejected as refusal:
-        preview = record.data[:_PREVIEW_BYTES].hex(" ", -4)
-        undecodable = Undecodable(reason=refusal.reason, detail=refusal.detail, preview=preview)
-    return Sight(
-        stream=record.stream,
-        sequence=record.sequence,
-        subject=record.subject,
-        num_bytes=len(record.data),
-        sha256=sha256_hex(record.data),
-        time=record.time,
-        group=group,
-        said=said,
-        undecodable=undecodable,
+        sights: list[Sight] = []
+        for name, state in candidates:
+            end = state.last_sequence if sequence is None else sequence
+            start = 1 if sequence is None else sequence
+            found = _newest(broker, messages, name, start, end, in_queue=state.first_sequence)
+            sights += await search.first(found, count=last)
+    finally:
+        await holder.close()
+    if sequence is not None and not sights and not chosen:
+        raise UserError(_not_there(run, streams[0], sequence, candidates[0][1].last_sequence))
+    search.check_actor()
+    return Peeked(sights=sights, num_unseen=search.num_unseen)
+
+
+async def _newest(
+    broker: Broker, messages: Messages, stream: str, start: int, end: int, *, in_queue: int
+) -> AsyncIterator[Message]:
+    """A queue's messages from `end` back to `start`; `in_queue` is the first that it still has."""
+    for sequence in range(end, start - 1, -1):
+        judged = list(messages.at(stream, sequence))
+        record = await broker.get(stream, sequence) if sequence >= in_queue else None
+        if record is not None:
+            waiting = queued(messages.run, record, sha256_hex(record.data))
+            # A verdict is written a moment before its message is let go.
+            if all(message.sha256 != waiting.sha256 for message in judged):
+                yield waiting
+        for message in judged:
+            yield message
+
+
+async def _context(broker: Broker, inventory: Inventory, run: str, messages: Messages) -> Context:
+    opened = messages.tally.opened
+    return Context(
+        run=run,
+        announced=await last_policy(broker, inventory, opened),
+        vocabulary_size=opened.vocabulary_size if opened else ANY_VOCABULARY,
     )
-
-
-def _view(record: Record, context: Context) -> GroupView:
-    names.parse_rollouts_subject(record.subject)
-    group = decode(record.data, RolloutGroup)
-    for rollout in group.rollouts:
-        check_shape(rollout, context.vocabulary_size)
-    newest = context.announced
-    return GroupView(
-        lease_id=group.lease_id,
-        actor=group.actor,
-        policy=group.policy,
-        staleness=newest.version - group.policy.version if newest else None,
-        engine=_engine_words(group.profile),
-        num_tokens=tuple(len(rollout.loss_mask) for rollout in group.rollouts),
-        num_sampled=tuple(rollout.loss_mask.count(1) for rollout in group.rollouts),
-        claimed_rewards=tuple(rollout.claimed_reward for rollout in group.rollouts),
-    )
-
-
-def _engine_words(profile: EngineProfile) -> str:
-    """Name and version; many engines say their name in the version too."""
-    name, version = profile.engine, profile.version
-    return version if version.startswith(f"{name} ") else f"{name} {version}"
-
-
-def _log_words(content: LedgerEntry | Batch | Unreadable) -> str:
-    match content:
-        case Unreadable(detail=detail):
-            raise Rejected(Reason.SCHEMA, detail)
-        case Batch(step=step, rows=rows, instance=instance):
-            return f"batch of step {step}, {len(rows)} rows, by {instance}"
-        case LedgerEntry(events=events, instance=instance):
-            counts = Counter(type(event).__name__ for event in events)
-            listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-            return f"{listed}, by {instance}"
-
-
-def _policy_words(content: PolicyContent) -> str:
-    match content:
-        case Unreadable(detail=detail):
-            raise Rejected(Reason.SCHEMA, detail)
-        case PolicyAnnouncement(policy=policy, instance=instance):
-            return f"policy {policy} announced, by {instance}"
-        case TrainerEntry(event=event):
-            return f"{type(event).__name__}, by {event.instance}"
 
 
 def _chosen_streams(inventory: Inventory, run: str, chosen: str) -> tuple[str, ...]:
@@ -182,44 +117,23 @@ def _chosen_streams(inventory: Inventory, run: str, chosen: str) -> tuple[str, .
     raise UserError(f"run {run} has no stream {chosen[:80]!r}; it has {', '.join(own)}")
 
 
-async def _last_records(broker: Broker, stream: str, count: int) -> list[Record]:
-    """In the order of the stream. A queue has gaps where messages were judged."""
-    state = await broker.state(stream)
-    wanted = min(count, state.num_messages)
-    records: list[Record] = []
-    for sequence in range(state.last_sequence, state.first_sequence - 1, -1):
-        if len(records) == wanted:
-            break
-        record = await broker.get(stream, sequence)
-        if record is not None:
-            records.append(record)
-    return records[::-1]
-
-
-async def _the_record(broker: Broker, run: str, streams: tuple[str, ...], sequence: int) -> Record:
-    if len(streams) != 1:
-        raise UserError(f"say which --stream message {sequence} is in: {', '.join(streams)}")
-    (stream,) = streams
-    record = await broker.get(stream, sequence)
-    if record is not None:
-        return record
-    last = (await broker.state(stream)).last_sequence
+def _not_there(run: str, stream: str, sequence: int, last: int) -> str:
     if sequence > last:
         ends = f"its last one was {last}" if last else "it never had one"
-        raise UserError(f"{stream} has no message {sequence}: {ends}")
-    shard = stream.removeprefix(names.rollouts_stream_prefix(run))
-    raise UserError(
-        f"message {sequence} has left {stream}: `broker why {shard}:{sequence} --run {run}` says "
-        "what became of it"
-    )
+        return f"{stream} has no message {sequence}: {ends}"
+    return f"message {sequence} has left {stream} without a verdict: `broker audit {run}` says more"
 
 
-async def _read_context(broker: Broker, inventory: Inventory, run: str) -> Context:
-    opened = None
-    with contextlib.suppress(BrokerError):
-        opened = await first_event(broker, run)
-    return Context(
-        run=run,
-        announced=await last_policy(broker, inventory, opened),
-        vocabulary_size=opened.vocabulary_size if opened else _ANY_VOCABULARY,
-    )
+async def _peek_at_log(
+    broker: Broker, inventory: Inventory, run: str, stream: str, last: int, sequence: int | None
+) -> Peeked:
+    end = (await broker.state(stream)).last_sequence
+    wanted = range(max(1, end - last + 1), end + 1) if sequence is None else (sequence,)
+    context = Context(run=run, announced=None, vocabulary_size=ANY_VOCABULARY)
+    records: list[Record] = []
+    for each in wanted:
+        record = await broker.get(stream, each)
+        if record is None and sequence is not None:
+            raise UserError(_not_there(run, stream, sequence, end))
+        records += [record] if record is not None else []
+    return Peeked(sights=[look(record, context) for record in records])

@@ -8,7 +8,7 @@ from broker.audit import AuditReport
 from broker.look.health import Health
 from broker.look.life import Life
 from broker.look.listing import Listing, StreamView
-from broker.look.peek import GroupView, Sight
+from broker.look.sight import GroupView, Sight, VerdictView
 from broker.program import words
 from broker.program.screen import Column, show_line, show_table
 
@@ -88,14 +88,25 @@ def _queue_cells(stream: StreamView) -> list[object]:
 
 def show_sights(sights: list[Sight]) -> None:
     if not sights:
-        show_line("No message is there: what is judged has left the queue. Logs: --stream LOG.")
+        show_line("No message is there: nothing that is asked for was stored. Logs: --stream LOG.")
     for sight in sights:
-        stored = f"{words.utc(sight.time)}, {words.age(time.time() - sight.time)} ago"
-        show_line(f"{sight.stream} {sight.sequence}: {words.size(sight.num_bytes)}, {stored}")
-        show_line(f"  subject   {sight.subject}")
+        what = "judged" if sight.verdict else "stored"
+        when = f"{what} {words.utc(sight.time)}, {words.age(time.time() - sight.time)} ago"
+        size = "" if sight.num_bytes is None else f"{words.size(sight.num_bytes)}, "
+        show_line(f"{sight.stream} {sight.sequence}: {size}{when}")
+        if sight.subject:
+            show_line(f"  subject   {sight.subject}")
         show_line(f"  sha256    {sight.sha256}")
         if sight.said is not None:
             show_line(f"  says      {sight.said}")
+        if sight.verdict is not None:
+            _show_verdict(sight.verdict)
+        if sight.verdict is not None and sight.group is None:
+            named = sight.verdict.lease_id
+            lease = "none that is known" if named is None else named
+            show_line(f"  lease     {lease}, by {sight.verdict.actor}")
+        if sight.missing:
+            show_line(f"  missing   {sight.missing}")
         if sight.undecodable is not None:
             show_line(f"  wrong     {sight.undecodable.reason}: {sight.undecodable.detail}")
             show_line(f"  begins    {sight.undecodable.preview}")
@@ -103,14 +114,37 @@ def show_sights(sights: list[Sight]) -> None:
             _show_group(sight.group)
 
 
+def verdict_words(verdict: VerdictView) -> str:
+    """The verdict in a line, with what became of an accepted group."""
+    if verdict.verdict == "rejected":
+        return f"rejected({verdict.reason}): {verdict.detail}"
+    if verdict.detail:
+        return f"{verdict.verdict}: {verdict.detail}"
+    if verdict.step is None:
+        return verdict.verdict
+    return (
+        f"{verdict.verdict}, in the batch of step {verdict.step} with staleness {verdict.staleness}"
+    )
+
+
+def _show_verdict(verdict: VerdictView) -> None:
+    show_line(f"  verdict   {verdict_words(verdict)}")
+    if verdict.rewards:
+        show_line(f"  rewards   {words.figures(verdict.rewards)}")
+
+
 def _show_group(group: GroupView) -> None:
-    staleness = "no policy is announced" if group.staleness is None else group.staleness
+    staleness = (
+        "no policy is announced"
+        if group.staleness is None
+        else f"{words.counted(group.staleness, 'version')} behind the newest"
+    )
     show_line(f"  lease     {group.lease_id}, of {group.actor}, made by {group.engine}")
-    show_line(f"  policy    {group.policy}, staleness {staleness}")
+    show_line(f"  policy    {group.policy}, {staleness}")
     show_line(f"  rollouts  {len(group.num_tokens)}")
     show_line(f"  tokens    {words.figures(group.num_tokens)}")
     show_line(f"  sampled   {words.figures(group.num_sampled)}")
-    show_line(f"  rewards   {words.figures(group.claimed_rewards)} (claimed)")
+    show_line(f"  claimed   {words.figures(group.claimed_rewards)}")
 
 
 def show_life(life: Life) -> None:

@@ -8,8 +8,8 @@
 | init, ls, audit | `runs` |
 | info, subjects, consumers | `streams` |
 | peek, why | `messages` |
+| show, export | `groups` |
 | backup, restore | `backup` |
 | doctor | `doctor` |
-| backup, restore | `backup` |
 | bench | `measure` |
 """

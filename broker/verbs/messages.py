@@ -19,23 +19,51 @@ def peek(
     sequence: Annotated[
         int | None, typer.Option("--id", min=1, metavar="SEQ", help="One message.")
     ] = None,
+    actor: Annotated[str, typer.Option(help="Only of this actor: its id, or how it begins.")] = "",
+    reason: Annotated[str, typer.Option(help="Only what was refused for it: tokens, late.")] = "",
+    where: Annotated[
+        str, typer.Option(metavar="EXPR", help="Only where it is true: reward.mean > 0.5")
+    ] = "",
     nats: Nats = "",
     settings: SettingsFile = "",
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
-    """Show stored messages, decoded, and leave them where they are."""
+    """Show stored messages, decoded and with their verdicts, and leave them where they are.
+
+    Judged groups are read from the archive, refused messages from the sample of them that is kept.
+
+    EXPR compares fields with numbers, 'texts' and None, by == != < <= > >= and in; and, or, not
+    join comparisons. Fields: actor, age, bytes, detail, engine, lease, reason, sequence, shard,
+    staleness, step, task, verdict, version; and with .min, .mean or .max: advantage, claimed,
+    logprob, part.NAME, reward, sampled, tokens.
+    """
     from broker.inventory import the_run
     from broker.look import peek, views
+    from broker.look.search import Chosen
+    from broker.objects.s3 import S3Store
     from broker.program import screen
 
-    async def look(broker: Broker) -> list[peek.Sight]:
-        name = await the_run(broker, run)
-        return await peek.peek(broker, name, stream=stream, last=last, sequence=sequence)
-
     connection = find_connection(named_file(settings), nats=nats, directory=servers)
-    sights = ask(connection, look)
-    screen.show_json(sights) if json else views.show_sights(sights)
+
+    async def look(broker: Broker) -> peek.Peeked:
+        return await peek.peek(
+            broker,
+            await the_run(broker, run),
+            open_store=lambda: S3Store.open(connection),
+            stream=stream,
+            last=last,
+            sequence=sequence,
+            chosen=Chosen(actor=actor, reason=reason, where=where),
+        )
+
+    found = ask(connection, look)
+    screen.show_json(found.sights) if json else views.show_sights(found.sights)
+    if found.num_unseen:
+        typer.echo(
+            f"--where could not look into {found.num_unseen} messages: their bytes were not kept",
+            err=True,
+        )
 
 
 def why(

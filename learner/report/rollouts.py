@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from environments import characters, renderer
+from environments import spelling
 from learner.report.groups import ShownGroup
 from learner.report.markup import table, tag, words
 from learner.report.story import Story
@@ -41,9 +41,7 @@ def draw(story: Story, shown: ShownGroup) -> str:
 
 def speller(renderer_identity: str) -> Callable[[int], str]:
     """How token ids are shown: as characters where the run's renderer is our own, else as ids."""
-    if renderer_identity == renderer.identity():
-        return lambda token_id: characters.decode((token_id,))
-    return lambda token_id: f"{token_id} "
+    return spelling.speller(renderer_identity) or (lambda token_id: f"{token_id} ")
 
 
 def heat(logprob: float) -> int:

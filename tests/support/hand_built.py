@@ -15,6 +15,8 @@
 Message 6 answers lease 0 again, 7 does not decode, 11 is stale; 13 has no verdict yet.
 """
 
+from msgspec.structs import replace
+
 from broker.interface import Broker, StreamKind, StreamSpec, StreamState
 from broker.logbook import LogItem
 from broker.policies.signing import RunKey, sign_announcement
@@ -250,6 +252,24 @@ def contents() -> list[LedgerEntry | Batch]:
             GroupsDropped(step=3, lease_ids=(4,)),
             instance="coordinator-2",
         ),
+    ]
+
+
+def with_samples(*sequences: int) -> list[LedgerEntry | Batch]:
+    """The log of a coordinator that kept these refused messages."""
+    return [
+        replace(
+            content,
+            events=tuple(
+                replace(event, sample_kept=event.sequence in sequences)
+                if isinstance(event, GroupRefused)
+                else event
+                for event in content.events
+            ),
+        )
+        if isinstance(content, LedgerEntry)
+        else content
+        for content in contents()
     ]
 
 

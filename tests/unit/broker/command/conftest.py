@@ -26,7 +26,7 @@ def broker(server):
 
 @pytest.fixture
 async def store():
-    """The archive that the run's rows name."""
+    """The archive that the run's rows name; of what was refused nothing is kept."""
     store = MemoryStore()
     for _, data in hand_built.MESSAGES:
         await Archive(store, hand_built.RUN).write([data], term=1)

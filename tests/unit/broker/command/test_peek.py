@@ -4,7 +4,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from broker.interface import Record
-from broker.look.peek import Context, Sight, look, peek
+from broker.look.peek import Peeked
+from broker.look.peek import peek as peek_at
+from broker.look.search import Chosen
+from broker.look.sight import Context, Sight, look
+from broker.memory import MemoryBroker, MemoryServer, MemoryStore
+from broker.objects.archive import Archive
 from schemas.errors import UserError
 from schemas.policy import PolicyId
 from schemas.rollout import RolloutGroup
@@ -14,6 +19,11 @@ from tests.support import hand_built
 
 QUEUE = "ROLLOUTS_demo_s0"
 CONTEXT = Context(run="demo", announced=PolicyId(1, 5), vocabulary_size=64)
+
+
+async def peek(broker, run: str, **options) -> list[Sight]:
+    """Of a run whose messages wait, or with a storage that has nothing."""
+    return (await peek_at(broker, run, **{"open_store": MemoryStore, **options})).sights
 
 
 def sight(data: bytes, subject: str = "rollouts.demo.s0.1-2.BOB", stream: str = QUEUE) -> Sight:
@@ -46,14 +56,16 @@ async def test_never_consumes(broker) -> None:
     assert (await broker.state(QUEUE)).num_redelivered == 0
 
 
-async def test_last_skips_what_was_judged_between(broker) -> None:
+async def test_last_skips_what_left_the_queue_without_a_verdict(broker) -> None:
     for data in (b"14", b"15", b"16"):
         await broker.publish("rollouts.demo.s0.1-2.BOB", data)
     taken = await broker.pull(QUEUE, "intake_s0", max_messages=3, max_bytes=1 << 20, timeout_s=0)
     await taken[1].ack()
     await taken[2].ack()
     assert [seen.sequence for seen in await peek(broker, "demo", last=2)] == [13, 16]
-    assert [seen.sequence for seen in await peek(broker, "demo", last=9)] == [13, 16]
+    assert [seen.sequence for seen in await peek(broker, "demo", last=4)] == [11, 12, 13, 16]
+    with pytest.raises(UserError, match=r"message 15 has left .* without a verdict: `broker audit"):
+        await peek(broker, "demo", sequence=15)
 
 
 async def test_the_logs_can_be_looked_at(broker) -> None:
@@ -75,14 +87,115 @@ async def test_the_logs_can_be_looked_at(broker) -> None:
     [
         ({"stream": "s9"}, "run demo has no stream 's9'; it has ROLLOUTS_demo_s0, LOG_demo"),
         ({"stream": "LOG_other"}, "run demo has no stream 'LOG_other'"),
-        ({"sequence": 12}, "12 has left ROLLOUTS_demo_s0: `broker why s0:12 --run demo` says"),
         ({"sequence": 14}, "ROLLOUTS_demo_s0 has no message 14: its last one was 13"),
         ({"sequence": 99, "stream": "LOG"}, "LOG_demo has no message 99: its last one was"),
+        ({"stream": "LOG", "chosen": Chosen(actor="BOB")}, "choose groups, and a log has none"),
+        ({"chosen": Chosen(actor="ALISE")}, "by an actor 'ALISE'; the nearest is ALICE"),
+        ({"chosen": Chosen(actor="x")}, "by an actor 'x'; there is ALICE and BOB"),
+        ({"chosen": Chosen(reason="dupliacte")}, "'dupliacte'; the nearest is duplicate"),
+        ({"chosen": Chosen(reason="accepted")}, "refused for 'accepted'; it is cpu-limit, .* or"),
+        ({"chosen": Chosen(where="part.parial.max > 1")}, "the nearest is part.partial.max"),
     ],
 )
 async def test_what_is_not_there_is_one_sentence(broker, options: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         await peek(broker, "demo", **options)
+
+
+async def test_judged_messages_are_read_from_the_archive(broker, store) -> None:
+    (seen,) = await peek(broker, "demo", open_store=lambda: store, sequence=9)
+    data = hand_built.MESSAGES[8][1]
+    assert (seen.place, seen.num_bytes, seen.sha256) == ("archive", len(data), sha256_hex(data))
+    assert seen.subject == "rollouts.demo.s0.1-1.ALICE"
+    assert seen.verdict is not None
+    assert (seen.verdict.verdict, seen.verdict.step, seen.verdict.staleness) == ("accepted", 2, 0)
+    assert seen.group is not None
+    assert (seen.group.lease_id, seen.group.staleness) == (7, 1)
+
+
+async def test_a_refused_message_is_read_from_its_sample_if_that_was_kept(store) -> None:
+    broker = MemoryBroker(MemoryServer())
+    await hand_built.fill(broker, hand_built.with_samples(3, 7))
+    for sequence in (3, 7):
+        await Archive(store, "demo").keep_refused(hand_built.MESSAGES[sequence - 1][1])
+
+    async def at(sequence: int) -> Sight:
+        (seen,) = await peek(broker, "demo", open_store=lambda: store, sequence=sequence)
+        return seen
+
+    kept, broken, late = await at(3), await at(7), await at(8)
+    assert (kept.place, kept.subject, kept.missing) == ("sample", "", "")
+    assert kept.group is not None
+    assert kept.group.claimed_rewards == (1.0, 1.0)
+    assert kept.verdict is not None
+    assert (kept.verdict.reason, kept.verdict.step) == ("reward-mismatch", None)
+    assert broken.undecodable is not None
+    assert broken.undecodable.reason == "envelope"
+    assert (late.place, late.group, late.num_bytes) == ("nowhere", None, None)
+    assert late.missing == "the bytes of s0:8 were not kept: it was late, not rejected"
+    assert late.verdict is not None
+    assert late.verdict.actor == "BOB"
+
+
+async def test_a_storage_that_is_away_is_asked_once_and_said(broker, store) -> None:
+    store.away = True
+    seen = await peek(broker, "demo", open_store=lambda: store, last=4)
+    assert [each.place for each in seen] == ["nowhere", "nowhere", "nowhere", "queue"]
+    assert seen[0].missing == "object storage cannot be read: the object storage is away"
+    assert seen[1].missing == "the bytes of s0:11 were not kept: it was stale, not rejected"
+
+
+async def test_what_the_archive_has_lost_is_said(broker) -> None:
+    (seen,) = await peek(broker, "demo", sequence=1)
+    assert seen.missing.startswith(
+        "what the log says of s0:1 is not in object storage: there is no"
+    )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sequences"),
+    [
+        (Chosen(actor="ALICE"), [1, 4, 5, 6, 9, 12]),
+        (Chosen(actor="AL…"), [1, 4, 5, 6, 9, 12]),
+        (Chosen(reason="late"), [8]),
+        (Chosen(reason="envelope", actor="BOB"), [7]),
+        (Chosen(reason="envelope", actor="ALICE"), []),
+        (Chosen(where="verdict == 'accepted' and step == None"), [4, 5, 12]),
+        (Chosen(where="reward.mean > 0.5"), [4]),
+        (Chosen(where="step == 2 and advantage.max > 0"), [9, 10]),
+        (Chosen(where="verdict == 'unjudged' and claimed.max == 1"), [13]),
+        (Chosen(where="logprob.min == -0.5"), [1, 2, 4, 5, 9, 10, 12, 13]),
+        (Chosen(where="not claimed.mean < 1"), [4]),
+        (Chosen(where="engine in ('torch', 'vllm') and lease >= 8"), [10, 12, 13]),
+        (Chosen(where="staleness >= 2"), [4, 5]),
+        (Chosen(where="part.partial.mean == 0.375 and sampled.min == 2", actor="BOB"), [2, 10]),
+        (Chosen(where="reason != None"), [3, 6, 7, 8, 11]),
+    ],
+)
+async def test_messages_are_chosen(broker, store, chosen: Chosen, sequences: list[int]) -> None:
+    seen = await peek(broker, "demo", open_store=lambda: store, last=99, chosen=chosen)
+    assert [each.sequence for each in seen] == sequences
+
+
+async def test_the_newest_of_those_that_are_chosen(broker, store) -> None:
+    chosen = Chosen(where="logprob.min == -0.5 and verdict == 'accepted'")
+    seen = await peek(broker, "demo", open_store=lambda: store, last=2, chosen=chosen)
+    assert [each.sequence for each in seen] == [10, 12]
+
+
+async def test_what_a_condition_could_not_look_into_is_counted(broker, store) -> None:
+    chosen = Chosen(where="logprob.min < -1")
+    found = await peek_at(broker, "demo", open_store=lambda: store, chosen=chosen)
+    assert found == Peeked(sights=[], num_unseen=5)
+
+
+async def test_a_condition_that_the_log_decides_reads_no_bytes(broker, store) -> None:
+    store.away = True
+    chosen = Chosen(where="reward.max == 0.5 and logprob.min < -1")
+    assert await peek(broker, "demo", open_store=lambda: store, chosen=chosen) == []
+    chosen = Chosen(where="reward.max == 1 and logprob.min < -1")
+    with pytest.raises(UserError, match=r"--where needs the bytes of s0:1[02]; object storage can"):
+        await peek(broker, "demo", open_store=lambda: store, chosen=chosen)
 
 
 def test_staleness_is_counted_from_the_last_announced_policy() -> None:

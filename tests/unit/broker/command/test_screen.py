@@ -59,9 +59,9 @@ def test_json_is_printable_ascii_and_means_the_same(value: dict[str, str]) -> No
 async def test_answers_in_words(broker, capsys, store) -> None:
     views.show_audit(await audit_run(broker, "demo", store=store))
     views.show_life(await life_in_run(broker, "demo", "s0:7"))
-    views.show_sights(await peek(broker, "demo"))
+    views.show_sights((await peek(broker, "demo", open_store=lambda: store)).sights)
     await broker.publish("rollouts.demo.s0.1-2.BOB", b"\x1b[31m no group")
-    views.show_sights(await peek(broker, "demo"))
+    views.show_sights((await peek(broker, "demo", open_store=lambda: store)).sights)
     views.show_listing(await list_server(broker))
     out = capsys.readouterr().out
     for line in (
@@ -69,8 +69,8 @@ async def test_answers_in_words(broker, capsys, store) -> None:
         "5 groups were read from the archive and hashed",
         f"The audit of demo holds. {UNSEEN}",
         r"judged     rejected(envelope): broken \x1b[31m",
-        "  policy    1-2, staleness 0",
-        "  rewards   1 0 (claimed)",
+        "  policy    1-2, 0 versions behind the newest",
+        "  claimed   1 0",
         "  wrong     envelope: does not begin as a Tributary message does",
         "  begins    1b5b3331 6d206e6f 2067726f 7570",
         "  demo     1-2  2 of 200            1               1  accepted 7,",
@@ -111,7 +111,7 @@ def test_a_run_that_is_not_opened_has_no_limit(capsys) -> None:
     )
 
 
-async def test_json_keys_are_stable(broker, capsys) -> None:
+async def test_json_keys_are_stable(broker, store, capsys) -> None:
     """`docs/operations.md` names these."""
 
     def keys(value: object) -> list[str]:
@@ -130,7 +130,7 @@ async def test_json_keys_are_stable(broker, capsys) -> None:
         "num_waiting",
         "verdicts",
     ]
-    assert keys(await peek(broker, "demo")) == [
+    assert keys((await peek(broker, "demo", open_store=lambda: store)).sights) == [
         "stream",
         "sequence",
         "subject",
@@ -140,6 +140,9 @@ async def test_json_keys_are_stable(broker, capsys) -> None:
         "group",
         "said",
         "undecodable",
+        "verdict",
+        "place",
+        "missing",
     ]
     assert keys(await life_in_run(broker, "demo", "7")) == ["id", "lease_id", "moments"]
     assert keys(await audit_run(broker, "demo")) == [
@@ -153,6 +156,7 @@ async def test_json_keys_are_stable(broker, capsys) -> None:
         "max_staleness",
         "num_stored_since",
         "num_reused_sequences",
+        "num_lost_at_restores",
         "num_groups_hashed",
         "not_checked",
     ]
