@@ -6,7 +6,7 @@
 | behind them, over servers | `jetstream`, `objects`, `embedded` |
 | behind them, in memory | `memory` |
 | a run's streams | `streams`, `inventory`, `fence`, `fenced_log`, `logbook`, `tally`, `heard` |
-| who is let in | `accounts` |
+| who is let in | `accounts`, `login`, `gate` |
 | weights on their way | `policies` |
 | going on when something is away or too much | `retry`, `again`, `publisher`, `turnstile` |
 | waiting, and working side by side | `changes`, `parallel` |

@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from broker.jetstream import NatsBroker
+from broker.login import OPERATOR, login
 from broker.program.signals import stop_on_signals
 from learner import child_process
 from learner.child import Child, Say, run_until, verb_command
@@ -96,7 +96,7 @@ async def _open(settings: LearnerSettings, stop: asyncio.Event) -> int:
 
 async def _check_roles(settings: LearnerSettings, *, take_over: bool) -> None:
     """The children ask again; but a start that cannot succeed leaves no words in their logs."""
-    broker = await NatsBroker.connect(settings.connection.nats, name="learner run")
+    broker = await login(settings.connection, *OPERATOR, run=settings.name, name="learner run")
     try:
         for role in (COORDINATOR, TRAINER):
             await check_free(broker, settings.name, role, take_over=take_over)
@@ -109,7 +109,7 @@ async def _show_progress(settings: LearnerSettings, say: Say) -> None:
     folder = RunFolder(settings)
     progress = Progress(settings.name, settings.trainer.num_steps, str(folder.card), say)
     with contextlib.suppress(BrokerError):
-        broker = await NatsBroker.connect(settings.connection.nats, name="learner run")
+        broker = await login(settings.connection, *OPERATOR, run=settings.name, name="learner run")
         try:
             await progress.follow(broker)
         finally:

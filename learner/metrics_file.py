@@ -15,8 +15,8 @@ from typing import Any
 
 from broker.interface import Broker
 from broker.inventory import the_run
-from broker.jetstream import NatsBroker
 from broker.logbook import LogItem, PolicyItem, follow_policies, log_item, read_log, read_policies
+from broker.login import OPERATOR, login
 from learner.metrics import MetricsFold, StepFigures, to_line
 from learner.run_folder import RunFolder
 from schemas import names
@@ -97,7 +97,7 @@ async def write_metrics(settings: LearnerSettings) -> Path:
     Raises:
         UserError: there is no such run, or no server answers.
     """
-    broker = await NatsBroker.connect(settings.connection.nats, name="learner metrics")
+    broker = await login(settings.connection, *OPERATOR, run=settings.name, name="learner metrics")
     try:
         await the_run(broker, settings.name)
         steps = await read_steps(broker, settings.name)

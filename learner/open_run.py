@@ -6,9 +6,10 @@ completes. A second call finds all of it, and changes nothing.
 
 from pathlib import Path
 
+from broker.accounts.rights import Role
 from broker.interface import Broker
-from broker.jetstream import NatsBroker
 from broker.logbook import first_event
+from broker.login import login
 from broker.objects.s3 import S3Store
 from broker.objects.write_once import check_write_once
 from broker.policies.signing import RunKey
@@ -37,7 +38,7 @@ async def open_over_network(settings: LearnerSettings, initial: Path) -> RunOpen
         UserError: as `open_run`, or a server does not answer.
     """
     connection = settings.connection
-    broker = await NatsBroker.connect(connection.nats, name="learner open")
+    broker = await login(connection, Role.ADMIN, name="learner open")
     store = S3Store.open(connection)
     try:
         await store.ensure_bucket()

@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Struct
 
 from broker.inventory import the_run
-from broker.jetstream import NatsBroker
 from broker.logbook import first_event
+from broker.login import OPERATOR, login
 from broker.program.process import bound
 from learner.other_code import warn_of_other_code
 from learner.run_folder import RunFolder
@@ -130,7 +130,7 @@ async def replay(
 
 async def _read(settings: LearnerSettings) -> tuple[RunOpened, History]:
     run = settings.name
-    broker = await NatsBroker.connect(settings.connection.nats, name="learner replay")
+    broker = await login(settings.connection, *OPERATOR, run=run, name="learner replay")
     try:
         await the_run(broker, run)
         opened = await first_event(broker, run)

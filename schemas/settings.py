@@ -35,6 +35,10 @@ class Connection(_Settings, frozen=True):
     nats: Annotated[
         str, Meta(description="URL of the NATS server; of a cluster all, with commas between")
     ] = "nats://127.0.0.1:4222"
+    accounts: Annotated[
+        str,
+        Meta(description="folder with credentials for the NATS server; empty: it asks for none"),
+    ] = ""
     num_replicas: Annotated[
         int,
         Meta(ge=1, le=5, description="servers of a cluster that each keep a copy of every stream"),

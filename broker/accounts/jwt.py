@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from broker.accounts.claims import UserClaims
 from broker.accounts.nkey import Nkey
 
 _HEADER: Final = b'{"typ":"JWT","alg":"ed25519-nkey"}'
@@ -56,12 +57,29 @@ def read(token: str) -> Head:
     Raises:
         ValueError: it is none.
     """
+    return _decode(token, Head)
+
+
+def read_user(token: str) -> UserClaims:
+    """What a user's token says that he may do.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _decode(token, _OfUser).nats
+
+
+class _OfUser(Struct):
+    nats: UserClaims
+
+
+def _decode(token: str, kind: type[C]) -> C:
     parts = token.split(".")
     if len(parts) != 3:
         raise ValueError("no token of three parts")
     claims = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
     try:
-        return msgspec.json.decode(claims, type=Head)
+        return msgspec.json.decode(claims, type=kind)
     except msgspec.MsgspecError as error:
         raise ValueError(f"no claims: {error}") from None
 

@@ -103,6 +103,7 @@ def observer(run: str, shards: Iterable[str]) -> Rights:
             "$JS.API.INFO",
             "$JS.API.STREAM.NAMES",
             "$JS.API.STREAM.LIST",
+            *_who(run),
         ),
         subscribe=(names.heartbeats_filter(run), names.verdicts_filter(run)),
     )

@@ -69,15 +69,22 @@ class Roster:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._known: list[Contributor] = []
+        self._read_at = 0
 
     def all(self) -> Sequence[Contributor]:
-        """In the order of their invitations.
+        """In the order of their invitations. Files are read again only when one has changed.
 
         Raises:
             UserError: a file is damaged or cannot be read.
         """
-        paths = sorted(self._folder.glob("*.json")) if self._folder.exists() else []
-        return sorted((_read(path) for path in paths), key=lambda one: one.invited)
+        # A file is changed by putting another one in its place, which changes the folder.
+        changed = self._folder.stat().st_mtime_ns if self._folder.exists() else 0
+        if changed != self._read_at:
+            found = [_read(path) for path in self._folder.glob("*.json")]
+            self._known = sorted(found, key=lambda one: one.invited)
+            self._read_at = changed
+        return self._known
 
     def find(self, name: str) -> Contributor:
         """Raises UserError when there is nobody of that name or id; says who is nearest."""

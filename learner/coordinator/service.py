@@ -19,11 +19,14 @@ import signal
 import socket
 import uuid
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 
 import structlog
 
+from broker.accounts.rights import Role
+from broker.doctor.start import check_before_run
 from broker.interface import Broker
-from broker.jetstream import NatsBroker
+from broker.login import login
 from broker.objects.archive import Archive
 from broker.objects.s3 import S3Store
 from broker.store import Store
@@ -135,7 +138,7 @@ async def serve(settings: LearnerSettings, opening: ledger.RunOpened, *, take_ov
 
     Raises:
         ServerMissing: no broker lets us in.
-        UserError, StoreDenied: as `S3Store.open`.
+        UserError, StoreDenied: as `S3Store.open`, or the nats-server is too old.
         RoleTaken, SettingsError, Fenced: as `Coordinator.run`.
     """
     stop = asyncio.Event()
@@ -150,10 +153,16 @@ async def _serve(
 ) -> None:
     store = S3Store.open(settings.connection)
     try:
-        broker = await NatsBroker.connect(
-            settings.connection.nats, name="coordinator", connect_timeout_s=_CONNECT_TIMEOUT_S
+        broker = await login(
+            settings.connection,
+            Role.COORDINATOR,
+            run=settings.name,
+            name=names.COORDINATOR,
+            connect_timeout_s=_CONNECT_TIMEOUT_S,
         )
         try:
+            runs = Path(settings.directory).expanduser()
+            await check_before_run(settings.connection, opening.settings, runs)
             await Coordinator(broker, store, opening).run(stop, take_over=take_over)
         finally:
             await broker.close()

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from broker.jetstream import NatsBroker
+from broker.login import OPERATOR, login
 from broker.objects.s3 import S3Store
 from broker.program.process import last_line
 from broker.tally import verdict_name
@@ -31,7 +31,7 @@ async def end(stage: Stage, performance: Performance, screen: Screen) -> tuple[C
     audit, replay = await asyncio.gather(
         _check(stage, screen, Phase.AUDIT, auditing), _check(stage, screen, Phase.REPLAY, replaying)
     )
-    broker = await NatsBroker.connect(stage.settings.connection.nats, name="demo")
+    broker = await login(stage.settings.connection, *OPERATOR, run=run, name="demo")
     store = S3Store.open(stage.settings.connection)
     try:
         story = await read_story(broker, run, read_events(stage.folder.events))

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from broker.jetstream import NatsBroker
+from broker.login import OPERATOR, login
 from learner.demo.plan import Kill
 from learner.demo.players import Player, PlayerLost, Process
 from learner.demo.screen import Screen
@@ -48,8 +48,8 @@ async def perform(
     players: dict[str, Player] = {each.name: each for each in (*servers, *processes)}
     ids = {name: actor for actor, name in stage.actors.items()}
     strikes = Strikes(kills, watch, players, ids, screen)
-    broker = await NatsBroker.connect(stage.settings.connection.nats, name="demo")
     run = stage.settings.name
+    broker = await login(stage.settings.connection, *OPERATOR, run=run, name="demo")
     try:
         async with asyncio.timeout(_LIMIT_S):
             with stage.folder.metrics.open("wb") as metrics:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from broker.interface import Broker
 from broker.inventory import read_inventory
-from broker.jetstream import NatsBroker
 from broker.logbook import read_log, read_policies
+from broker.login import OPERATOR, login
 from broker.objects.s3 import S3Store
 from broker.policies.publication import read_policy
 from broker.store import Store
@@ -74,7 +74,7 @@ async def write_report(settings: LearnerSettings) -> Path:
     Raises:
         UserError: there is no such run, nothing has happened in it, or no server answers.
     """
-    broker = await NatsBroker.connect(settings.connection.nats, name="learner report")
+    broker = await login(settings.connection, *OPERATOR, run=settings.name, name="learner report")
     store = S3Store.open(settings.connection)
     folder = RunFolder(settings)
     try:

@@ -4,7 +4,7 @@ Broker and store are asyncio, a training step is not. The step may take minutes 
 be answered and heartbeats sent, so the two run side by side and meet here.
 
     with Portal() as portal:
-        broker = portal.call(NatsBroker.connect(url, name="trainer"))
+        broker = portal.call(login(connection, Role.TRAINER, run="demo", name="trainer"))
 """
 
 import asyncio

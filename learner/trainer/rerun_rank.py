@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _run(settings: LearnerSettings, leg: ReplayLeg, folder: Path) -> None:
-    from broker.jetstream import NatsBroker
+    from broker.login import OPERATOR, login
     from broker.objects.s3 import S3Store
     from learner.trainer.portal import Portal
     from learner.trainer.rerun import Rerun
@@ -42,7 +42,7 @@ def _run(settings: LearnerSettings, leg: ReplayLeg, folder: Path) -> None:
             follow(portal, world, store, settings.name)
         else:
             broker = portal.call(
-                NatsBroker.connect(settings.connection.nats, name="learner replay")
+                login(settings.connection, *OPERATOR, run=settings.name, name="learner replay")
             )
             rerun = Rerun(portal, world, broker, store, settings.name, folder)
             for compared in rerun.compare(leg):

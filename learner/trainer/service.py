@@ -6,8 +6,9 @@ import signal
 import socket
 import uuid
 
+from broker.accounts.rights import Role
 from broker.interface import Broker
-from broker.jetstream import NatsBroker
+from broker.login import login
 from broker.objects.archive import Archive
 from broker.objects.s3 import S3Store
 from broker.policies.signing import RunKey
@@ -53,9 +54,14 @@ def run_rank(settings: LearnerSettings, *, take_over: bool) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             follow(portal, world, store, settings.name)
         else:
-            url = settings.connection.nats
             broker = portal.call(
-                NatsBroker.connect(url, name=names.TRAINER, connect_timeout_s=_CONNECT_TIMEOUT_S)
+                login(
+                    settings.connection,
+                    Role.TRAINER,
+                    run=settings.name,
+                    name=names.TRAINER,
+                    connect_timeout_s=_CONNECT_TIMEOUT_S,
+                )
             )
             first = FirstRank(portal, world, broker, store, settings)
             signal.signal(signal.SIGTERM, lambda *_: first.stop())

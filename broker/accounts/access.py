@@ -1,0 +1,93 @@
+"""The credentials of the operator's side: a file for each role of each run, in one folder.
+
+    credentials/admin.creds                the operator's own
+    credentials/system.creds
+    credentials/<run>/coordinator.creds    and so for each role that a run has
+
+A machine that only coordinates a run needs that one file, under the same names.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from broker.accounts import jwt, rights
+from broker.accounts.credentials import Credentials
+from broker.accounts.keyring import Keyring
+from broker.accounts.rights import Rights, Role
+from schemas.errors import UserError
+from schemas.listed import listed
+from schemas.names import token
+
+_FOLDER: Final = "credentials"
+
+
+def make_credentials(
+    keyring: Keyring, folder: Path, run: str = "", shards: Sequence[str] = ()
+) -> list[Path]:
+    """Credentials of the operator's side in the folder of a keyring, and those of a run if one is
+    named. Files that are there and say the right thing stay; returns those that were written.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    accounts = keyring.accounts
+    wanted = {
+        _path(folder, Role.ADMIN): (accounts.core, rights.ALL, "admin"),
+        _path(folder, Role.SYSTEM): (accounts.system, rights.ALL, "system"),
+    }
+    if run:
+        of_run = {
+            Role.COORDINATOR: rights.coordinator(run, shards),
+            Role.TRAINER: rights.trainer(run),
+            Role.OBSERVER: rights.observer(run, shards),
+            Role.GATE: rights.gate(run, shards),
+        }
+        for role, may in of_run.items():
+            wanted[_path(folder, role, run)] = (accounts.core, may, f"{role}-{run}")
+    written: list[Path] = []
+    for path, (account, may, name) in wanted.items():
+        if not _says(path, may):
+            path.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            keyring.new_user(account, may, name=name).save(path)
+            written.append(path)
+    return written
+
+
+def find_credentials(folder: str | Path, *roles: Role, run: str = "") -> Credentials | None:
+    """The credentials of the first of these roles that the folder has; None without a folder.
+
+    Raises:
+        UserError: it has none of them, or they are damaged or others can read them.
+    """
+    if not str(folder):
+        return None
+    paths = [_path(Path(folder), role, run or _only_run(Path(folder))) for role in roles]
+    for path in paths:
+        if path.exists():
+            return Credentials.load(path)
+    whose = listed(roles, "or") + (f" of run {run}" if run else "")
+    raise UserError(
+        f"{folder} has no credentials of {whose} ({paths[0]}); `broker init` makes them where the "
+        "operator's keys are"
+    )
+
+
+def _only_run(folder: Path) -> str:
+    """The run that there are credentials for; `any` when there are none, or of several runs."""
+    runs = [path.name for path in (folder / _FOLDER).glob("*/")]
+    return runs[0] if len(runs) == 1 else "any"
+
+
+def _path(folder: Path, role: Role, run: str = "") -> Path:
+    if role in (Role.ADMIN, Role.SYSTEM):
+        return folder / _FOLDER / f"{role}.creds"
+    return folder / _FOLDER / token(run) / f"{role}.creds"
+
+
+def _says(path: Path, may: Rights) -> bool:
+    """Whether a file grants exactly these rights."""
+    if not path.exists():
+        return False
+    return jwt.read_user(Credentials.load(path).token).pub.allow == may.publish
