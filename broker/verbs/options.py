@@ -53,12 +53,12 @@ def ask(
     """
     import asyncio
 
-    from broker.jetstream import NatsBroker
+    from broker.login import OPERATOR, login
     from broker.program.endpoint import told
 
     async def ask() -> T:
-        broker = await NatsBroker.connect(
-            connection.nats, name="broker", connect_timeout_s=CONNECT_TIMEOUT_S
+        broker = await login(
+            connection, *OPERATOR, name="broker", connect_timeout_s=CONNECT_TIMEOUT_S
         )
         try:
             return await question(broker)
