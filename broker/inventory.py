@@ -69,6 +69,15 @@ class Inventory(Struct, frozen=True, kw_only=True):
         return max(fitting, key=len, default=None)
 
 
+def short_name(run: str, stream: str) -> str:
+    """A queue of a run by its shard.
+
+    >>> short_name("demo", "ROLLOUTS_demo_s0")
+    's0'
+    """
+    return stream.removeprefix(names.rollouts_stream_prefix(run))
+
+
 async def read_inventory(broker: Broker) -> Inventory:
     return Inventory(streams=tuple(await broker.streams()))
 

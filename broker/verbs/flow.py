@@ -1,10 +1,14 @@
 """`broker lag`, `refused` and `tail`: how work flows through a run, and what stops it."""
 
+from typing import Annotated
+
+import typer
+
 from broker.addresses import SERVERS_DIRECTORY
 from broker.interface import Broker
 from broker.program.command import Servers
 from broker.verbs.looking import Where, logs_of, look
-from broker.verbs.options import Json, Nats, Run, SettingsFile, Watch
+from broker.verbs.options import Actor, Json, Nats, Run, SettingsFile, Watch
 
 
 def lag(
@@ -27,3 +31,35 @@ def lag(
         return await look_at_lag(broker, known, listener)
 
     look(Where(nats, settings, servers), measure, show_lag, json=json, watch=watch)
+
+
+def refused(
+    run: Run = "",
+    actor: Actor = "",
+    reason: Annotated[
+        str, typer.Option(help="One reason: tokens, reward-mismatch, stale, late, ...")
+    ] = "",
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Servers = SERVERS_DIRECTORY,
+    json: Json = False,
+    watch: Watch = None,
+) -> None:
+    """Count what was refused by reason, actor and time, and name a kept sample of each."""
+    from broker.look import refusals
+    from broker.look.read_on import LogFold
+    from broker.look.refusals_view import show_refused
+    from schemas import names
+
+    logs = logs_of(run)
+    verdicts: dict[str, LogFold[refusals.Verdicts]] = {}
+
+    async def count(broker: Broker) -> refusals.Refused:
+        known = (await logs(broker)).run
+        fold = verdicts.setdefault(known, LogFold(known, refusals.Verdicts))
+        state = await broker.state(names.log_stream(known))
+        return refusals.refused(
+            known, [*await fold.up_to(broker, state)], actor=actor, reason=reason
+        )
+
+    look(Where(nats, settings, servers), count, show_refused, json=json, watch=watch)
