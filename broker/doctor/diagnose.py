@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from broker.accounts.rights import Role
 from broker.addresses import typed
 from broker.doctor import disk, durability, keys, messages, objects
 from broker.doctor.facts import ServerFacts
@@ -22,6 +23,7 @@ from broker.inventory import read_inventory
 from broker.jetstream import NatsBroker
 from broker.jetstream.connection import NatsConnection
 from broker.logbook import first_event
+from broker.login import OPERATOR
 from broker.objects.s3 import S3Store
 from broker.program.endpoint import shown, told
 from schemas.errors import BrokerError, ServerMissing, StoreDenied, StoreUnavailable, UserError
@@ -48,8 +50,8 @@ async def diagnose(
     """
     findings = [keys.check_key(file) for file in read_keys(connection, directory, runs)]
     try:
-        async with open_link(connection, name="broker doctor") as link:
-            servers = await read_servers(link, connection.nats, directory, monitor)
+        async with open_link(connection, *OPERATOR, run=run, name="broker doctor") as link:
+            servers = await read_servers(connection, directory, monitor)
             findings += await check_nats(link, servers, connection, run, runs)
     except ServerMissing as error:
         up = typed("up", directory).strip("`")
@@ -61,22 +63,25 @@ async def diagnose(
     return diagnosis([*findings, *await _of_storage(connection, directory)])
 
 
-async def read_servers(
-    link: NatsConnection, url: str, directory: Path, monitor: str
-) -> list[ServerFacts]:
+async def read_servers(connection: Connection, directory: Path, monitor: str) -> list[ServerFacts]:
     """What servers say to their operator; empty when there is no way to ask them.
 
     Raises:
         UserError: no server monitors at the URL.
+        BrokerError: no server answers.
     """
     if monitor:
         return [await read_by_monitoring(monitor)]
-    own = {server.name: server for server in await read_own(directory, url)}
-    told = await read_by_system_account(link, url)
+    own = {server.name: server for server in await read_own(directory, connection.nats)}
+    if not connection.accounts:
+        return [*own.values()]
+    try:
+        async with open_link(connection, Role.SYSTEM, name="broker doctor") as link:
+            told = await read_by_system_account(link, connection.nats)
+    except UserError:  # Only the operator has these credentials.
+        return [*own.values()]
     folders = {name: server.our_folder for name, server in own.items()}
-    return [replace(server, our_folder=folders.get(server.name, "")) for server in told] or [
-        *own.values()
-    ]
+    return [replace(server, our_folder=folders.get(server.name, "")) for server in told]
 
 
 async def check_nats(

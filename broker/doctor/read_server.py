@@ -100,14 +100,17 @@ class _ApiReply(Struct, frozen=True):
 
 
 async def read_greeting(connection: NatsConnection, stream: str = "") -> Greeting:
-    """What the server says to every client; a process of a run may ask about its own streams alone,
-    so one of these is to be named."""
+    """What the server says to every client.
+
+    A process of a run may ask about its own streams alone: one of these is to be named then, and
+    the clock is for `read_streams` to read.
+    """
     server = connection.link.server
     return Greeting(
         name=server.name,
         version=server.version,
         max_message_bytes=connection.link.max_message_bytes,
-        clock=await _clock(connection),
+        clock=None if stream else await _clock(connection),
         strict=await _strict(connection, stream),
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 from msgspec.structs import replace
 
+from broker.accounts.rights import Role
 from broker.doctor.disk import check_disk
 from broker.doctor.durability import check_sync
 from broker.doctor.facts import Greeting
@@ -21,7 +22,7 @@ from broker.doctor.read_streams import read_streams
 from broker.doctor.run import check_run, how_to_make
 from broker.doctor.server import check_servers
 from broker.doctor.versions import check_version
-from broker.program.endpoint import told
+from broker.login import OPERATOR
 from broker.streams import run_streams
 from schemas.errors import BrokerError, ServerMissing, UserError
 from schemas.names import log_stream
@@ -31,16 +32,18 @@ from schemas.settings import Connection, RunSettings
 async def check_before_use(connection: Connection, directory: Path) -> list[Finding]:
     """What is wrong with the nats-servers at hand, which `broker up` may have started.
 
+    What cannot be asked is left: who needs the server finds out.
+
     Raises:
-        UserError: one is too old, or none answers.
+        UserError: one is too old.
     """
-    async with open_link(connection, name="broker") as link:
-        try:
+    try:
+        async with open_link(connection, *OPERATOR, name="broker") as link:
             greeting = await read_greeting(link)
-            servers = await read_own(directory, connection.nats)
-        except BrokerError as error:
-            raise UserError(told("the server", connection.nats, error)) from None
+    except UserError:
+        return []
     _refuse_old(greeting)
+    servers = await read_own(directory, connection.nats)
     return _troubles(
         [*check_servers(greeting, servers), *check_sync(servers, ()), *check_disk(servers, ())]
     )
@@ -57,7 +60,7 @@ async def check_before_run(connection: Connection, settings: RunSettings, runs: 
     log, name = structlog.get_logger(), settings.name
     specs = run_streams(settings, num_replicas=connection.num_replicas)
     try:
-        async with open_link(connection, name="coordinator") as link:
+        async with open_link(connection, Role.COORDINATOR, run=name, name="coordinator") as link:
             greeting = await read_greeting(link, log_stream(name))
             _refuse_old(greeting)
             streams = await read_streams(link, [spec.name for spec in specs])

@@ -1,12 +1,17 @@
-"""`broker doctor`: is everything as a run needs it?"""
+"""`broker doctor`: is everything as a run needs it? And the shorter question of other verbs."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from broker.addresses import SERVERS_DIRECTORY, find_connection
 from broker.program.command import Servers
 from broker.verbs.options import Json, Nats, SettingsFile, named_file
+from schemas.settings import Connection
+
+if TYPE_CHECKING:
+    from broker.doctor.finding import Finding
 
 
 def doctor(
@@ -25,7 +30,6 @@ def doctor(
     Exit status 0: all is well. 1: a warning. 2: something critical.
     """
     import asyncio
-    from pathlib import Path
 
     from broker.doctor.diagnose import diagnose
     from broker.doctor.view import show_diagnosis
@@ -46,3 +50,24 @@ def doctor(
     )
     screen.show_json(found) if json else show_diagnosis(found)
     raise typer.Exit(found.exit_status)
+
+
+def troubles(connection: Connection, servers: Path) -> "list[Finding]":
+    """What is wrong with nats-servers that are about to be used.
+
+    Raises:
+        UserError: one is too old.
+    """
+    import asyncio
+
+    from broker.doctor.start import check_before_use
+
+    return asyncio.run(check_before_use(connection, servers))
+
+
+def show_troubles(found: "list[Finding]") -> None:
+    """Print what a verb has found by the way."""
+    from broker.doctor.view import show_finding
+
+    for finding in found:
+        show_finding(finding)

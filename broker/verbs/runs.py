@@ -7,6 +7,7 @@ import typer
 from broker.addresses import SERVERS_DIRECTORY, find_connection
 from broker.interface import Broker
 from broker.program.command import Servers, settings_from
+from broker.verbs.doctor import show_troubles, troubles
 from broker.verbs.looking import Where, look
 from broker.verbs.options import Json, Nats, Run, SettingsFile, Watch, ask, named_file
 from schemas.settings import LearnerSettings
@@ -31,12 +32,14 @@ def init(
         for spec in specs:
             await broker.ensure_stream(spec)
 
+    found = troubles(connection, servers)
     ask(connection, create)
     if json:
         screen.show_json(specs)
         return
     for spec in specs:
         screen.show_line(f"{spec.name} stores {', '.join(spec.subjects)}")
+    show_troubles(found)
 
 
 def ls(

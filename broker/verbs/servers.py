@@ -7,7 +7,9 @@ import typer
 
 from broker.addresses import SERVERS_DIRECTORY, find_connection, typed
 from broker.program.command import Servers, writes_below
+from broker.verbs.doctor import show_troubles, troubles
 from broker.verbs.options import Json, Nats, SettingsFile, named_file
+from schemas.errors import UserError
 
 Port = Annotated[
     int | None, typer.Option(min=1, max=65_535, help="Default: the last one, or a free one.")
@@ -36,6 +38,11 @@ def up(
     writes_below(context, servers)
     started = both.up(servers, nats_port, s3_port, num_nodes=nodes, detached=True)
     connection = started.connection()
+    try:
+        found = troubles(connection, servers)
+    except UserError:
+        both.down(servers)
+        raise
     if json:
         screen.show_json(connection)
         return
@@ -44,6 +51,7 @@ def up(
     if servers != SERVERS_DIRECTORY:
         option = shlex.join(["--servers", str(servers)])
         screen.show_line(f"Other verbs, of `learner` too, find them with `{option}`.")
+    show_troubles(found)
 
 
 def down(

