@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from broker.addresses import SERVERS_DIRECTORY
+from broker.addresses import SERVERS_DIRECTORY, find_connection
 from broker.interface import Broker
 from broker.program.command import Servers
 from broker.verbs.looking import Where, logs_of, look
-from broker.verbs.options import Actor, Json, Nats, Run, SettingsFile, Watch
+from broker.verbs.options import Actor, Json, Nats, Run, SettingsFile, Watch, ask, named_file
 
 
 def lag(
@@ -63,3 +63,36 @@ def refused(
         )
 
     look(Where(nats, settings, servers), count, show_refused, json=json, watch=watch)
+
+
+def tail(
+    run: Run = "",
+    last: Annotated[
+        int, typer.Option(min=0, max=100_000, help="How many of what has happened before.")
+    ] = 10,
+    words: Annotated[
+        bool,
+        typer.Option("--words", help="Also heartbeats, and verdicts as actors are told of them."),
+    ] = False,
+    nats: Nats = "",
+    settings: SettingsFile = "",
+    servers: Servers = SERVERS_DIRECTORY,
+    json: Json = False,
+) -> None:
+    """Show what happens in a run as it happens, a line each, until Ctrl-C."""
+    from broker.inventory import the_run
+    from broker.look import tail
+    from broker.look.tail_view import say, show_happening, show_happening_json
+
+    async def follow(broker: Broker) -> None:
+        await tail.tail(
+            broker,
+            await the_run(broker, run),
+            last=last,
+            words=words,
+            show=show_happening_json if json else show_happening,
+            say=say,
+        )
+
+    connection = find_connection(named_file(settings), nats=nats, directory=servers)
+    ask(connection, follow, servers)
