@@ -57,20 +57,28 @@ class Holder:
         self.away = ""
         """Why object storage does not answer: it is asked once, and not again for each message."""
 
-    async def read(self, message: Message) -> Held:
-        """A message's bytes; what the archive has is checked against the verdict's digest."""
+    async def fetch(self, message: Message) -> Held:
+        """A message's bytes; what was never kept is said.
+
+        Raises:
+            ObjectMissing, DigestMismatch: the log names them, and object storage has lost them.
+            StoreUnavailable, StoreDenied, UserError: object storage cannot be read.
+        """
         if message.record is not None:
             return Held(place=Place.QUEUE, data=message.record.data)
-        kept = isinstance(message.event, GroupRefused) and message.event.sample_kept
-        if message.twin is None and not kept:
-            # The queue may have it still: the verdict is written before the message is let go.
-            return await self._in_queue(message) or Held(
-                place=Place.NOWHERE, missing=why_not_kept(message)
-            )
-        if self.away:
+        if _is_stored(message):
+            return await self._stored(message)
+        # The queue may have it still: the verdict is written before the message is let go.
+        return await self._in_queue(message) or Held(
+            place=Place.NOWHERE, missing=why_not_kept(message)
+        )
+
+    async def read(self, message: Message) -> Held:
+        """As `fetch`; whatever keeps the bytes away is said, too."""
+        if self.away and _is_stored(message):
             return Held(place=Place.NOWHERE, missing=self.away)
         try:
-            return await self._stored(message)
+            return await self.fetch(message)
         except (ObjectMissing, DigestMismatch) as error:
             where = f"what the log says of {message.id} is not in object storage"
             return Held(place=Place.NOWHERE, missing=f"{where}: {error}")
@@ -98,6 +106,14 @@ class Holder:
             )
             return Held(place=Place.ARCHIVE, data=data)
         return Held(place=Place.SAMPLE, data=await archive.read_refused(message.sha256))
+
+
+def _is_stored(message: Message) -> bool:
+    """Whether the log names an object that has its bytes."""
+    if message.record is not None:
+        return False
+    sample = isinstance(message.event, GroupRefused) and message.event.sample_kept
+    return sample or message.twin is not None
 
 
 def why_not_kept(message: Message) -> str:

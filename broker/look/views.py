@@ -5,6 +5,7 @@ import time
 from typing import Final
 
 from broker.audit import AuditReport
+from broker.export.writing import Exported
 from broker.look.health import Health
 from broker.look.life import Life
 from broker.look.listing import Listing, StreamView
@@ -145,6 +146,16 @@ def _show_group(group: GroupView) -> None:
     show_line(f"  tokens    {words.figures(group.num_tokens)}")
     show_line(f"  sampled   {words.figures(group.num_sampled)}")
     show_line(f"  claimed   {words.figures(group.claimed_rewards)}")
+
+
+def show_exported(written: Exported) -> None:
+    groups, rows = (
+        words.counted(written.num_groups, "group"),
+        words.counted(written.num_rows, "row"),
+    )
+    show_line(f"{groups}, {rows}, {words.size(written.num_bytes)}: {written.path}")
+    for left_out in written.left_out:
+        show_line(f"{words.counted(left_out.count, 'message')} left out: {left_out.why}")
 
 
 def show_life(life: Life) -> None:

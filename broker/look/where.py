@@ -77,7 +77,8 @@ def parse(text: str, fields: Mapping[str, Field]) -> Test:
             warnings.simplefilter("ignore")
             tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
-        place = f"at character {error.offset}" if error.offset else "there"
+        inside = 0 < (error.offset or 0) <= len(text.strip())
+        place = f"at character {error.offset}" if inside else "at its end"
         raise UserError(f"--where cannot be read {place}: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError):
         raise UserError("--where cannot be read: it is too deep, or has a null byte") from None
