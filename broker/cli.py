@@ -7,7 +7,7 @@ server does not answer, the audit does not hold), 2 that the question could not 
 import logging
 
 from broker.program.command import application, takes
-from broker.verbs import backup, doctor, flow, measure, messages, runs, servers, streams
+from broker.verbs import backup, doctor, flow, groups, measure, messages, runs, servers, streams
 from broker.verbs.looking import Looking
 from schemas.settings import LearnerSettings
 
@@ -27,6 +27,8 @@ app.command(cls=Looking)(flow.lag)
 app.command(cls=Looking)(flow.refused)
 app.command()(flow.tail)
 app.command()(messages.peek)
+app.command()(groups.show)
+app.command()(groups.export)
 app.command()(messages.why)
 app.command()(runs.audit)
 app.command()(backup.backup)
