@@ -210,7 +210,7 @@ class Broker(Protocol):
     # The logs
 
     async def append(
-        self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 30.0
+        self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 10.0
     ) -> int:
         """Write one entry behind sequence `expected_last`; returns its sequence.
 

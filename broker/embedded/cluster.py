@@ -66,13 +66,10 @@ def launch(directory: Path, ports: Sequence[int], *, detached: bool) -> tuple[No
         ServerMissing: nats-server is not installed.
         OSError: the directory cannot be written.
     """
-    where = folders(directory, len(ports))
-    for folder, port in zip(where, ports, strict=True):
-        folder.mkdir(exist_ok=True)
-        nats_server.write_config(folder, port)
-    health_ports = _join(where, ports) if len(ports) > 1 else [0]
+    health_ports = write_configs(directory, ports)
     nodes: list[Node] = []
     try:
+        where = folders(directory, len(ports))
         for folder, port, health_port in zip(where, ports, health_ports, strict=True):
             process = nats_server.launch(folder, detached=detached)
             nodes.append(Node(port=port, process=process, health_port=health_port))
@@ -81,6 +78,15 @@ def launch(directory: Path, ports: Sequence[int], *, detached: bool) -> tuple[No
             stop(node.process, grace_s=0)
         raise
     return tuple(nodes)
+
+
+def write_configs(directory: Path, ports: Sequence[int]) -> list[int]:
+    """Write each node's `nats.conf` into its folder; returns their ports for health."""
+    where = folders(directory, len(ports))
+    for folder, port in zip(where, ports, strict=True):
+        folder.mkdir(exist_ok=True)
+        nats_server.write_config(folder, port)
+    return _join(where, ports) if len(ports) > 1 else [0]
 
 
 def _join(where: Sequence[Path], taken: Sequence[int]) -> list[int]:

@@ -42,6 +42,7 @@ class Differs(BrokerError):
 
 _ERRORS: dict[int, type[BrokerError]] = {
     10037: NoMessage,
+    10043: NoMessage,  # to delete
     10054: MessageTooLarge,
     10058: Differs,  # stream
     10071: WrongLastSequence,
@@ -85,6 +86,8 @@ class NextRequest(Struct, kw_only=True, omit_defaults=True):
     batch: int
     max_bytes: int = 0
     expires: int
+    idle_heartbeat: int = 0
+    """So often the consumer says that it is there, while it has nothing to hand over."""
 
 
 class GetRequest(Struct, kw_only=True, omit_defaults=True):
@@ -226,6 +229,6 @@ async def get(
 
 
 async def delete(connection: NatsConnection, stream: str, sequence: int) -> None:
-    """Remove one message from a stream. Raises BrokerUnavailable when it could not be done."""
+    """Remove one message from a stream. Raises NoMessage when it is gone already."""
     request = DeleteRequest(seq=sequence)
     await call(connection, f"STREAM.MSG.DELETE.{stream}", request, ErrorReply)

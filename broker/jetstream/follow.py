@@ -2,7 +2,8 @@
 
 A passing consumer hands over what is stored, as it is stored. Whatever goes wrong with it (the
 server restarts, the connection is lost, the consumer expires, a message is missing), the next one
-begins at the next sequence, after a wait with jitter.
+begins at the next sequence, after a wait with jitter. It lives on one node of a cluster, which can
+die while the connection, to another one, lives: so it says now and then that it is there.
 """
 
 import asyncio
@@ -26,6 +27,9 @@ _BATCH_BYTES = 8 << 20
 """Above any message, so that a batch never ends before its first one."""
 _EXPIRES_S = 30.0
 _ANSWER_S = 5.0
+_HEARTBEAT_S = 2.0
+_SILENCE_S = 5.0
+"""After which a consumer is gone: two heartbeats, and one second for their way."""
 _INACTIVE_S = 60.0
 """The server forgets a consumer that nobody has asked for so long."""
 
@@ -86,7 +90,10 @@ class _Consumer:
         """Ask for the next messages; `next` takes them out of the inbox."""
         self._left = _BATCH
         request = api.NextRequest(
-            batch=_BATCH, max_bytes=_BATCH_BYTES, expires=nanoseconds(_EXPIRES_S)
+            batch=_BATCH,
+            max_bytes=_BATCH_BYTES,
+            expires=nanoseconds(_EXPIRES_S),
+            idle_heartbeat=nanoseconds(_HEARTBEAT_S),
         )
         return self._connection.ask(
             self._next_subject, msgspec.json.encode(request), timeout_s=_EXPIRES_S + _ANSWER_S
@@ -100,7 +107,9 @@ class _Consumer:
         """
         if self._left == 0:
             return None
-        message = await inbox.next()
+        message = inbox.next_nowait() or await self._wait(inbox)
+        while _is_heartbeat(message):
+            message = inbox.next_nowait() or await self._wait(inbox)
         if _ends_batch(message):
             return None
         self._left -= 1
@@ -108,6 +117,14 @@ class _Consumer:
         if message.metadata.sequence.consumer != self._num_seen:
             raise BrokerUnavailable("a message was lost on the way")
         return to_record(message)
+
+    async def _wait(self, inbox: Inbox) -> Msg:
+        inbox.deadline = asyncio.get_running_loop().time() + _SILENCE_S
+        return await inbox.next()
+
+
+def _is_heartbeat(message: Msg) -> bool:
+    return status(message) == 100 and not message.reply.startswith("$JS.ACK.")
 
 
 def _ends_batch(message: Msg) -> bool:

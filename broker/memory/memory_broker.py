@@ -160,7 +160,7 @@ class MemoryBroker:
         self._server.wake()
 
     async def append(
-        self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 30.0
+        self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 10.0
     ) -> int:
         self._deliver(subject, data)
         message_id = append_id(data, expected_last)
