@@ -149,7 +149,7 @@ class NatsBroker:
         await self._api(f"CONSUMER.RESET.{stream}.{consumer}", None, api.ErrorReply)
 
     async def append(
-        self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 30.0
+        self, stream: str, subject: str, data: bytes, *, expected_last: int, timeout_s: float = 10.0
     ) -> int:
         headers = {
             "Nats-Msg-Id": append_id(data, expected_last),
