@@ -35,7 +35,7 @@ clean:
 
 .venv/.installed: pyproject.toml | .venv
 	@echo "Installing into .venv: PyTorch among it, so this takes a minute or more, and 1.4 GB or more."
-	$(BIN)/pip install --quiet --editable '.[learner,embedded]'
+	$(BIN)/pip install --quiet --editable '.[learner,embedded,screen]'
 	touch $@
 
 .venv/.installed-dev: pyproject.toml | .venv

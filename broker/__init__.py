@@ -10,6 +10,7 @@
 | weights on their way | `policies` |
 | going on when something is away or too much | `retry`, `again`, `publisher`, `turnstile` |
 | waiting, and working side by side | `changes`, `parallel` |
-| the command | `__main__`, `cli`, `verbs`, `look`, `export`, `audit`, `backup`, `doctor`, `bench` |
+| the command | `__main__`, `cli`, `verbs` |
+| what its verbs do | `look`, `top`, `export`, `audit`, `backup`, `doctor`, `bench` |
 | what all three commands share | `program`, `addresses`, `actor_key` |
 """

@@ -7,7 +7,18 @@ server does not answer, the audit does not hold), 2 that the question could not 
 import logging
 
 from broker.program.command import application, takes
-from broker.verbs import backup, doctor, flow, groups, measure, messages, runs, servers, streams
+from broker.verbs import (
+    backup,
+    doctor,
+    flow,
+    groups,
+    measure,
+    messages,
+    runs,
+    servers,
+    streams,
+    top,
+)
 from broker.verbs.looking import Looking
 from schemas.settings import LearnerSettings
 
@@ -23,6 +34,7 @@ app.command(cls=Looking)(runs.ls)
 app.command(cls=Looking)(streams.info)
 app.command(cls=Looking)(streams.subjects)
 app.command(cls=Looking)(streams.consumers)
+app.command(cls=Looking)(top.top)
 app.command(cls=Looking)(flow.lag)
 app.command(cls=Looking)(flow.refused)
 app.command()(flow.tail)

@@ -7,6 +7,7 @@
 | up, down, status | `servers` |
 | init, ls, audit | `runs` |
 | info, subjects, consumers | `streams` |
+| top | `top` |
 | lag, refused, tail | `flow` |
 | peek, why | `messages` |
 | show, export | `groups` |

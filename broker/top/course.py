@@ -1,0 +1,70 @@
+"""How far a run is: a fold of its logs into what the head of `broker top` shows."""
+
+import statistics
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from broker.heard import Heard, who_waits
+from broker.top.view import HeadView, QueueView
+from broker.top.window import Window
+from schemas import ledger
+from schemas.batch import Batch, staleness
+from schemas.policy import PolicyId
+
+_SHOWN_REWARDS: Final = 60
+
+
+class Course:
+    """The run as a whole. Its leases and waiting groups are counted by whoever folds them."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.opened: ledger.RunOpened | None = None
+        self.policy: PolicyId | None = None
+        self.window = Window()
+        self.queue: QueueView | None = None
+        self._step = 0
+        self._staleness: Sequence[int] = ()
+        """Of the rows of the last batch."""
+        self._rewards: deque[float] = deque(maxlen=_SHOWN_REWARDS)
+        self._sum = 0.0
+        """Of rewards recomputed since the last batch."""
+        self._num_rollouts = 0
+
+    def judge(self, time: float, event: ledger.VerdictEvent) -> None:
+        """A message was judged; also a refused one may have rewards that were recomputed."""
+        self._sum += sum(event.rewards)
+        self._num_rollouts += len(event.rewards)
+        if isinstance(event, ledger.GroupAccepted):
+            self.window.add(time, tokens=sum(event.num_tokens), num_bytes=event.length)
+        else:
+            self.window.add(time, tokens=0, num_bytes=0)
+
+    def cut(self, batch: Batch) -> None:
+        """A batch was cut."""
+        self._step = batch.step
+        self._staleness = [staleness(batch.step, row.policy.version) for row in batch.rows]
+        if self._num_rollouts:
+            self._rewards.append(self._sum / self._num_rollouts)
+        self._sum, self._num_rollouts = 0.0, 0
+
+    def view(self, heard: Heard, now: float, *, num_waiting: int, num_open_leases: int) -> HeadView:
+        """How it stands."""
+        settings = self.opened.settings if self.opened else None
+        return HeadView(
+            run=self.run,
+            step=self._step,
+            num_steps=settings.trainer.num_steps if settings else 0,
+            policy=self.policy,
+            reward=self._rewards[-1] if self._rewards else None,
+            rewards=tuple(self._rewards),
+            staleness_mean=statistics.fmean(self._staleness) if self._staleness else None,
+            staleness_max=max(self._staleness, default=None),
+            staleness_limit=settings.leases.max_staleness if settings else 0,
+            num_waiting=num_waiting,
+            num_open_leases=num_open_leases,
+            queue=self.queue,
+            who_waits=who_waits(heard),
+            rates=self.window.rates(now),
+        )

@@ -1,0 +1,25 @@
+"""What the actors of `broker top` can be sorted by. Light: the command line names them all."""
+
+from enum import StrEnum
+
+
+class Sort(StrEnum):
+    """The columns, from left to right."""
+
+    ACTOR = "actor"
+    TIER = "tier"
+    POLICY = "policy"
+    """The one that it holds."""
+    GROUPS = "groups"
+    """Judged per minute."""
+    TOKENS = "tokens"
+    """Per second."""
+    BYTES = "bytes"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    LEASES = "leases"
+    """Open ones."""
+    STALENESS = "staleness"
+    LATENCY = "latency"
+    STATE = "state"
+    REASONS = "reasons"
