@@ -6,8 +6,10 @@ function from facts to findings.
 | what | files, in an order to read them |
 |---|---|
 | what comes out, and what goes in | `finding`, `facts` |
-| reading it | `link`, `read_server`, `read_own`, `read_streams`, `read_store`, `read_keys` |
+| reading servers | `link`, `read_greeting`, `varz`, `read_system`, `read_monitoring`, `read_own` |
+| reading the rest | `read_streams`, `read_store`, `read_keys` |
 | judging servers | `server`, `versions`, `clocks`, `messages`, `durability`, `disk` |
 | judging the rest | `run`, `configuration`, `objects`, `keys` |
-| one question | `diagnose`, `start`, `view` |
+| all of it, and the shorter checks at a start | `diagnose`, `before_use`, `before_run` |
+| showing it | `view` |
 """

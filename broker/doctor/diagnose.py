@@ -12,11 +12,13 @@ from broker.doctor import disk, durability, keys, messages, objects
 from broker.doctor.facts import ServerFacts
 from broker.doctor.finding import Diagnosis, Finding, critical, diagnosis, unknown
 from broker.doctor.link import open_link
+from broker.doctor.read_greeting import read_greeting
 from broker.doctor.read_keys import read_keys
+from broker.doctor.read_monitoring import read_by_monitoring
 from broker.doctor.read_own import read_own
-from broker.doctor.read_server import read_by_monitoring, read_by_system_account, read_greeting
 from broker.doctor.read_store import read_store
 from broker.doctor.read_streams import read_streams
+from broker.doctor.read_system import read_by_system_account
 from broker.doctor.run import check_run, how_to_make
 from broker.doctor.server import check_servers
 from broker.inventory import read_inventory

@@ -55,6 +55,11 @@ def diagnosis(findings: Sequence[Finding]) -> Diagnosis:
     return Diagnosis(level=worst, findings=tuple(findings))
 
 
+def troubles(findings: Sequence[Finding]) -> list[Finding]:
+    """What is known to be wrong."""
+    return [each for each in findings if each.known and each.level is not Level.OK]
+
+
 def fine(check: str, about: str, found: str) -> Finding:
     """Nothing to do."""
     return Finding(check=check, about=about, level=Level.OK, found=found)

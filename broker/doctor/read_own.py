@@ -12,7 +12,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from broker.doctor.facts import ServerFacts
-from broker.doctor.read_server import free_bytes, read_by_monitoring
+from broker.doctor.read_monitoring import read_by_monitoring
+from broker.doctor.varz import free_bytes
 from broker.embedded import servers
 from broker.program.process import is_running
 from schemas.errors import ServerMissing

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from broker.doctor.facts import Configuration, ConsumerFacts, ReplicaFacts, StreamFacts
-from broker.doctor.read_server import clock_between
+from broker.doctor.read_greeting import clock_between
 from broker.jetstream import api
 from broker.jetstream.connection import NatsConnection
 from schemas.errors import BrokerError

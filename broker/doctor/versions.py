@@ -7,9 +7,11 @@
 import re
 from typing import Final
 
-from broker.doctor.finding import Finding, critical, fine, unknown
+from broker.doctor.facts import Greeting
+from broker.doctor.finding import Finding, Level, critical, fine, unknown
+from schemas.errors import UserError
 
-CHECK: Final = "server version"
+_CHECK: Final = "server version"
 _SAFE: Final = (2, 10, 23)
 """Before it a whole stream could be lost when the process was killed."""
 _NEEDED: Final = (2, 14, 0)
@@ -22,22 +24,31 @@ def check_version(server: str, version: str) -> Finding:
     """Judge a server's version."""
     found = numbers(version)
     if found is None:
-        return unknown(CHECK, server, f"it says {version!r}", "nats-server --version")
+        return unknown(_CHECK, server, f"it says {version!r}", "nats-server --version")
     if found < _SAFE:
         return critical(
-            CHECK,
+            _CHECK,
             server,
             f"{version}: a server before {_dotted(_SAFE)} can lose whole streams when it is killed",
             f"{_FIX}, and start it again",
         )
     if found < _NEEDED:
         return critical(
-            CHECK,
+            _CHECK,
             server,
             f"{version}: the coordinator asks for what servers have since {_dotted(_NEEDED)}",
             f"{_FIX}, and start it again",
         )
-    return fine(CHECK, server, version)
+    return fine(_CHECK, server, version)
+
+
+def refuse_old(greeting: Greeting) -> None:
+    """Raises UserError when the server is too old."""
+    version = check_version(greeting.name, greeting.version)
+    if version.level is Level.CRITICAL:
+        raise UserError(
+            f"nats-server {version.about} is refused, it is {version.found}: {version.fix}"
+        )
 
 
 def numbers(version: str) -> tuple[int, ...] | None:

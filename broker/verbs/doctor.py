@@ -60,7 +60,7 @@ def troubles(connection: Connection, servers: Path) -> "list[Finding]":
     """
     import asyncio
 
-    from broker.doctor.start import check_before_use
+    from broker.doctor.before_use import check_before_use
 
     return asyncio.run(check_before_use(connection, servers))
 

@@ -23,7 +23,7 @@ from collections.abc import Coroutine, Sequence
 import structlog
 
 from broker.accounts.rights import Role
-from broker.doctor.start import check_before_run
+from broker.doctor.before_run import check_before_run
 from broker.interface import Broker
 from broker.login import login
 from broker.objects.archive import Archive

@@ -17,11 +17,13 @@ from broker.accounts.access import make_credentials
 from broker.accounts.keyring import Keyring
 from broker.accounts.rights import Role
 from broker.accounts.server_config import write_server_config
+from broker.doctor.before_run import check_before_run
+from broker.doctor.before_use import check_before_use
 from broker.doctor.diagnose import diagnose
 from broker.doctor.finding import Finding, Level
+from broker.doctor.read_monitoring import read_by_monitoring
 from broker.doctor.read_own import write_errors
-from broker.doctor.read_server import read_by_monitoring, read_by_system_account
-from broker.doctor.start import check_before_run, check_before_use
+from broker.doctor.read_system import read_by_system_account
 from broker.embedded import nats_server
 from broker.jetstream import NatsBroker
 from broker.jetstream.connection import NatsConnection
