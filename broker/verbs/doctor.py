@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.addresses import SERVERS_DIRECTORY, find_connection
+from broker.addresses import SERVERS_DIRECTORY
 from broker.program.command import Servers
-from broker.verbs.options import Json, Nats, SettingsFile, named_file
+from broker.verbs.looking import Where, look_around
+from broker.verbs.options import Json, Nats, SettingsFile, Watch, named_file
 from schemas.settings import Connection
 
 if TYPE_CHECKING:
@@ -24,31 +25,31 @@ def doctor(
     settings: SettingsFile = "",
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """Check servers, streams, storage and key files, and say what mends each finding.
 
     Exit status 0: all is well. 1: a warning. 2: something critical.
     """
-    import asyncio
-
-    from broker.doctor.diagnose import diagnose
+    from broker.doctor.diagnose import Diagnosis, diagnose
     from broker.doctor.view import show_diagnosis
-    from broker.program import screen
     from schemas.resolve import resolve
     from schemas.settings import LearnerSettings
 
-    named = named_file(settings)
-    runs = resolve(LearnerSettings, ["--name", "any", *named]).directory
-    found = asyncio.run(
-        diagnose(
-            find_connection(named, nats=nats, directory=servers),
+    connection = Where(nats, settings, servers).connection()
+    resolved = resolve(LearnerSettings, ["--name", "any", *named_file(settings)])
+    runs = Path(resolved.directory).expanduser()
+
+    async def examine() -> Diagnosis:
+        return await diagnose(
+            connection,
             run=run,
             directory=servers,
-            runs=Path(runs).expanduser(),
+            runs=runs,
             monitor=monitor,
         )
-    )
-    screen.show_json(found) if json else show_diagnosis(found)
+
+    found = look_around(examine, show_diagnosis, json=json, watch=watch)
     raise typer.Exit(found.exit_status)
 
 

@@ -24,6 +24,7 @@ from broker.program import screen
 from broker.program.page import Page, page
 from broker.verbs.options import ask, named_file
 from schemas.errors import BrokerUnavailable, StoreUnavailable
+from schemas.settings import Connection
 
 if TYPE_CHECKING:
     from broker.look.read_on import RunLogs
@@ -72,6 +73,11 @@ class Where(NamedTuple):
     settings: str
     servers: Path
 
+    def connection(self) -> Connection:
+        """Raises SettingsError, ServerMissing or UserError: see `find_connection`."""
+        named = named_file(self.settings)
+        return find_connection(named, nats=self.nats, directory=self.servers)
+
 
 def look(
     where: Where,
@@ -86,9 +92,7 @@ def look(
     Raises:
         UserError: a server is not there, or does not answer as it should.
     """
-    connection = find_connection(
-        named_file(where.settings), nats=where.nats, directory=where.servers
-    )
+    connection = where.connection()
     if watch is None:
         found = ask(connection, question, where.servers)
         show_once(found, show, json=json)
@@ -99,6 +103,27 @@ def look(
             await again(lambda: question(broker), shown, every_s=watch, broker=broker)
 
     return ask(connection, go_on, where.servers)
+
+
+def look_around(
+    question: Callable[[], Awaitable[T]],
+    show: Callable[[T], None],
+    *,
+    json: bool,
+    watch: float | None,
+) -> T:
+    """As `look`, for a question that makes its connections itself."""
+    import asyncio
+
+    async def once_or_more() -> T:
+        if watch is None:
+            return await question()
+        with page(show, json=json, every_s=watch) as shown:
+            await again(question, shown, every_s=watch)
+
+    found = asyncio.run(once_or_more())
+    show_once(found, show, json=json)
+    return found
 
 
 def show_once(found: T, show: Callable[[T], None], *, json: bool) -> None:

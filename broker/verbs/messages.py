@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
-from broker.addresses import SERVERS_DIRECTORY, find_connection
+from broker.addresses import SERVERS_DIRECTORY
 from broker.interface import Broker
 from broker.program.command import Servers
-from broker.verbs.options import Json, Nats, Run, SettingsFile, ask, named_file
+from broker.verbs.looking import Where, look
+from broker.verbs.options import Json, Nats, Run, RunOption, SettingsFile, Watch
 
 
 def peek(
@@ -28,6 +29,7 @@ def peek(
     settings: SettingsFile = "",
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """Show stored messages, decoded and with their verdicts, and leave them where they are.
 
@@ -41,13 +43,15 @@ def peek(
     from broker.inventory import the_run
     from broker.look import peek, views
     from broker.look.search import Chosen
+    from broker.look.sight import Sight
     from broker.objects.s3 import S3Store
-    from broker.program import screen
 
-    connection = find_connection(named_file(settings), nats=nats, directory=servers)
+    asked, num_unseen = Where(nats, settings, servers), 0
+    connection = asked.connection()
 
-    async def look(broker: Broker) -> peek.Peeked:
-        return await peek.peek(
+    async def sights(broker: Broker) -> list[Sight]:
+        nonlocal num_unseen
+        found = await peek.peek(
             broker,
             await the_run(broker, run),
             open_store=lambda: S3Store.open(connection),
@@ -56,12 +60,13 @@ def peek(
             sequence=sequence,
             chosen=Chosen(actor=actor, reason=reason, where=where),
         )
+        num_unseen = found.num_unseen
+        return found.sights
 
-    found = ask(connection, look)
-    screen.show_json(found.sights) if json else views.show_sights(found.sights)
-    if found.num_unseen:
+    look(asked, sights, views.show_sights, json=json, watch=watch)
+    if num_unseen:
         typer.echo(
-            f"--where could not look into {found.num_unseen} messages: their bytes were not kept",
+            f"--where could not look into {num_unseen} messages: their bytes were not kept",
             err=True,
         )
 
@@ -70,20 +75,18 @@ def why(
     id: Annotated[
         str, typer.Argument(help="A lease (7), a message (s0:12), or the beginning of a sha256.")
     ],
-    run: Annotated[str, typer.Option(help="Name of the run, if there are several.")] = "",
+    run: RunOption = "",
     nats: Nats = "",
     settings: SettingsFile = "",
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """Tell the life of a group, from its lease to the policy that it helped to make."""
     from broker.inventory import the_run
     from broker.look import life, views
-    from broker.program import screen
 
     async def tell(broker: Broker) -> life.Life:
         return await life.life_in_run(broker, await the_run(broker, run), id)
 
-    connection = find_connection(named_file(settings), nats=nats, directory=servers)
-    told = ask(connection, tell)
-    screen.show_json(told) if json else views.show_life(told)
+    look(Where(nats, settings, servers), tell, views.show_life, json=json, watch=watch)

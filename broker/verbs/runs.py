@@ -9,7 +9,7 @@ from broker.interface import Broker
 from broker.program.command import Servers, settings_from
 from broker.verbs.doctor import show_troubles, troubles
 from broker.verbs.looking import Where, look
-from broker.verbs.options import Json, Nats, Run, SettingsFile, Watch, ask, named_file
+from broker.verbs.options import Json, Nats, Run, SettingsFile, Watch, ask
 from schemas.settings import LearnerSettings
 
 
@@ -72,15 +72,16 @@ def audit(
     settings: SettingsFile = "",
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """Check that nothing was lost, used twice or used too late; exit status 1 if something was."""
     from broker.audit import AuditReport, audit_run
     from broker.inventory import the_run
     from broker.look import views
     from broker.objects.s3 import S3Store
-    from broker.program import screen
 
-    connection = find_connection(named_file(settings), nats=nats, directory=servers)
+    asked = Where(nats, settings, servers)
+    connection = asked.connection()
 
     async def check(broker: Broker) -> AuditReport:
         name = await the_run(broker, run)
@@ -92,6 +93,5 @@ def audit(
         finally:
             await store.close()
 
-    report = ask(connection, check)
-    screen.show_json(report) if json else views.show_audit(report)
+    report = look(asked, check, views.show_audit, json=json, watch=watch)
     raise typer.Exit(0 if report.holds else 1)

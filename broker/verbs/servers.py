@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from broker.addresses import SERVERS_DIRECTORY, find_connection, typed
+from broker.addresses import SERVERS_DIRECTORY, typed
 from broker.program.command import Servers, writes_below
 from broker.verbs.doctor import show_troubles, troubles
-from broker.verbs.options import Json, Nats, SettingsFile, named_file
+from broker.verbs.looking import Where, look_around
+from broker.verbs.options import Json, Nats, SettingsFile, Watch
 from schemas.errors import UserError
 
 Port = Annotated[
@@ -79,22 +80,21 @@ def status(
     settings: SettingsFile = "",
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """Say whether both servers, or all nodes, answer; exit status 1 if one does not.
 
     With --nats and no settings file, that one server is asked.
     """
-    import asyncio
-
     from broker.look import health, views
-    from broker.program import screen
 
-    if nats and not settings:
-        asked = health.check_nats_alone(nats)
-    else:
-        asked = health.check_health(
-            find_connection(named_file(settings), nats=nats, directory=servers)
-        )
-    found = asyncio.run(asked)
-    screen.show_json(found) if json else views.show_health(found)
+    is_alone = nats and not settings
+    connection = None if is_alone else Where(nats, settings, servers).connection()
+
+    async def check() -> health.Health:
+        if connection is None:
+            return await health.check_nats_alone(nats)
+        return await health.check_health(connection)
+
+    found = look_around(check, views.show_health, json=json, watch=watch)
     raise typer.Exit(0 if found.healthy else 1)

@@ -10,7 +10,11 @@ from broker.cli import app
 
 pytestmark = pytest.mark.usefixtures("default_logs")
 
-VERBS = ["up", "down", "status", "init", "ls", "peek", "why", "audit", "backup", "restore", "bench"]
+LOOKING = [
+    *("status", "ls", "info", "subjects", "consumers", "lag", "refused", "peek", "why", "audit"),
+    "doctor",
+]
+VERBS = [*LOOKING, "up", "down", "init", "tail", "backup", "restore", "bench"]
 
 
 def broker(*words: str) -> Result:
@@ -22,6 +26,15 @@ def test_every_verb_has_help_and_json(verb: str) -> None:
     result = broker(verb, "--help")
     assert result.exit_code == 0
     assert "--json" in result.stdout
+
+
+@pytest.mark.parametrize("verb", LOOKING)
+def test_every_look_can_be_taken_again_and_again(verb: str) -> None:
+    words = [verb, "7", "--watch"] if verb in ("why", "info") else [verb, "--watch"]
+    result = broker(*words, "--servers", "/nowhere")
+    # The option may stand alone; what is wrong is where the servers are.
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("broker: no servers were started in /nowhere")
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -37,6 +50,12 @@ def test_help_imports_nothing_heavy() -> None:
         ["status"],
         ["init", "--name", "demo"],
         ["ls"],
+        ["info", "s0"],
+        ["subjects"],
+        ["consumers"],
+        ["lag"],
+        ["refused"],
+        ["tail"],
         ["peek"],
         ["why", "7"],
         ["audit"],
