@@ -3,7 +3,8 @@
 | what | files, in an order to read them |
 |---|---|
 | the command | `__main__`, `cli` |
-| a process | `start`, `identity`, `instance_lock`, `arrival`, `wiring`, `daemon` |
+| who it is, and where | `identity`, `membership`, `joining`, `leaving` |
+| a process | `start`, `instance_lock`, `arrival`, `wiring`, `daemon` |
 | work | `leases`, `lease_client`, `terms` |
 | groups | `fulfilment`, `groups`, `seeds`, `spool`, `verdicts` |
 | policies | `policies`, `obstacle`, `grant_client`, `probe` |

@@ -12,18 +12,18 @@ from contextlib import suppress
 
 import structlog
 
+from actors.membership import Membership
 from actors.report import Report
 from broker import retry
 from broker.jetstream import NatsBroker
 from schemas.errors import ServerMissing
 from schemas.heartbeat import State
-from schemas.run_card import RunCard
 
 _log = structlog.get_logger(__name__)
 
 
 async def arrive(
-    card: RunCard, actor: str, stop: asyncio.Event, show: Callable[[Report], None]
+    membership: Membership, stop: asyncio.Event, show: Callable[[Report], None]
 ) -> NatsBroker | None:
     """The run's broker, however long it is away; None when `stop` is set first.
 
@@ -32,9 +32,15 @@ async def arrive(
     Raises:
         UserError: the address is none of a NATS server.
     """
+    card, actor = membership.card, membership.actor
     for attempt in itertools.count(1):
         try:
-            return await NatsBroker.connect(card.nats, name=f"actor {actor}")
+            return await NatsBroker.connect(
+                card.nats,
+                name=f"actor {actor}",
+                credentials=membership.credentials,
+                tls_ca=card.tls_ca,
+            )
         except ServerMissing as error:
             if attempt == 1:
                 _log.warning("waiting for the run's broker", run=card.run, why=str(error))

@@ -10,12 +10,12 @@ from typing import Final
 from msgspec import Struct
 
 from actors.identity import home_of, open_key
+from actors.membership import Membership
 from actors.reach import reach
 from actors.speed import measure_speed
 from environments.catalogue import open_pinned
 from schemas.errors import SettingsError
 from schemas.lease import EnvironmentRef
-from schemas.run_card import RunCard
 from schemas.settings import ActorSettings
 
 _MIN_FREE_DISK_MIB: Final = 256
@@ -49,20 +49,21 @@ class Machine(Struct, frozen=True, kw_only=True):
     can_contribute: bool
 
 
-async def check_machine(settings: ActorSettings, card: RunCard | None) -> Machine:
+async def check_machine(settings: ActorSettings, membership: Membership | None) -> Machine:
     """Look, and measure.
 
     Raises:
         UserError: the home cannot be used.
     """
     home = home_of(settings)
-    actor = open_key(home).public
+    actor = membership.actor if membership else open_key(home).public
+    card = membership.card if membership else None
     engine = _engine()
     memory_mib, disk_mib = _available_memory_mib(), shutil.disk_usage(home).free >> 20
     problems = list(_problems(engine, memory_mib, disk_mib))
     tokens_per_s = await measure_speed(settings) if engine else 0.0
     environment, missing = _environment(card.environment) if card else ("", [])
-    in_the_way = await reach(card, actor) if card else []
+    in_the_way = await reach(membership) if membership else []
     problems += missing + in_the_way
     return Machine(
         actor=actor,
@@ -104,7 +105,7 @@ def _summary(machine: Machine) -> str:
     if not machine.can_contribute:
         return "It cannot contribute yet."
     if not machine.run:
-        return "It can contribute, as far as it is known without a run: see --run-card."
+        return "It can contribute, as far as it is known without a run: see --run."
     return f"It can contribute to run {machine.run}."
 
 

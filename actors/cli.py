@@ -3,19 +3,22 @@
 Heavy modules are imported inside the verbs, so that `--help` is instant.
 """
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from broker.program.command import application, settings_from, show_settings, takes, writes_below
-from schemas.run_card import RunCard, read_run_card
 from schemas.settings import ActorSettings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every setting, and do nothing.")]
-Card = Annotated[
-    Path, typer.Argument(metavar="RUN_CARD", help="The run.json that the run's operator gives you.")
+WhichRun = Annotated[
+    str,
+    typer.Argument(
+        metavar="[RUN]",
+        help="Name of a run that was joined, if there are several; or a run card, where the run's "
+        "servers ask nobody who he is.",
+    ),
 ]
 
 app = application(
@@ -26,7 +29,7 @@ app = application(
 
 @app.command(**takes(ActorSettings))
 def start(
-    context: typer.Context, run_card: Card, dry_run: DryRun = False, json: Json = False
+    context: typer.Context, run: WhichRun = "", dry_run: DryRun = False, json: Json = False
 ) -> None:
     """Work for a run until Ctrl-C or SIGTERM: the first drains, the second stops at once.
 
@@ -34,46 +37,105 @@ def start(
     """
     settings = settings_from(context, ActorSettings)
     writes_below(context, settings.home)
-    card = read_run_card(run_card)
+    from actors.identity import home_of
+    from actors.membership import find_membership
+
+    membership = find_membership(home_of(settings), run)
     if dry_run:
         show_settings(settings)
         return
     from actors.screens import open_screen
     from actors.start import run_actor
 
-    raise typer.Exit(run_actor(card, settings, open_screen(json=json)))
+    raise typer.Exit(run_actor(membership, settings, open_screen(json=json)))
+
+
+@app.command(**takes(ActorSettings))
+def join(
+    context: typer.Context,
+    link: Annotated[
+        str, typer.Argument(help="The link that the run's operator sent you, or a file with it.")
+    ],
+    json: Json = False,
+) -> None:
+    """Join a run: makes a key on this machine, and has the operator's gate let it in."""
+    import asyncio
+
+    from actors.identity import home_of
+    from actors.joining import join as join_run
+    from broker.accounts.invitation import read_invitation
+    from broker.program import screen
+
+    settings = settings_from(context, ActorSettings)
+    writes_below(context, settings.home)
+    membership = asyncio.run(join_run(read_invitation(link), home_of(settings)))
+    run = membership.card.run
+    if json:
+        screen.show_json({"run": run, "actor": membership.actor})
+        return
+    screen.show_line(f"Joined run {run} as {membership.actor}.")
+    home = "" if settings.home == ActorSettings().home else f" --home {settings.home}"
+    screen.show_line(f"To begin: actor start {run}{home}")
+
+
+@app.command(**takes(ActorSettings))
+def leave(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="Name of the run.")],
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Also remove all that was stored for it.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Leave a run: forgets the key, so that nobody works for it from here any more."""
+    from actors.identity import home_of
+    from actors.instance_lock import instance_lock
+    from actors.leaving import leave as leave_run
+    from broker.program import screen
+
+    settings = settings_from(context, ActorSettings)
+    home = home_of(settings)
+    with instance_lock(home):
+        removed = leave_run(home, run, delete_data=delete_data)
+    if json:
+        screen.show_json({"run": run, "removed": [str(path) for path in removed]})
+        return
+    screen.show_line(f"Left run {run}. Removed: {', '.join(str(path) for path in removed)}")
 
 
 @app.command(**takes(ActorSettings))
 def check(
     context: typer.Context,
-    run_card: Annotated[
-        Path | None,
+    run: Annotated[
+        str,
         typer.Option(
-            "--run-card",
-            metavar="FILE",
-            help="Also check this run: its environment, and whether it can be reached.",
+            "--run",
+            metavar="RUN",
+            help="Also check this run, which was joined, or its card: its environment, and whether "
+            "it can be reached.",
         ),
-    ] = None,
+    ] = "",
     json: Json = False,
 ) -> None:
     """Say what this machine can do; exit status 1 when it cannot contribute."""
     import asyncio
 
     from actors.check import check_machine, lines
+    from actors.identity import home_of
+    from actors.membership import find_membership
     from broker.program import screen
 
     settings = settings_from(context, ActorSettings)
-    card: RunCard | None = read_run_card(run_card) if run_card else None
-    machine = asyncio.run(check_machine(settings, card))
+    membership = find_membership(home_of(settings), run) if run else None
+    machine = asyncio.run(check_machine(settings, membership))
     if json:
         screen.show_json(machine)
     else:
         for line in lines(machine):
             screen.show_line(line)
-        if run_card and machine.can_contribute:
+        if run and machine.can_contribute:
             home = "" if settings.home == ActorSettings().home else f" --home {settings.home}"
-            screen.show_line(f"To begin: actor start {run_card}{home}")
+            screen.show_line(f"To begin: actor start {run}{home}")
     raise typer.Exit(0 if machine.can_contribute else 1)
 
 

@@ -5,19 +5,24 @@ from typing import Final
 import httpx
 
 from actors.grant_client import GrantClient
+from actors.membership import Membership
 from broker.jetstream import NatsBroker
 from schemas import names
 from schemas.errors import BrokerError, NoResponders, PermissionDenied, ServerMissing, StoreError
-from schemas.run_card import RunCard
 
 _TIMEOUT_S: Final = 5.0
 
 
-async def reach(card: RunCard, actor: str) -> list[str]:
+async def reach(membership: Membership) -> list[str]:
     """Sentences about what stands between this machine and the run; none when nothing does."""
+    card, actor = membership.card, membership.actor
     try:
         broker = await NatsBroker.connect(
-            card.nats, name=f"actor check {actor}", connect_timeout_s=_TIMEOUT_S
+            card.nats,
+            name=f"actor check {actor}",
+            connect_timeout_s=_TIMEOUT_S,
+            credentials=membership.credentials,
+            tls_ca=card.tls_ca,
         )
     except ServerMissing as error:
         return [str(error)]

@@ -18,8 +18,9 @@ from actors.arrival import arrive
 from actors.engine import Engine
 from actors.grant_client import GrantClient
 from actors.groups import Groups
-from actors.identity import home_of, open_key
+from actors.identity import home_of
 from actors.instance_lock import instance_lock
+from actors.membership import Membership
 from actors.probe import THRESHOLDS, check_probe
 from actors.report import Report
 from actors.screens import Screen
@@ -30,7 +31,6 @@ from broker.policies.fetch import PolicyFetcher
 from broker.program.signals import stop_on_signals
 from environments.catalogue import open_pinned
 from schemas.errors import PermissionDenied, UserError
-from schemas.run_card import RunCard
 from schemas.settings import ActorSettings
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ _log = structlog.get_logger(__name__)
 
 
 def run_actor(
-    card: RunCard, settings: ActorSettings, screen: Screen, make_groups: MakeGroups = Groups
+    membership: Membership,
+    settings: ActorSettings,
+    screen: Screen,
+    make_groups: MakeGroups = Groups,
 ) -> int:
     """Run an actor until it is told to stop; returns its exit status.
 
@@ -54,7 +57,7 @@ def run_actor(
     """
     with instance_lock(home_of(settings)), screen:
         try:
-            asyncio.run(_run(card, settings, screen, make_groups))
+            asyncio.run(_run(membership, settings, screen, make_groups))
         except asyncio.CancelledError:
             _log.warning("stopped at once")
             return _STOPPED_AT_ONCE
@@ -62,10 +65,9 @@ def run_actor(
 
 
 async def _run(
-    card: RunCard, settings: ActorSettings, screen: Screen, make_groups: MakeGroups
+    membership: Membership, settings: ActorSettings, screen: Screen, make_groups: MakeGroups
 ) -> None:
-    home = home_of(settings)
-    actor = open_key(home).public
+    home, card, actor = home_of(settings), membership.card, membership.actor
     open_pinned(card.environment)
     stop = stop_on_signals()
     show = partial(_show, screen, stop)
@@ -73,7 +75,7 @@ async def _run(
         # Importing torch takes seconds, in which signals are to be heard.
         engine = await asyncio.to_thread(_open_engine, settings)
         stack.push_async_callback(engine.close)
-        broker = await arrive(card, actor, stop, show)
+        broker = await arrive(membership, stop, show)
         if broker is None:
             return
         stack.push_async_callback(broker.close)

@@ -3,15 +3,16 @@
 The demo has one, to show that a claim changes nothing: the learner computes every reward from the
 tokens, and refuses a group whose claim is another one.
 
-    python examples/liar.py RUN_CARD [@ settings.toml] [--home DIR]
+    python examples/liar.py RUN [@ settings.toml] [--home DIR]
 """
 
 import sys
-from pathlib import Path
 
 import msgspec
 
 from actors.groups import Groups
+from actors.identity import home_of
+from actors.membership import find_membership
 from actors.policies import Served
 from actors.screens import Lines
 from actors.start import run_actor
@@ -21,7 +22,6 @@ from schemas.errors import TributaryError
 from schemas.lease import Lease
 from schemas.resolve import resolve
 from schemas.rollout import RolloutGroup
-from schemas.run_card import read_run_card
 from schemas.settings import ActorSettings
 
 
@@ -36,10 +36,12 @@ class Lies(Groups):
         return msgspec.structs.replace(group, rollouts=rollouts)
 
 
-def main(card: str, *settings: str) -> int:
+def main(run: str, *settings: str) -> int:
     log_to_stderr()
     try:
-        return run_actor(read_run_card(Path(card)), resolve(ActorSettings, settings), Lines(), Lies)
+        resolved = resolve(ActorSettings, settings)
+        membership = find_membership(home_of(resolved), run)
+        return run_actor(membership, resolved, Lines(), Lies)
     except TributaryError as error:
         print(f"liar: {error}", file=sys.stderr)
         return error.exit_status

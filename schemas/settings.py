@@ -132,6 +132,10 @@ class IntakeSettings(_Settings, frozen=True):
         tuple[Token, ...],
         Meta(min_length=1, max_length=64, description="queues; each actor publishes to one"),
     ] = ("s0",)
+    trusted_shards: Annotated[
+        tuple[Token, ...],
+        Meta(max_length=63, description="those of the queues that only trusted actors publish to"),
+    ] = ()
     max_message_bytes: Annotated[
         int,
         Meta(
@@ -162,6 +166,12 @@ class IntakeSettings(_Settings, frozen=True):
     def __post_init__(self) -> None:
         if len(set(self.shards)) < len(self.shards):
             raise ValueError("intake.shards names one queue twice: each needs a name of its own")
+        if set(self.trusted_shards) >= set(self.shards) or set(self.trusted_shards) - set(
+            self.shards
+        ):
+            raise ValueError(
+                "intake.trusted_shards names some of intake.shards, and leaves one for strangers"
+            )
         if self.max_message_bytes > self.max_stream_bytes:
             raise ValueError(
                 f"intake.max_message_bytes is {self.max_message_bytes} and must be at most "

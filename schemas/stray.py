@@ -21,7 +21,7 @@ def stray_word(word: str, known: Collection[str]) -> str:
     if word.endswith(".toml"):
         meant = f"a file of settings stands behind an @, `@ {word}`"
     elif word.endswith(".json"):
-        meant = "a run card is for `actor start`, and for `actor check --run-card`"
+        meant = "a run card is for `actor start`, and for `actor check --run`"
     elif "=" in word or word.startswith("-"):
         meant = f"they begin with two dashes, `--{word.lstrip('-')}`"
     elif "name" in known and re.match(TOKEN_PATTERN, word):

@@ -25,6 +25,7 @@ from schemas.shard import shard_of
 from schemas.types import Detail, Sha256, Token
 
 _LOCK: Final = ".lock"
+_COARSE_NS: Final = 2 * 10**9
 
 
 class Tier(StrEnum):
@@ -60,8 +61,8 @@ class Contributor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """0: not."""
     why: Detail = ""
     """Why revoked."""
-    is_purged: bool = False
-    """True: since he was revoked his messages have been removed from the queue."""
+    to_purge: bool = False
+    """True: what he has left in the queue is to be removed, and has not been yet."""
 
 
 class Roster:
@@ -80,7 +81,9 @@ class Roster:
         """
         # A file is changed by putting another one in its place, which changes the folder.
         changed = self._folder.stat().st_mtime_ns if self._folder.exists() else 0
-        if changed != self._read_at:
+        # A folder's clock is coarse: another change may have come within the same tick.
+        is_fresh = time.time_ns() - changed < _COARSE_NS
+        if changed != self._read_at or is_fresh:
             found = [_read(path) for path in self._folder.glob("*.json")]
             self._known = sorted(found, key=lambda one: one.invited)
             self._read_at = changed
@@ -123,11 +126,13 @@ class Roster:
             _write(path, changed)
             return changed
 
-    def revoke(self, name: str, why: str) -> Contributor:
+    def revoke(self, name: str, why: str, *, to_purge: bool = False) -> Contributor:
         """Say that he is thrown out; the first time and reason stay."""
 
         def change(one: Contributor) -> Contributor:
-            return one if one.revoked else replace(one, revoked=time.time(), why=why[:500])
+            if one.revoked:
+                return one
+            return replace(one, revoked=time.time(), why=why[:500], to_purge=to_purge)
 
         return self.change(name, change)
 

@@ -29,10 +29,18 @@ class NatsConnection:
         self._prefix = ""
 
     async def connect(
-        self, url: str, *, name: str, timeout_s: float, credentials: Credentials | None = None
+        self,
+        url: str,
+        *,
+        name: str,
+        timeout_s: float,
+        credentials: Credentials | None = None,
+        tls_ca: str = "",
     ) -> None:
         """Connect, and reconnect for ever; see `Link.connect`."""
-        await self.link.connect(url, name=name, timeout_s=timeout_s, credentials=credentials)
+        await self.link.connect(
+            url, name=name, timeout_s=timeout_s, credentials=credentials, tls_ca=tls_ca
+        )
         self._prefix = self.link.new_inbox()
         await self.link.listen(f"{self._prefix}.*", cb=self._on_answer)
 

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import random
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from schemas.errors import (
     MessageTooLarge,
     PermissionDenied,
     ServerMissing,
+    UserError,
 )
 
 PING_INTERVAL_S = 10
@@ -66,9 +68,18 @@ class Link:
         self._last_error: Exception | None = None
 
     async def connect(
-        self, url: str, *, name: str, timeout_s: float, credentials: Credentials | None = None
+        self,
+        url: str,
+        *,
+        name: str,
+        timeout_s: float,
+        credentials: Credentials | None = None,
+        tls_ca: str = "",
     ) -> None:
         """Connect to the server, or to any node of a cluster, and reconnect for ever.
+
+        `tls_ca` is the PEM of who signed the server's certificate, where it is nobody whom this
+        machine trusts anyway.
 
         Raises:
             ServerMissing: no server lets us in within the time given.
@@ -89,6 +100,7 @@ class Link:
                     disconnected_cb=self._on_disconnect,
                     reconnected_cb=self._on_reconnect,
                     **_login(credentials),
+                    **_tls(tls_ca),
                 )
         except (TimeoutError, OSError, nats.errors.Error) as error:
             await self._client.close()
@@ -290,6 +302,16 @@ class Link:
         for flushing in self._flushes:
             flushing.cancel()
         self._on_lost(error)
+
+
+def _tls(authority: str) -> dict[str, Any]:
+    """Raises UserError when the PEM is none."""
+    if not authority:
+        return {}
+    try:
+        return {"tls": ssl.create_default_context(cadata=authority)}
+    except ssl.SSLError as error:
+        raise UserError(f"the certificate of the server's authority is none: {error}") from None
 
 
 def _login(credentials: Credentials | None) -> dict[str, Any]:

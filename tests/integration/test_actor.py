@@ -226,7 +226,7 @@ async def fulfilled(run: Run, honest_id: str) -> None:
 @pytest.mark.integration
 async def test_check_goes_the_way_that_a_policy_comes(settings, tmp_path):
     async with coordinated(settings, tmp_path / "initial") as run:
-        command = (ACTOR, "check", "--home", str(tmp_path / "home"), "--json", "--run-card")
+        command = (ACTOR, "check", "--home", str(tmp_path / "home"), "--json", "--run")
         with process(*command, str(run.folder.card)) as checking:
             status, out, _ = await ended(checking)
         findings = json.loads(out)

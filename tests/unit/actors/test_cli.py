@@ -117,7 +117,7 @@ def test_an_environment_that_is_not_here_is_said_before_any_work(
     refused = run("start", card, "--home", home)
     assert refused.exit_code == 2
     (sentence,) = refused.stderr.strip().splitlines()
-    checked = run("check", "--run-card", card, "--home", home)
+    checked = run("check", "--run", card, "--home", home)
     assert checked.exit_code == 1
     for said in (sentence, checked.stdout):
         assert named in said
@@ -143,7 +143,7 @@ def test_check_measures_and_judges(card, home, monkeypatch):
     assert (found.exit_code == 0) == machine["can_contribute"] == (not machine["problems"])
     assert machine["environment"] == ""
 
-    found = run("check", "--home", home, "--run-card", card)
+    found = run("check", "--home", home, "--run", card)
     assert found.exit_code == 1
     assert "no NATS server answers" in found.stdout
     assert "It cannot contribute yet." in found.stdout
