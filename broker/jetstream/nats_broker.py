@@ -51,6 +51,7 @@ class NatsBroker:
         name: str,
         connect_timeout_s: float = 5.0,
         credentials: Credentials | None = None,
+        tls_ca: str = "",
     ) -> "NatsBroker":
         """Connect; `name` is what the server's monitoring shows.
 
@@ -59,7 +60,11 @@ class NatsBroker:
         """
         connection = NatsConnection()
         await connection.connect(
-            url, name=name, timeout_s=connect_timeout_s, credentials=credentials
+            url,
+            name=name,
+            timeout_s=connect_timeout_s,
+            credentials=credentials,
+            tls_ca=tls_ca,
         )
         return cls(connection)
 
