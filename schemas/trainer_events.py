@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.types import Count, Index, Token
+from schemas.types import Count, Index, Sha256, Token
 
 
 class Numerics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +62,18 @@ class StepSkipped(_Event, frozen=True):
     detail: Annotated[str, Meta(max_length=200)]
 
 
-TrainerEvent = TrainerStarted | IncarnationStarted | StepSkipped
+class PoliciesRestored(_Event, frozen=True):
+    """Everything before this entry comes from a backup. The run may have announced more policies
+    since, which actors have seen: from here on they are made in the next incarnation, so that no
+    two have one name. Written by `broker restore`. Identity: its instance."""
+
+    instance: Token
+    """Of the restore."""
+    backup_sha256: Sha256
+    """Of the backup's manifest."""
+
+
+TrainerEvent = TrainerStarted | IncarnationStarted | StepSkipped | PoliciesRestored
 
 
 class TrainerEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

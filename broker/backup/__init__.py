@@ -4,7 +4,7 @@
 |---|---|
 | what is in a folder | `folder`, `manifest`, `chunks` |
 | a backup | `take`, `records`, `named`, `objects` |
-| a restore | `restore`, `whole`, `vacancy` |
+| a restore | `restore`, `whole`, `vacancy`, `closing` |
 | how far it is, and what came of it | `progress`, `views` |
 
 docs/backup.md has the format, and what a restored run has lost.

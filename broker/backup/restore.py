@@ -1,21 +1,21 @@
 """Restores a run from a backup onto servers that have nothing of it.
 
     consumes   a backup that is whole
-    produces   objects, streams, records under the sequences that they had, RunRestored
+    produces   objects, streams, records under the sequences that they had, a last entry each
     waits for  nothing
 
 Objects come first, so that nothing is named that is not there. The queues are made before LOG, as
 in any run, and begin behind the messages that they had: what had no verdict is lost, and the
-audit counts it by RunRestored, the last entry that is written. A restore that was interrupted is
-simply repeated: objects that are there are compared, and an append that was made is found made.
+audit counts it by RunRestored, the last entry that is written. PoliciesRestored has the trainer go
+on in the next incarnation. A restore that was interrupted is simply repeated: objects that are
+there are compared, and an append that was made is found made.
 """
 
 import asyncio
 import hashlib
+import itertools
 import time
-import uuid
 from pathlib import Path
-from typing import Final
 
 from msgspec import Struct
 
@@ -32,11 +32,7 @@ from broker.objects.write_once import check_write_once
 from broker.parallel import for_each
 from broker.store import Store
 from broker.streams import run_streams
-from schemas import names, wire
 from schemas.errors import BackupDamaged, DigestMismatch, Fenced, ObjectExists, UserError
-from schemas.ledger import LedgerEntry, RunRestored
-
-_INSTANCE_CHARACTERS: Final = 12
 
 
 class RestoreReport(Struct, frozen=True, kw_only=True):
@@ -147,40 +143,19 @@ async def _write_streams(broker: Broker, backup: Backup, progress: Progress) -> 
         await ensure(broker.ensure_stream, spec, first_sequence=first_sequence)
     for log in (backup.policies, backup.log):
         await _write_log(broker, log, progress)
-    instance = f"restore-{uuid.uuid4().hex[:_INSTANCE_CHARACTERS]}"
-    restored = RunRestored(
-        instance=instance,
-        backup_sha256=backup.manifest.sha256,
-        taken=backup.manifest.head.taken,
-        queues=backup.manifest.head.queues,
-    )
-    return await _append(
-        broker,
-        backup.log,
-        names.ledger_subject(backup.run),
-        wire.encode_own(LedgerEntry(instance=instance, events=(restored,))),
-        expected_last=backup.log.end.last_sequence,
-    )
+    return backup.log.closing.sequence
 
 
 async def _write_log(broker: Broker, log: KeptLog, progress: Progress) -> None:
-    progress.begin(f"records of {log.end.stream}", log.end.last_sequence)
-    for record in log.records():
-        last = record.sequence - 1
-        await _append(broker, log, record.subject, record.data, expected_last=last)
-        progress.advance(1)
-
-
-async def _append(
-    broker: Broker, log: KeptLog, subject: str, data: bytes, *, expected_last: int
-) -> int:
-    append = retry.for_seconds(PATIENCE_S)
+    append, stream = retry.for_seconds(PATIENCE_S), log.end.stream
+    progress.begin(f"records of {stream}", log.closing.sequence)
     try:
-        return await append(
-            broker.append, log.end.stream, subject, data, expected_last=expected_last
-        )
+        for record in itertools.chain(log.records(), [log.closing]):
+            last = record.sequence - 1
+            await append(broker.append, stream, record.subject, record.data, expected_last=last)
+            progress.advance(1)
     except Fenced:
         raise UserError(
-            f"somebody else writes into {log.end.stream}: stop coordinators and trainers of this "
+            f"somebody else writes into {stream}: stop coordinators and trainers of this "
             "run, and restore onto other servers"
         ) from None

@@ -4,6 +4,8 @@ What a restore that was interrupted has left behind is no hindrance: records tha
 in streams that are not those it was taken from, and objects that the backup names.
 """
 
+import itertools
+
 from broker import retry
 from broker.backup.records import PATIENCE_S
 from broker.backup.whole import Backup, KeptLog
@@ -26,6 +28,10 @@ async def _check_streams(broker: Broker, backup: Backup) -> None:
     for log in (backup.policies, backup.log):
         if log.end.stream in there and not await _is_beginning(broker, log):
             raise _occupied(backup.run)
+    if backup.log.end.stream in there:
+        state = await broker.state(backup.log.end.stream)
+        if state.last_sequence == backup.log.closing.sequence:
+            raise _occupied(backup.run)
     for spec in run_streams(backup.opened.settings):
         if spec.consumer and spec.name in there:
             state = await broker.state(spec.name)
@@ -43,12 +49,13 @@ def _occupied(run: str) -> UserError:
 async def _is_beginning(broker: Broker, log: KeptLog) -> bool:
     """Whether the stream is another one than the backup's, and holds a beginning of its records."""
     state = await broker.state(log.end.stream)
-    if state.created == log.end.created or state.last_sequence > log.end.last_sequence:
+    if state.created == log.end.created or state.last_sequence > log.closing.sequence:
         return False
     found = await broker.get(log.end.stream, state.last_sequence) if state.last_sequence else None
     if found is None:
         return state.last_sequence == 0
-    kept = next(record for record in log.records() if record.sequence == found.sequence)
+    records = itertools.chain(log.records(), [log.closing])
+    kept = next(record for record in records if record.sequence == found.sequence)
     return (kept.subject, kept.data) == (found.subject, found.data)
 
 

@@ -33,7 +33,7 @@ def show_backup(report: BackupReport) -> None:
 def show_restore(report: RestoreReport) -> None:
     there = f", {report.num_there:,} of them were there already" if report.num_there else ""
     show_line(
-        f"{report.run} is restored as it was at {words.utc(report.taken)}: "
+        f"{report.run} is restored as it was at {words.utc(report.taken)}, with "
         f"{words.counted(report.num_objects, 'object')}{there}, "
         f"{words.size(report.num_bytes)} written in {words.age(report.took_s)}"
     )

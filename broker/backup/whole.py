@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from broker.backup.chunks import Chunk, KeptRecord, chunks_of, read_chunks
+from broker.backup.closing import close_log, close_policies
 from broker.backup.folder import LOGS, OBJECTS, BackupFolder, sha256_of
 from broker.backup.manifest import File, LogEnd, Manifest, read_manifest
 from broker.backup.progress import Progress
@@ -24,6 +25,8 @@ class KeptLog(NamedTuple):
 
     end: LogEnd
     chunks: list[Chunk]
+    closing: KeptRecord
+    """What a restore writes behind it."""
 
     def records(self) -> Iterator[KeptRecord]:
         return read_chunks(self.chunks)
@@ -60,9 +63,10 @@ async def open_backup(path: Path, progress: Progress) -> Backup:
     folder = BackupFolder(path)
     manifest = await run_in_thread(read_manifest, folder.manifest)
     await _check_files(folder, manifest.files, progress)
+    closings = (close_policies(manifest), close_log(manifest))
     policies, log = (
-        _kept_log(folder, name, end, manifest.files)
-        for name, end in zip(LOGS, manifest.head.logs, strict=True)
+        KeptLog(end, _chunks(folder, name, manifest.files), closing)
+        for name, end, closing in zip(LOGS, manifest.head.logs, closings, strict=True)
     )
     for kept in (policies, log):
         await run_in_thread(_check_log, folder, kept)
@@ -86,10 +90,9 @@ async def _check_files(folder: BackupFolder, files: list[File], progress: Progre
         raise BackupDamaged(f"the backup in {folder.path} is damaged: {named}{more}")
 
 
-def _kept_log(folder: BackupFolder, name: str, end: LogEnd, files: list[File]) -> KeptLog:
+def _chunks(folder: BackupFolder, name: str, files: list[File]) -> list[Chunk]:
     rooms = (file.name.partition("/") for file in files)
-    chunks = chunks_of(folder.log(name), [rest for room, _, rest in rooms if room == name])
-    return KeptLog(end, chunks)
+    return chunks_of(folder.log(name), [rest for room, _, rest in rooms if room == name])
 
 
 def _check_log(folder: BackupFolder, log: KeptLog) -> None:

@@ -19,6 +19,7 @@ from schemas.heartbeat import Heartbeat
 from schemas.policy import PolicyAnnouncement
 from schemas.trainer_events import (
     IncarnationStarted,
+    PoliciesRestored,
     StepSkipped,
     TrainerEntry,
     TrainerEvent,
@@ -169,6 +170,8 @@ def _trainer_event(event: TrainerEvent) -> tuple[Kind, str]:
             return Kind.INCARNATION, f"incarnation {number} on {ranks}, from version {version}"
         case StepSkipped(step=step, detail=detail):
             return Kind.SKIPPED, f"the update of step {step}: {detail}"
+        case PoliciesRestored():
+            return Kind.RESTORED, "from a backup: policies go on in the next incarnation"
 
 
 def of_heartbeat(subject: str, data: bytes, now: float) -> Happening | None:

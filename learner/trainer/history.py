@@ -10,7 +10,13 @@ import msgspec
 from broker.interface import Broker
 from broker.logbook import PolicyContent, Unreadable, read_policies
 from schemas.policy import PolicyAnnouncement, PolicyId
-from schemas.trainer_events import IncarnationStarted, StepSkipped, TrainerEntry, TrainerStarted
+from schemas.trainer_events import (
+    IncarnationStarted,
+    PoliciesRestored,
+    StepSkipped,
+    TrainerEntry,
+    TrainerStarted,
+)
 
 
 class History(msgspec.Struct, kw_only=True):
@@ -20,6 +26,8 @@ class History(msgspec.Struct, kw_only=True):
     announced: dict[PolicyId, PolicyAnnouncement] = {}
     skipped: set[PolicyId] = set()
     """The policies that equal the one before them, because the update was not finite."""
+    ended: int = 0
+    """The last incarnation that a restore of the run has ended: none goes on in it."""
 
     @property
     def current(self) -> IncarnationStarted | None:
@@ -71,6 +79,8 @@ class History(msgspec.Struct, kw_only=True):
                 self.incarnations.setdefault(incarnation, event)
             case TrainerEntry(event=StepSkipped(incarnation=incarnation, step=step)):
                 self.skipped.add(PolicyId(incarnation, step))
+            case TrainerEntry(event=PoliciesRestored()):
+                self.ended = max(self.incarnations, default=0)
             case TrainerEntry(event=TrainerStarted()) | Unreadable():
                 pass
 

@@ -2,7 +2,8 @@
 
 A version has one state: that of the last incarnation that has the version (its *owner*). Equal
 numerics go on in the same incarnation and must reproduce what is published. Anything else starts
-the next incarnation, on the same batches.
+the next incarnation, on the same batches. So does a restore from a backup: in the life that was
+lost the incarnation may have gone on, to policies that others have seen.
 """
 
 from collections.abc import Collection
@@ -44,7 +45,11 @@ def choose(history: History, numerics: Numerics, checkpoints: Collection[PolicyI
     if current is None:
         incarnation, begins = 1, True
     else:
-        begins = current.numerics != numerics or loaded.incarnation != current.incarnation
+        begins = (
+            current.numerics != numerics
+            or loaded.incarnation != current.incarnation
+            or current.incarnation == history.ended
+        )
         incarnation = current.incarnation + begins
     return Start(
         loaded=loaded, from_checkpoint=bool(usable), incarnation=incarnation, begins=begins

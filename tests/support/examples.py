@@ -247,4 +247,7 @@ EXAMPLES = (
             ),
         ),
     ),
+    trainer_events.TrainerEntry(
+        event=trainer_events.PoliciesRestored(instance="restore-1", backup_sha256=SHA)
+    ),
 )

@@ -12,7 +12,12 @@ from learner.trainer.history import History
 from learner.trainer.resume import Start, choose, next_incarnation
 from schemas.names import policy_subject, trainer_subject
 from schemas.policy import PolicyId
-from schemas.trainer_events import StepSkipped, TrainerEntry, TrainerStarted
+from schemas.trainer_events import (
+    PoliciesRestored,
+    StepSkipped,
+    TrainerEntry,
+    TrainerStarted,
+)
 from schemas.wire import encode
 from tests.support.histories import ONE_RANK, TWO_RANKS, announcement, history, started
 
@@ -49,6 +54,19 @@ def test_lost_checkpoints_mean_from_the_initial_policy() -> None:
 def test_other_numerics_begin_the_next_incarnation_at_the_newest_checkpoint() -> None:
     start = choose(history((1, 0, 7, ONE_RANK)), TWO_RANKS, policies((1, 3), (1, 6)))
     assert start == Start(loaded=PolicyId(1, 6), from_checkpoint=True, incarnation=2, begins=True)
+
+
+def test_a_restored_run_goes_on_in_the_next_incarnation_and_then_stays_in_it() -> None:
+    made = history((1, 0, 7, ONE_RANK))
+    restored = PoliciesRestored(instance="restore-1", backup_sha256="b" * 64)
+    made.apply(TrainerEntry(event=restored))
+    start = choose(made, ONE_RANK, policies((1, 3), (1, 6), (1, 9)))
+    assert start == Start(loaded=PolicyId(1, 6), from_checkpoint=True, incarnation=2, begins=True)
+    fresh = choose(made, ONE_RANK, [])
+    assert fresh == Start(loaded=PolicyId(1, 0), from_checkpoint=False, incarnation=2, begins=True)
+    made.apply(TrainerEntry(event=started(2, 6, ONE_RANK)))
+    again = choose(made, ONE_RANK, policies((1, 6), (2, 6)))
+    assert (again.loaded, again.incarnation, again.begins) == (PolicyId(2, 6), 2, False)
 
 
 def test_a_kill_between_the_incarnation_and_its_first_announcement() -> None:
