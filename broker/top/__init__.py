@@ -4,7 +4,7 @@
 |---|---|
 | what is shown | `view`, `sort`, `columns`, `words` |
 | the fold | `fold`, `actor`, `course`, `window`, `server_clock` |
-| what follows a run | `live`, `show` |
+| what follows a run | `live`, `badges`, `show` |
 | in a pipe | `lines` |
 | the screen, on textual | `app`, `overview`, `details`, `banner`, `sheet`, `tones` |
 """

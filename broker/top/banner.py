@@ -40,7 +40,7 @@ def facts(view: TopView, accent: str) -> Table:
     sparks = words.sparkline(head.rewards, width=_SPARKS)
     table.add_row("reward", Text.assemble((words.reward(head), "bold"), "  ", (sparks, accent)))
     table.add_row("staleness", _told(words.staleness(head)))
-    table.add_row("queue", _told(words.queue(head)))
+    table.add_row("queue", _told(words.queue(head, view.time)))
     table.add_row("groups", _told(f"{words.rates(head)}; {words.groups(head)}"))
     # The coordinator's own words are among these.
     table.add_row("waiting", _told(head.who_waits))

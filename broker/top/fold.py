@@ -75,6 +75,9 @@ class Fold:
             num_bytes=sum(state.num_bytes for state in states),
             max_bytes=-1 if min(bounds, default=-1) < 0 else sum(bounds),
             num_in_hand=sum(state.num_ack_pending for state in states),
+            oldest_time=min(
+                (state.first_time for state in states if state.first_time is not None), default=None
+            ),
         )
 
     def head(self, heard: Heard, now: float) -> HeadView:

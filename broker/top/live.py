@@ -7,7 +7,7 @@ waits for  the servers, when they are away: what was last known stays, and the v
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -17,11 +17,12 @@ from broker.interface import Broker
 from broker.inventory import read_inventory
 from broker.logbook import PolicyReader, log_item
 from broker.parallel import run_all
+from broker.top.badges import Badges
 from broker.top.columns import arranged
 from broker.top.fold import Fold
 from broker.top.server_clock import ServerClock
 from broker.top.sort import Sort
-from broker.top.view import Badge, Judged, TopView
+from broker.top.view import Judged, TopView
 from schemas import names
 from schemas.errors import BrokerUnavailable
 
@@ -40,7 +41,7 @@ class Live:
         broker: Broker,
         run: str,
         *,
-        badges: Callable[[], Mapping[str, Badge]] = dict,
+        badges: Badges = dict,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`badges` says what the accounts know of actors, by id."""

@@ -1,19 +1,17 @@
 """`broker top` on a terminal and in a pipe."""
 
 import asyncio
-from collections.abc import Callable, Mapping
 
 from broker.interface import Broker
 from broker.inventory import the_run
+from broker.top.badges import Badges
 from broker.top.live import Live
 from broker.top.sort import Sort
-from broker.top.view import Badge, TopView
+from broker.top.view import TopView
 from schemas.errors import BrokerUnavailable, UserError
 
 HEARD_S = 2.5
 """A little more than the time between two heartbeats."""
-
-Badges = Callable[[], Mapping[str, Badge]]
 
 
 async def on_screen(

@@ -96,6 +96,8 @@ class QueueView(Struct, frozen=True, kw_only=True):
     """-1: unbounded."""
     num_in_hand: int
     """Of the messages, those that the coordinator has taken."""
+    oldest_time: float | None
+    """When the oldest was stored, in Unix seconds on the server's clock; None: there is none."""
 
 
 class HeadView(Struct, frozen=True, kw_only=True):

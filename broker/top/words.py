@@ -27,17 +27,19 @@ def staleness(head: HeadView) -> str:
     )
 
 
-def queue(head: HeadView) -> str:
+def queue(head: HeadView, now: float) -> str:
     """What has no verdict yet, and what lies before and behind it."""
     if head.queue is None:
         return "not counted yet"
-    backlog = words.size(head.queue.num_bytes)
+    size = words.size(head.queue.num_bytes)
     if head.queue.max_bytes >= 0:
-        backlog += f" of {words.size(head.queue.max_bytes)}"
-    return (
-        f"{words.counted(head.queue.num_messages, 'message')}, {backlog}, "
-        f"{head.queue.num_in_hand:,} in hand"
-    )
+        size += f" of {words.size(head.queue.max_bytes)}"
+    said = [words.counted(head.queue.num_messages, "message"), size]
+    if head.queue.num_messages:
+        said.append(f"{head.queue.num_in_hand:,} in hand")
+    if head.queue.oldest_time is not None:
+        said.append(f"the oldest since {words.age(now - head.queue.oldest_time)}")
+    return ", ".join(said)
 
 
 def groups(head: HeadView) -> str:
@@ -58,7 +60,7 @@ def lines(view: TopView) -> list[str]:
     head = view.head
     said = [
         f"step {step(head)}; reward {reward(head)}; staleness {staleness(head)}",
-        f"queue {queue(head)}; {groups(head)}; {rates(head)}",
+        f"queue {queue(head, view.time)}; {groups(head)}; {rates(head)}",
         f"waiting: {head.who_waits}",
     ]
     return said if view.connected else [AWAY, *said]

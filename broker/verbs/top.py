@@ -31,15 +31,18 @@ def top(
     Rates are over the last minute, staleness and latency over an actor's last 32 groups.
     """
     from broker.top import lines, show
+    from broker.top.badges import badges_in
+
+    connection = find_connection(named_file(settings), nats=nats, directory=servers)
+    badges = badges_in(connection.accounts)
 
     if json or not sys.stdout.isatty():
-        looks = show.Looks(run, dict, sort=sort, reverse=reverse)
+        looks = show.Looks(run, badges, sort=sort, reverse=reverse)
         look(Where(nats, settings, servers), looks, lines.show, json=json, watch=watch)
         return
 
     async def on_screen(broker: Broker) -> None:
         every_s = watch or _EVERY_S
-        await show.on_screen(broker, run, dict, sort=sort, reverse=reverse, every_s=every_s)
+        await show.on_screen(broker, run, badges, sort=sort, reverse=reverse, every_s=every_s)
 
-    connection = find_connection(named_file(settings), nats=nats, directory=servers)
     ask(connection, on_screen, servers)

@@ -82,7 +82,9 @@ def test_the_head_tells_of_the_run():
     assert (head.run, head.step, head.num_steps) == ("demo", 2, 200)
     assert (head.policy, head.num_open_leases, head.num_waiting) == (PolicyId(1, 2), 1, 1)
     assert (head.staleness_mean, head.staleness_max, head.staleness_limit) == (0.0, 0, 1)
-    assert head.queue == QueueView(num_messages=1, num_bytes=100, max_bytes=-1, num_in_hand=0)
+    assert head.queue == QueueView(
+        num_messages=1, num_bytes=100, max_bytes=-1, num_in_hand=0, oldest_time=None
+    )
     # Before batch 1: 1 0, 0 1 and 1 1; before batch 2: 1 0 three times.
     assert head.rewards == (4 / 6, 3 / 6)
     assert head.reward == 0.5
