@@ -13,7 +13,7 @@ from broker.look.fields import REASONS, Looked, fields
 from broker.look.held import Held, Holder, read_group
 from broker.look.message import Message, Messages
 from broker.look.sight import Context, Sight, sight_of
-from broker.look.where import Test, parse
+from broker.look.where import Condition, parse
 from broker.parallel import run_all
 from schemas.errors import Rejected, UserError
 from schemas.listed import listed
@@ -54,7 +54,7 @@ class Search:
         self._context = context
         self._actor = chosen.actor.removesuffix(_SHORTENED)
         self._reason = _checked_reason(chosen.reason)
-        self._test = _test(chosen.where, messages) if chosen.where else None
+        self._condition = _condition(chosen.where, messages) if chosen.where else None
         self._now = time.time()
         self._actor_found = False
         self.num_unseen = 0
@@ -68,7 +68,7 @@ class Search:
         """
         found: list[Sight] = []
         some: list[Message] = []
-        most = _AT_ONCE if self._test else min(_AT_ONCE, count)
+        most = _AT_ONCE if self._condition else min(_AT_ONCE, count)
         async for message in candidates:
             if self._may_be(message):
                 some.append(message)
@@ -82,13 +82,16 @@ class Search:
 
     def check_actor(self) -> None:
         """Raises UserError when no message is by the actor that was named."""
+        if not self._actor:
+            return
         known = {message.actor for message in self._messages}
         known |= {lease.actor for lease in self._messages.tally.leases.values()}
         if self._actor_found or any(actor.startswith(self._actor) for actor in known):
             return
         begins = {actor[: len(self._actor)]: actor for actor in sorted(known)}
         near = begins.get(nearest(self._actor, begins) or "")
-        meant = f"the nearest is {near}" if near else f"there is {listed(sorted(known)[:8], 'and')}"
+        there = listed(sorted(known)[:8], "and") or "nobody yet"
+        meant = f"the nearest is {near}" if near else f"there is {there}"
         raise UserError(f"nothing is by an actor {self._actor[:80]!r}; {meant}")
 
     def _may_be(self, message: Message) -> bool:
@@ -98,7 +101,7 @@ class Search:
         self._actor_found = True
         if self._reason and message.reason != self._reason:
             return False
-        return self._test is None or self._test(self._looked(message)) is not False
+        return self._condition is None or self._condition.may_hold(self._looked(message))
 
     def _looked(self, message: Message, held: Held | None = None) -> Looked:
         newest = self._context.announced
@@ -119,13 +122,13 @@ class Search:
 
     async def _look_at(self, message: Message) -> Sight | None:
         held = await self._holder.read(message)
-        if self._test is not None and self._test(self._looked(message)) is None:
-            fits = self._test(self._looked(message, held))
-            if fits is None and held.missing:
-                if self._holder.away:
+        condition = self._condition
+        if condition is not None and not condition.holds(self._looked(message)):
+            if held.missing:
+                if held.missing == self._holder.away:
                     raise UserError(f"--where needs the bytes of {message.id}; {held.missing}")
                 self.num_unseen += 1
-            if not fits:
+            if not condition.holds(self._looked(message, held)):
                 return None
         return sight_of(message, held, self._context)
 
@@ -138,7 +141,7 @@ def _checked_reason(reason: str) -> str:
     return reason
 
 
-def _test(where: str, messages: Messages) -> Test:
+def _condition(where: str, messages: Messages) -> Condition:
     """The condition; the figures of rollouts are named as the log names them."""
     parts = {part.name for message in messages if message.event for part in message.event.parts}
     return parse(where, fields(parts))

@@ -6,8 +6,10 @@
 
 The text is read by Python's own parser, and of what that knows only the nodes named here are taken;
 nothing of it is ever evaluated by Python. A comparison with a figure that the message does not have
-is unknown, as in SQL, and so is what rests on it: `not` does not make it true. Only what is true is
-shown. A field that is not read yet is unknown too, so a condition tells when the bytes are needed.
+is unknown, as in SQL, and so is what rests on it: `not` does not make it true.
+
+A test gives all that it may come to: one result where everything is known, several where a field of
+the message's bytes is not read yet. So a condition tells whether these are needed.
 """
 
 import ast
@@ -34,8 +36,27 @@ class _Unread(Enum):
 
 _UNREAD: Final = _Unread.UNREAD
 _Found = Value | _Unread
-Test = Callable[[Looked], bool | None]
-"""None: unknown."""
+_Results = frozenset[bool | None]
+"""None: unknown for good."""
+_Test = Callable[[Looked], _Results]
+_UNKNOWN: Final[_Results] = frozenset({None})
+_ANYTHING: Final[_Results] = frozenset({True, False, None})
+_YES: Final[_Results] = frozenset({True})
+_NO: Final[_Results] = frozenset({False})
+
+
+class Condition(Struct, frozen=True):
+    """What messages are chosen by."""
+
+    test: _Test
+
+    def holds(self, looked: Looked) -> bool:
+        """True whatever else there is to read."""
+        return self.test(looked) == _YES
+
+    def may_hold(self, looked: Looked) -> bool:
+        """True, or it may come to be so once the bytes are read."""
+        return True in self.test(looked)
 
 
 class _Operand(Struct, frozen=True):
@@ -64,8 +85,8 @@ _IS: Final = (ast.Eq, ast.Is)
 _IS_NOT: Final = (ast.NotEq, ast.IsNot)
 
 
-def parse(text: str, fields: Mapping[str, Field]) -> Test:
-    """Read a condition; it gives True, False, or None where the message leaves it unknown.
+def parse(text: str, fields: Mapping[str, Field]) -> Condition:
+    """Read a condition.
 
     Raises:
         UserError: it is none; says where, and names the nearest field.
@@ -82,7 +103,7 @@ def parse(text: str, fields: Mapping[str, Field]) -> Test:
         raise UserError(f"--where cannot be read {place}: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError):
         raise UserError("--where cannot be read: it is too deep, or has a null byte") from None
-    return _Parser(text.strip(), fields).test(tree.body, MAX_DEPTH)
+    return Condition(_Parser(text.strip(), fields).test(tree.body, MAX_DEPTH))
 
 
 class _Parser:
@@ -90,17 +111,16 @@ class _Parser:
         self._text = text
         self._fields = fields
 
-    def test(self, node: ast.expr, depth: int) -> Test:
+    def test(self, node: ast.expr, depth: int) -> _Test:
         if not depth:
             raise UserError(f"--where is more than {MAX_DEPTH} deep")
         match node:
             case ast.BoolOp(op=op, values=values):
                 tests = [self.test(value, depth - 1) for value in values]
-                # A False decides `and`, a True decides `or`; what is left is unknown if any is.
                 return _joined(tests, deciding=isinstance(op, ast.Or))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 inner = self.test(operand, depth - 1)
-                return lambda looked: None if (found := inner(looked)) is None else not found
+                return lambda looked: frozenset(map(_negated, inner(looked)))
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 sides = [self._operand(side) for side in (left, *comparators)]
                 pairs = zip(sides, ops, sides[1:], strict=False)
@@ -110,7 +130,7 @@ class _Parser:
                     f"--where takes comparisons joined by and, or, not; {self._words(node)} is none"
                 )
 
-    def _comparison(self, left: _Operand, op: ast.cmpop, right: _Operand) -> Test:
+    def _comparison(self, left: _Operand, op: ast.cmpop, right: _Operand) -> _Test:
         if isinstance(op, ast.In | ast.NotIn):
             return self._membership(left, right, negated=isinstance(op, ast.NotIn))
         if "None" in (left.kind, right.kind):
@@ -124,7 +144,7 @@ class _Parser:
             _check_words(right, left)
         return _both(left, right, compare)
 
-    def _membership(self, left: _Operand, right: _Operand, *, negated: bool) -> Test:
+    def _membership(self, left: _Operand, right: _Operand, *, negated: bool) -> _Test:
         if right.kind == "list":
             if any(_kind(constant) != left.kind for constant in right.constants):
                 raise UserError(f"--where: {_named(left)}, and {right.words} has something else")
@@ -190,38 +210,52 @@ def _is_head(name: str) -> bool:
     return not name.endswith((".mean", ".max"))
 
 
-def _joined(tests: Sequence[Test], *, deciding: bool) -> Test:
-    def test(looked: Looked) -> bool | None:
-        unknown = False
+def _joined(tests: Sequence[_Test], *, deciding: bool) -> _Test:
+    """`or` is decided by a True, `and` by a False; else it is unknown if any of them is."""
+
+    def join(a: bool | None, b: bool | None) -> bool | None:
+        if a is deciding or b is deciding:
+            return deciding
+        return None if a is None or b is None else not deciding
+
+    def test(looked: Looked) -> _Results:
+        found: _Results = frozenset({not deciding})
         for one in tests:
-            found = one(looked)
-            if found is deciding:
-                return deciding
-            unknown = unknown or found is None
-        return None if unknown else not deciding
+            found = frozenset(join(a, b) for a in found for b in one(looked))
+            if found == {deciding}:
+                break
+        return found
 
     return test
 
 
-def _both(left: _Operand, right: _Operand, compare: _Compare) -> Test:
-    def test(looked: Looked) -> bool | None:
+def _negated(result: bool | None) -> bool | None:
+    return None if result is None else not result
+
+
+def _both(left: _Operand, right: _Operand, compare: _Compare) -> _Test:
+    def test(looked: Looked) -> _Results:
         a, b = left.find(looked), right.find(looked)
-        if a is None or b is None or a is _UNREAD or b is _UNREAD:
-            return None
-        return compare(a, b)
+        if a is None or b is None:
+            return _UNKNOWN
+        if a is _UNREAD or b is _UNREAD:
+            return _ANYTHING
+        return _YES if compare(a, b) else _NO
 
     return test
 
 
-def _presence(left: _Operand, op: ast.cmpop, right: _Operand) -> Test:
+def _presence(left: _Operand, op: ast.cmpop, right: _Operand) -> _Test:
     side = right if left.kind == "None" else left
     if side.field is None or not isinstance(op, _IS + _IS_NOT):
         raise UserError(f"--where compares fields with None, by == or !=; {side.words} is none")
     wanted = isinstance(op, _IS)
 
-    def test(looked: Looked) -> bool | None:
+    def test(looked: Looked) -> _Results:
         found = side.find(looked)
-        return None if found is _UNREAD else (found is None) is wanted
+        if found is _UNREAD:
+            return _YES | _NO
+        return _YES if (found is None) is wanted else _NO
 
     return test
 

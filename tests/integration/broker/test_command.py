@@ -110,6 +110,47 @@ def test_looking_at_a_run(run) -> None:
     assert [moment["what"] for moment in queued["moments"]] == ["published", "now"]
 
 
+def test_judged_groups_are_looked_at_and_exported(run, tmp_path) -> None:
+    where = "step == 2 and logprob.min == -0.5"
+    (first, second) = answer("peek", "demo", "--last", 9, "--where", where, *run)
+    assert [(sight["sequence"], sight["place"]) for sight in (first, second)] == [
+        (9, "archive"),
+        (10, "archive"),
+    ]
+    wrong = broker("peek", "demo", "--where", "rewrd.mean > 1", *run)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.endswith("knows no field rewrd.mean; the nearest is reward.mean\n")
+
+    shown = answer("show", "7", "--run", "demo", *run)
+    assert [rollout["reward"] for rollout in shown["rollouts"]] == [1.0, 0.0]
+    lost = broker("show", "s0:7", "--run", "demo", *run)
+    assert (lost.returncode, lost.stderr) == (1, "")
+    assert "the bytes of s0:7 were not kept" in lost.stdout
+    assert r"broken \x1b[31m" in lost.stdout
+
+    path = tmp_path / "rows.jsonl"
+    done = answer("export", "1..2", "--jsonl", path, "--run", "demo", *run)
+    assert (done["num_groups"], done["num_rows"], done["num_bytes"]) == (4, 8, path.stat().st_size)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["lease_id"] for row in rows] == [0, 0, 1, 1, 7, 7, 8, 8]
+    (waiting,) = answer("peek", "demo", *run)
+    assert waiting["sequence"] == 13
+
+
+def test_a_storage_that_is_away_is_said_beside_what_the_log_says(directory, run, tmp_path) -> None:
+    path = tmp_path / "away.toml"
+    nats = servers.read(directory).connection().nats
+    path.write_text(f'[connection]\nnats = "{nats}"\ns3 = "http://127.0.0.1:1"\n')
+    shown = broker("show", "7", "--run", "demo", "--settings", path, *run)
+    assert (shown.returncode, shown.stderr) == (1, "")
+    assert "object storage cannot be read" in shown.stdout
+    assert "rewards      1 0" in shown.stdout
+    rows = tmp_path / "rows.jsonl"
+    done = broker("export", "7", "--jsonl", rows, "--run", "demo", "--settings", path, *run)
+    assert (done.returncode, done.stderr.count("\n"), rows.exists()) == (2, 1, False)
+    assert "http://127.0.0.1:1" in done.stderr
+
+
 def test_the_audit_holds_down_to_the_bytes(run) -> None:
     report = answer("audit", "demo", "--deep", *run)
     assert report["holds"] is True

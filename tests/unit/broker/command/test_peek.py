@@ -10,9 +10,11 @@ from broker.look.search import Chosen
 from broker.look.sight import Context, Sight, look
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
 from broker.objects.archive import Archive
+from broker.streams import run_streams
 from schemas.errors import UserError
 from schemas.policy import PolicyId
 from schemas.rollout import RolloutGroup
+from schemas.settings import RunSettings
 from schemas.types import MAX_WIRE_BYTES
 from schemas.wire import decode, encode, sha256_hex
 from tests.support import hand_built
@@ -184,9 +186,19 @@ async def test_the_newest_of_those_that_are_chosen(broker, store) -> None:
 
 
 async def test_what_a_condition_could_not_look_into_is_counted(broker, store) -> None:
-    chosen = Chosen(where="logprob.min < -1")
-    found = await peek_at(broker, "demo", open_store=lambda: store, chosen=chosen)
-    assert found == Peeked(sights=[], num_unseen=5)
+    for where, count in (("logprob.min < -1", 5), ("logprob.min < -1 and step != None", 0)):
+        chosen = Chosen(where=where)
+        found = await peek_at(broker, "demo", open_store=lambda: store, chosen=chosen)
+        assert found == Peeked(sights=[], num_unseen=count)
+
+
+async def test_of_an_empty_run_nothing_is_seen() -> None:
+    broker = MemoryBroker(MemoryServer())
+    for spec in run_streams(RunSettings(name="fresh")):
+        await broker.ensure_stream(spec)
+    assert await peek(broker, "fresh") == []
+    with pytest.raises(UserError, match="nothing is by an actor 'BOB'; there is nobody yet"):
+        await peek(broker, "fresh", chosen=Chosen(actor="BOB"))
 
 
 async def test_a_condition_that_the_log_decides_reads_no_bytes(broker, store) -> None:

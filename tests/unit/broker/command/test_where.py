@@ -30,7 +30,11 @@ def looked(sequence: int, *, is_read: bool = True) -> Looked:
 
 
 def holds(text: str, sequence: int = 9, *, is_read: bool = True) -> bool | None:
-    return parse(text, FIELDS)(looked(sequence, is_read=is_read))
+    """None: neither it nor its contrary does."""
+    seen = looked(sequence, is_read=is_read)
+    if parse(text, FIELDS).holds(seen):
+        return True
+    return False if parse(f"not ({text})", FIELDS).holds(seen) else None
 
 
 @pytest.mark.parametrize(
@@ -112,7 +116,25 @@ def test_and_what_decides_does_so_beside_it(text: str, expected: bool) -> None:
 )
 def test_bytes_that_are_not_read_yet_are_unknown(text: str, before: bool | None) -> None:
     assert holds(text, is_read=False) is before
+    assert parse(text, FIELDS).may_hold(looked(9, is_read=False)) is (before is not False)
     assert holds(text) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [
+        ("logprob.min < -1", True),
+        ("logprob.min < -1 and reason == 'late'", True),
+        ("engine != None and reason == 'late'", True),
+        ("logprob.min < -1 and step == 2", False),
+        ("not (logprob.min < -1 and step == 2)", True),
+        ("not (logprob.min < -1 or step == 2)", False),
+        ("logprob.min < -1 and lease == 6", False),
+    ],
+)
+def test_bytes_are_read_only_where_they_can_make_it_true(text: str, may: bool) -> None:
+    assert parse(text, FIELDS).may_hold(looked(8, is_read=False)) is may
+    assert not parse(text, FIELDS).holds(looked(8, is_read=False))
 
 
 @pytest.mark.parametrize(
@@ -178,4 +200,5 @@ def test_any_text_is_a_condition_or_a_sentence(text: str) -> None:
         return
     for sequence in MESSAGES:
         for is_read in (True, False):
-            assert condition(looked(sequence, is_read=is_read)) in (True, False, None)
+            seen = looked(sequence, is_read=is_read)
+            assert condition.may_hold(seen) >= condition.holds(seen)
