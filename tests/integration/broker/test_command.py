@@ -145,10 +145,6 @@ def test_a_storage_that_is_away_is_said_beside_what_the_log_says(directory, run,
     assert (shown.returncode, shown.stderr) == (1, "")
     assert "object storage cannot be read" in shown.stdout
     assert "rewards      1 0" in shown.stdout
-    rows = tmp_path / "rows.jsonl"
-    done = broker("export", "7", "--jsonl", rows, "--run", "demo", "--settings", path, *run)
-    assert (done.returncode, done.stderr.count("\n"), rows.exists()) == (2, 1, False)
-    assert "http://127.0.0.1:1" in done.stderr
 
 
 def test_the_audit_holds_down_to_the_bytes(run) -> None:
