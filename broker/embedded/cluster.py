@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from broker.accounts.keyring import Keyring
 from broker.embedded import nats_server
 from broker.embedded.launch import wait_until_up
 from broker.program.process import ProcessId, free_ports, stop
@@ -21,6 +22,8 @@ from schemas.errors import UserError
 
 SIZES: Final = (1, 3)
 """Of two nodes both must live: that is less than one. Five are no more use on one machine."""
+ACCOUNTS: Final = "accounts"
+"""The operator's keys and credentials, in the directory of the servers."""
 _GRACE_S = 10.0
 _HOST = "127.0.0.1"
 
@@ -81,11 +84,16 @@ def launch(directory: Path, ports: Sequence[int], *, detached: bool) -> tuple[No
 
 
 def write_configs(directory: Path, ports: Sequence[int]) -> list[int]:
-    """Write each node's `nats.conf` into its folder; returns their ports for health."""
+    """Write each node's `nats.conf` into its folder; returns their ports for health.
+
+    Where the directory holds an operator's keys, the nodes let in only whom they have signed.
+    """
     where = folders(directory, len(ports))
     for folder, port in zip(where, ports, strict=True):
         folder.mkdir(exist_ok=True)
         nats_server.write_config(folder, port)
+        if (directory / ACCOUNTS).exists():
+            nats_server.require_accounts(folder, Keyring.load(directory / ACCOUNTS))
     return _join(where, ports) if len(ports) > 1 else [0]
 
 

@@ -4,11 +4,14 @@ import json
 import socket
 from pathlib import Path
 
+from broker.accounts.keyring import Keyring
+from broker.accounts.server_config import write_server_config
 from broker.embedded.launch import find_program, wait_until_up
 from broker.program.process import ProcessId, spawn
 from schemas.types import MAX_WIRE_BYTES
 
 _HOST = "127.0.0.1"
+_ACCOUNTS = "accounts.conf"
 _PAYLOAD_MIB = (MAX_WIRE_BYTES >> 20) + 1
 """The largest message and its headers. The server's MB is a MiB."""
 
@@ -33,6 +36,13 @@ def write_config(directory: Path, port: int) -> None:
     store = json.dumps(str(directory / "nats"))
     text = _CONFIG.format(host=_HOST, port=port, payload_mib=_PAYLOAD_MIB, store=store)
     (directory / "nats.conf").write_text(text)
+
+
+def require_accounts(directory: Path, keyring: Keyring) -> None:
+    """Let the server of a directory, which holds its `nats.conf`, trust what these keys sign."""
+    write_server_config(directory / _ACCOUNTS, keyring, directory / "jwt")
+    with (directory / "nats.conf").open("a") as config:
+        config.write(f'include "{_ACCOUNTS}"\n')
 
 
 def url(port: int) -> str:

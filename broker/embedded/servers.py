@@ -11,6 +11,8 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from broker.accounts.access import make_credentials
+from broker.accounts.keyring import Keyring
 from broker.embedded import cluster, s3_server
 from broker.embedded.launch import check_port_free
 from broker.embedded.started import FILE, NATS, S3, Servers, node_name, read, write
@@ -37,6 +39,7 @@ def up(
     s3_port: int | None = None,
     *,
     num_nodes: int | None = None,
+    accounts: bool = False,
     detached: bool,
 ) -> Servers:
     """Start both servers on loopback ports, and wait until they answer.
@@ -45,6 +48,9 @@ def up(
     directory, so that who knows them comes back; else one nats-server on free ports. Streams,
     objects and credentials of the last start are there again. Where some of them still run, the
     others are started. Servers that are not detached die with the thread that calls this.
+
+    With `accounts` an operator's keys are made, and from then on the servers of the directory let
+    in only whom he has signed.
 
     Raises:
         ServerMissing: a program is not installed, a port is in use, or a server ends at its start.
@@ -62,6 +68,8 @@ def up(
             _check_stays(last, nats_port, s3_port)
             return _start_the_others(directory, last, detached=detached)
         ports, free_s3_port = [node.port for node in last.nodes], last.s3_port
+    if accounts:
+        make_credentials(Keyring.open(directory / cluster.ACCOUNTS), directory / cluster.ACCOUNTS)
     servers = launch(
         directory,
         nats_port or ports[0],
@@ -122,8 +130,13 @@ def launch(
             undo.callback(stop, node.process, grace_s=0)
         s3_process = s3_server.launch(directory, s3_port, detached=detached)
         undo.pop_all()
+    accounts = directory / cluster.ACCOUNTS
     return Servers(
-        nodes=nodes, s3_port=s3_port, s3_credentials=str(credentials), s3_process=s3_process
+        nodes=nodes,
+        s3_port=s3_port,
+        s3_credentials=str(credentials),
+        s3_process=s3_process,
+        accounts=str(accounts) if accounts.exists() else "",
     )
 
 

@@ -29,6 +29,8 @@ class Servers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     s3_credentials: str
     """Path of the file for `broker.objects.s3`."""
     s3_process: ProcessId
+    accounts: str = ""
+    """Path of the operator's keys and credentials; empty: the servers ask nobody who he is."""
 
     @property
     def nats_port(self) -> int:
@@ -44,6 +46,7 @@ class Servers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The settings that reach both servers."""
         return Connection(
             nats=cluster.url(self.nodes),
+            accounts=self.accounts,
             num_replicas=len(self.nodes),
             s3=s3_server.url(self.s3_port),
             s3_credentials=self.s3_credentials,

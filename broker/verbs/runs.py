@@ -1,5 +1,6 @@
 """`broker init`, `ls` and `audit`: runs as a whole."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from broker.program.command import Servers, settings_from
 from broker.verbs.doctor import show_troubles, troubles
 from broker.verbs.looking import Where, look
 from broker.verbs.options import Json, Nats, Run, SettingsFile, Watch, ask
-from schemas.settings import LearnerSettings
+from schemas.settings import LearnerSettings, RunSettings
 
 
 def init(
@@ -33,6 +34,8 @@ def init(
             await broker.ensure_stream(spec)
 
     found = troubles(connection, servers)
+    if connection.accounts:
+        _make_credentials(connection.accounts, run_settings(settings))
     ask(connection, create)
     if json:
         screen.show_json(specs)
@@ -40,6 +43,15 @@ def init(
     for spec in specs:
         screen.show_line(f"{spec.name} stores {', '.join(spec.subjects)}")
     show_troubles(found)
+
+
+def _make_credentials(accounts: str, settings: RunSettings) -> None:
+    """Whoever holds the operator's keys makes the credentials of the run's roles with them."""
+    from broker.accounts.access import make_credentials
+    from broker.accounts.keyring import Keyring
+
+    folder = Path(accounts)
+    make_credentials(Keyring.load(folder), folder, settings.name, settings.intake.shards)
 
 
 def ls(
