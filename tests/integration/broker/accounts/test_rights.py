@@ -147,5 +147,5 @@ async def test_a_role_of_one_run_is_nobody_in_another(coordinator, trainer):
 
 
 async def test_nobody_comes_in_without_credentials(guarded):
-    with pytest.raises(ServerMissing, match="[Aa]uthorization"):
+    with pytest.raises(ServerMissing, match=r"[Aa]uthorization"):
         await NatsBroker.connect(guarded.url, name="nobody")
