@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from broker.accounts.rights import Role
 from broker.addresses import typed
-from broker.doctor import disk, durability, keys, messages, objects
+from broker.doctor import disk, durability, keys, messages, objects, server
 from broker.doctor.facts import ServerFacts
 from broker.doctor.finding import Diagnosis, Finding, critical, diagnosis, unknown
 from broker.doctor.link import open_link
@@ -20,7 +20,6 @@ from broker.doctor.read_store import read_store
 from broker.doctor.read_streams import read_streams
 from broker.doctor.read_system import read_by_system_account
 from broker.doctor.run import check_run, how_to_make
-from broker.doctor.server import check_servers
 from broker.inventory import read_inventory
 from broker.jetstream import NatsBroker
 from broker.jetstream.connection import NatsConnection
@@ -31,7 +30,6 @@ from broker.program.endpoint import shown, told
 from schemas.errors import BrokerError, ServerMissing, StoreDenied, StoreUnavailable, UserError
 from schemas.settings import Connection
 
-_SERVER: Final = "server"
 _OPENING: Final = "opening"
 _STORE: Final = "object storage"
 _HOW_TO_REACH: Final = (
@@ -57,11 +55,11 @@ async def diagnose(
             findings += await check_nats(link, servers, connection, run, runs)
     except ServerMissing as error:
         up = typed("up", directory).strip("`")
-        findings.append(critical(_SERVER, shown(connection.nats), str(error), up))
+        findings.append(critical(server.CHECK, shown(connection.nats), str(error), up))
     except BrokerError as error:
         found = told("NATS", connection.nats, error)
         fix = "jetstream { store_dir: DIR }   # in nats.conf, if it is not there"
-        findings.append(critical(_SERVER, shown(connection.nats), found, fix))
+        findings.append(critical(server.CHECK, shown(connection.nats), found, fix))
     return diagnosis([*findings, *await _of_storage(connection, directory)])
 
 
@@ -74,7 +72,7 @@ async def read_servers(connection: Connection, directory: Path, monitor: str) ->
     """
     if monitor:
         return [await read_by_monitoring(monitor)]
-    own = {server.name: server for server in await read_own(directory, connection.nats)}
+    own = {each.name: each for each in await read_own(directory, connection.nats)}
     if not connection.accounts:
         return [*own.values()]
     try:
@@ -82,8 +80,8 @@ async def read_servers(connection: Connection, directory: Path, monitor: str) ->
             told = await read_by_system_account(link, connection.nats)
     except UserError:  # Only the operator has these credentials.
         return [*own.values()]
-    folders = {name: server.our_folder for name, server in own.items()}
-    return [replace(server, our_folder=folders.get(server.name, "")) for server in told]
+    folders = {name: each.our_folder for name, each in own.items()}
+    return [replace(each, our_folder=folders.get(each.name, "")) for each in told]
 
 
 async def check_nats(
@@ -107,7 +105,7 @@ async def check_nats(
     looked_at = (run,) if run else inventory.runs
     own = [streams[name] for each in looked_at for name in inventory.own(each) if name in streams]
     greeting = await read_greeting(link)
-    findings = check_servers(greeting, servers)
+    findings = server.check_servers(greeting, servers)
     findings += durability.check_sync(servers, own)
     findings += disk.check_disk(servers, list(streams.values()))
     for each in looked_at:

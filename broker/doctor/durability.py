@@ -54,10 +54,11 @@ def check_replicas(stream: StreamFacts) -> Finding:
     away = [each.name for each in stream.followers if each.offline]
     behind = [each.name for each in stream.followers if not each.current and not each.offline]
     if away:
-        return critical(
+        return warning(
             _REPLICAS,
             stream.name,
-            f"of {stream.num_replicas} the one on {listed(away, 'and')} is away",
+            f"of {stream.num_replicas} the one on {listed(away, 'and')} is away: "
+            "a stream lives while most of them do",
             f"systemctl start nats-server   # on {listed(away, 'and')}",
         )
     if behind:

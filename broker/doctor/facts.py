@@ -53,6 +53,8 @@ class ServerFacts(Struct, frozen=True, kw_only=True):
     clock: Clock | None = None
     free_bytes: int | None = None
     """Of the disk of `store`; None on another machine."""
+    answers: bool = True
+    """False: it is one of a cluster, and away. Its files were read."""
     our_folder: str = ""
     """Where `broker up` has started it, if it has."""
 

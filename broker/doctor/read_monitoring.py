@@ -1,6 +1,9 @@
-"""Reads what one server tells whoever reaches its monitoring port."""
+"""Reads what a server tells whoever reaches its monitoring port."""
 
+import asyncio
+import contextlib
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import httpx
@@ -22,12 +25,27 @@ async def read_by_monitoring(url: str) -> ServerFacts:
     Raises:
         UserError: none does.
     """
-    asked = time.time()
+    async with open_http() as http:
+        return await _read(http, url)
+
+
+async def read_all(urls: Sequence[str]) -> list[ServerFacts | None]:
+    """As `read_by_monitoring`, of several servers; None for one that does not answer."""
+
+    async def read(url: str) -> ServerFacts | None:
+        with contextlib.suppress(UserError):
+            return await _read(http, url)
+
+    async with open_http() as http:
+        return await asyncio.gather(*map(read, urls))
+
+
+async def _read(http: httpx.AsyncClient, url: str) -> ServerFacts:
+    base, asked = url.rstrip("/"), time.time()
     try:
-        async with open_http() as http:
-            answer = await http.get(f"{url.rstrip('/')}/varz", timeout=_TIMEOUT_S)
-            answered = time.time()
-            health = await http.get(f"{url.rstrip('/')}/healthz?details=true", timeout=_TIMEOUT_S)
+        answer = await http.get(f"{base}/varz", timeout=_TIMEOUT_S)
+        answered = time.time()
+        health = await http.get(f"{base}/healthz?details=true", timeout=_TIMEOUT_S)
         varz = msgspec.json.decode(answer.content, type=Varz)
         healthz = msgspec.json.decode(health.content, type=Healthz)
     except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError, UnicodeDecodeError) as error:

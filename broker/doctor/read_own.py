@@ -6,13 +6,14 @@ of a cluster also has a monitoring port, which says more.
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
 from broker.doctor.facts import ServerFacts
-from broker.doctor.read_monitoring import read_by_monitoring
+from broker.doctor.read_monitoring import read_all
 from broker.doctor.varz import free_bytes
 from broker.embedded import servers
 from broker.program.process import is_running
@@ -33,7 +34,18 @@ async def read_own(directory: Path, url: str) -> list[ServerFacts]:
         UserError: the directory's servers.json is damaged.
         OSError: its files cannot be read.
     """
-    return [await _of_folder(each, directory) for each in _folders(directory, url)]
+    said = {folder: _configuration(folder) for folder in _folders(directory, url)}
+    ports = {folder: json.loads(each["http"]) for folder, each in said.items() if "http" in each}
+    told = await read_all([f"http://{port}" for port in ports.values()]) if ports else []
+    by_folder = dict(zip(ports, told, strict=True))
+    return [
+        replace(
+            by_folder.get(folder) or _from_files(folder, each),
+            answers=folder not in ports or by_folder[folder] is not None,
+            our_folder=str(directory),
+        )
+        for folder, each in said.items()
+    ]
 
 
 def _folders(directory: Path, url: str) -> list[Path]:
@@ -48,11 +60,11 @@ def _folders(directory: Path, url: str) -> list[Path]:
     return alone or sorted(directory.glob("node-*"))
 
 
-async def _of_folder(folder: Path, directory: Path) -> ServerFacts:
-    said = dict(_LINE.findall((folder / "nats.conf").read_text()))
-    if "http" in said:
-        server = await read_by_monitoring(f"http://{json.loads(said['http'])}")
-        return replace(server, our_folder=str(directory))
+def _configuration(folder: Path) -> dict[str, str]:
+    return dict(_LINE.findall((folder / "nats.conf").read_text()))
+
+
+def _from_files(folder: Path, said: Mapping[str, str]) -> ServerFacts:
     store = json.loads(said["store_dir"])
     return ServerFacts(
         name=json.loads(said["server_name"]),
@@ -61,7 +73,6 @@ async def _of_folder(folder: Path, directory: Path) -> ServerFacts:
         store=store,
         write_errors=write_errors(folder / "nats.log"),
         free_bytes=free_bytes(store),
-        our_folder=str(directory),
     )
 
 

@@ -1,16 +1,21 @@
 """Everything that is asked of the nats-servers, whatever they hold."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
+from broker.addresses import typed
 from broker.doctor.clocks import check_clock
 from broker.doctor.facts import Greeting, ServerFacts
-from broker.doctor.finding import Finding
+from broker.doctor.finding import Finding, warning
 from broker.doctor.messages import check_strict
 from broker.doctor.versions import check_version
 
+CHECK: Final = "server"
+
 
 def check_servers(greeting: Greeting, servers: Sequence[ServerFacts]) -> list[Finding]:
-    """Judge the versions and clocks of all servers, and whether the one at hand is strict."""
+    """Judge versions and clocks of all servers, whether one is away and the one at hand strict."""
     told = [server for server in servers if server.version]
     versions = {greeting.name: greeting.version} | {each.name: each.version for each in told}
     clocks = {greeting.name: greeting.clock} | {each.name: each.clock for each in told}
@@ -18,4 +23,10 @@ def check_servers(greeting: Greeting, servers: Sequence[ServerFacts]) -> list[Fi
         *(check_version(name, version) for name, version in versions.items()),
         *(check_clock(name, clock) for name, clock in clocks.items()),
         check_strict(greeting),
+        *(_away(server) for server in servers if not server.answers),
     ]
+
+
+def _away(server: ServerFacts) -> Finding:
+    again = typed("up", Path(server.our_folder)).strip("`")
+    return warning(CHECK, server.name, "it does not answer; the others go on without it", again)

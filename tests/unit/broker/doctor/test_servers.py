@@ -9,6 +9,7 @@ from broker.doctor.durability import check_replicas, check_storage, check_sync
 from broker.doctor.facts import Clock, Greeting, ReplicaFacts, ServerFacts, StreamFacts
 from broker.doctor.finding import Level
 from broker.doctor.messages import check_payload, check_strict
+from broker.doctor.server import check_servers
 from broker.doctor.versions import check_version
 from schemas.settings import BatchSettings, IntakeSettings, RunSettings
 
@@ -114,7 +115,8 @@ def test_streams_in_memory_and_replicas_that_are_away():
         check_replicas(replace(THREEFOLD, followers=followers)).level
         for followers in ((here,), (here, behind), (behind, away))
     ]
-    assert levels == [Level.OK, Level.WARNING, Level.CRITICAL]
+    assert levels == [Level.OK, Level.WARNING, Level.WARNING]
+    assert "behind" in check_replicas(replace(THREEFOLD, followers=(here, behind))).found
     assert "three" in check_replicas(replace(THREEFOLD, followers=(here, away))).fix
 
 
@@ -175,3 +177,12 @@ def test_strict_requests():
     assert check_strict(GREETING).level is Level.OK
     assert check_strict(replace(GREETING, strict=False)).level is Level.CRITICAL
     assert check_strict(replace(GREETING, strict=None)).known is False
+
+
+def test_one_of_a_cluster_that_is_away():
+    (away,) = [
+        each
+        for each in check_servers(GREETING, [SERVER, replace(SERVER, name="two", answers=False)])
+        if each.check == "server"
+    ]
+    assert (away.about, away.level, away.fix[:9]) == ("two", Level.WARNING, "broker up")
