@@ -31,6 +31,7 @@ _READ_AHEAD = 16
 """Records asked for at once by `read`."""
 _INBOXES = ("_INBOX.", "_R_.")
 """Beginnings of the subjects that answers go to: in this account, and in others."""
+_SILENT_STORE = "if this goes on, its disk is full or was: make room, then restart nats-server"
 
 T = TypeVar("T")
 
@@ -169,7 +170,12 @@ class NatsBroker:
         except WrongLastSequence:
             refused = True
         except BrokerUnavailable as error:
-            structlog.get_logger().warning("append_unconfirmed", stream=stream, reason=str(error))
+            structlog.get_logger().warning(
+                "append_unconfirmed",
+                stream=stream,
+                reason=str(error),
+                advice=_SILENT_STORE if self.connected else "",
+            )
         tail = api.GetRequest(seq=expected_last + 1)
         found = await self._get(stream, tail, timeout_s=min(timeout_s, api.CALL_TIMEOUT_S))
         return settle(
