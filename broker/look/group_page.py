@@ -13,14 +13,17 @@ from rich.cells import cell_len, chop_cells
 
 from broker.look.group import GroupShown, RolloutShown, Stretch
 from broker.look.held import Place
+from broker.look.message import UNJUDGED
 from broker.program import words
 from broker.program.sanitise import sanitise
+from schemas.verdict import Outcome
 
 _WIDE: Final = 110
 """Columns of a terminal from which on rollouts stand side by side."""
 _MIN_COLUMN: Final = 20
 """Columns of one rollout."""
 _LABEL: Final = 13
+_WHEN: Final = ("judged", "stored")
 _EACH: Final = "logprobs"
 _INDENT: Final = "  "
 _MAX_LINES: Final = 24
@@ -67,6 +70,8 @@ def _head(group: GroupShown, width: int) -> Iterable[str]:
     if group.others:
         yield from _fact("also", f"{', '.join(group.others)} name this lease", width)
     yield from _fact("verdict", _verdict(group), width)
+    # By itself: `:30.500Z:` before a detail is sanitised as an emoji's code would be.
+    yield from _fact(_WHEN[group.verdict == UNJUDGED], words.utc(group.time), width)
     if group.policy is not None:
         yield from _fact("policy", f"{group.policy}, sampled by {group.engine}", width)
     if group.missing:
@@ -78,18 +83,16 @@ def _head(group: GroupShown, width: int) -> Iterable[str]:
 
 
 def _verdict(group: GroupShown) -> str:
-    stored = f"{words.utc(group.time)}"
-    if group.verdict == "unjudged":
-        return f"none yet; stored {stored}"
-    why = f"({group.reason})" if group.verdict == "rejected" else ""
+    if group.verdict == UNJUDGED:
+        return "none yet"
+    if group.step is not None and group.row is not None:
+        return (
+            f"{group.verdict}, row {group.row + 1} of the batch of step {group.step} with "
+            f"staleness {group.staleness}"
+        )
+    why = f"({group.reason})" if group.verdict == Outcome.REJECTED else ""
     detail = f": {group.detail}" if group.detail else ""
-    batch = (
-        ""
-        if group.step is None or group.row is None
-        else f", row {group.row + 1} of the batch of step {group.step} with staleness "
-        f"{group.staleness}"
-    )
-    return f"{group.verdict}{why}{batch}, {stored}{detail}"
+    return f"{group.verdict}{why}{detail}"
 
 
 def _figures(group: GroupShown) -> list[str]:
@@ -125,14 +128,15 @@ def _cells(group: GroupShown, index: int, rollout: RolloutShown) -> dict[str, st
 def _spans(rollout: RolloutShown) -> str:
     if len(rollout.spans) == 1:
         return str(rollout.spans[0].policy)
-    return ", ".join(f"{span.policy} {span.num_tokens}" for span in rollout.spans)
+    return ", ".join(f"{span.policy} for {span.num_tokens}" for span in rollout.spans)
 
 
 def _block(index: int, rollout: RolloutShown, facts: dict[str, str], width: int) -> Iterable[str]:
     """One rollout over the whole width: short figures in a line, the log-probabilities below."""
     yield f"rollout {index}"
-    line = "; ".join(f"{name} {said}" for name, said in facts.items() if name != _EACH)
-    yield from (f"{_INDENT}{part}" for part in _wrapped(line, width - len(_INDENT)))
+    said = [f"{name} {value};" for name, value in facts.items() if name != _EACH]
+    said[-1] = said[-1].removesuffix(";")
+    yield from (f"{_INDENT}{line}" for line in _packed(said, width - len(_INDENT)))
     yield from _fact(_EACH, facts[_EACH], width)
     yield from _text(rollout.stretches, width - len(_INDENT), _MAX_LINES)
 
@@ -202,9 +206,14 @@ def _folded(text: str, width: int) -> list[str]:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """As `_folded`, between words where there are any."""
+    return _packed(text.split(" "), width)
+
+
+def _packed(pieces: Iterable[str], width: int) -> list[str]:
+    """Pieces side by side, as many in a line as fit."""
     lines = [""]
-    for word in text.split(" "):
-        first, *rest = _folded(word, width)
+    for piece in pieces:
+        first, *rest = _folded(piece, width)
         if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(first) <= width:
             lines[-1] += f" {first}"
         elif lines[-1]:
