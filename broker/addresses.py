@@ -4,6 +4,7 @@
 ('`broker up`', "`broker down --servers 'my servers'`")
 """
 
+import contextlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from schemas.errors import ServerMissing
+from broker.program.endpoint import on_this_machine
+from schemas.errors import ServerMissing, UserError
 from schemas.resolve import resolve, said
 from schemas.settings import Connection, LearnerSettings
 
@@ -50,6 +52,22 @@ def find_connection(
         rest = Connection()
     connection = replace(rest, **{name: getattr(settings.connection, name) for name in names})
     return replace(connection, nats=nats) if nats else connection
+
+
+def how_to_start(url: str, directory: Path) -> str:
+    """What to do when nothing listens at a URL, for whoever named, or left out, this directory.
+
+    Empty for the URL of another machine.
+    """
+    from broker.embedded import servers
+
+    if not on_this_machine(url):
+        return ""
+    with contextlib.suppress(ServerMissing, UserError, OSError):
+        connection = servers.read(directory).connection()
+        if url in (*connection.nats.split(","), connection.nats, connection.s3):
+            return f"; start it with {typed('up', directory)}"
+    return "; start it with `broker up` (add --servers DIR if it was started so)"
 
 
 def typed(verb: str, directory: Path) -> str:

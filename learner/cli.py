@@ -112,7 +112,7 @@ def open_(
     settings = _settings(context, dry_run, servers)
     folder = RunFolder(settings)
     if initial is None and not folder.opening.exists():
-        asyncio.run(require_health(settings.connection))
+        asyncio.run(require_health(settings.connection, servers))
         make_initial_policy(settings, typer.echo)
     asyncio.run(open_over_network(settings, initial or folder.initial))
     typer.echo(f"run {settings.name} is open; actors need {folder.card}")

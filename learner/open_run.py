@@ -44,7 +44,8 @@ async def open_over_network(settings: LearnerSettings, initial: Path) -> RunOpen
         await store.ensure_bucket()
         return await open_run(broker, store, settings, initial)
     except StoreUnavailable as error:
-        raise ServerMissing(told("object storage", connection.s3, error)) from None
+        sentence = told("object storage", connection.s3, error)
+        raise ServerMissing(sentence, nobody_at=connection.s3) from None
     finally:
         await store.close()
         await broker.close()

@@ -28,7 +28,6 @@ from schemas.errors import (
     BrokerUnavailable,
     MessageTooLarge,
     PermissionDenied,
-    ServerMissing,
     UserError,
 )
 
@@ -105,7 +104,7 @@ class Link:
         except (TimeoutError, OSError, nats.errors.Error) as error:
             await self._client.close()
             reason = self._last_error or error
-            raise ServerMissing(no_answer(url, reason, timeout_s=timeout_s)) from None
+            raise no_answer(url, reason, timeout_s=timeout_s) from None
         self._connected.set()
 
     @property
@@ -199,7 +198,7 @@ class Link:
         try:
             await self._confirm(timeout_s)
             if subject.lower() in self._denied:
-                raise PermissionDenied(subject)
+                raise PermissionDenied(subject, to="subscribe to")
         except BaseException:
             # Or the server would go on to see somebody there, who never answers.
             await self.unsubscribe(subscription)
@@ -285,6 +284,8 @@ class Link:
         if denied := _DENIED.search(str(error).lower()):
             self._denied.add(denied[1])
             self._on_denied(denied[1])
+        if isinstance(error, nats.errors.SlowConsumerError):
+            structlog.get_logger().warning("messages_dropped", subject=error.subject)
         structlog.get_logger().debug("nats_error", error=str(error) or type(error).__name__)
 
     async def _on_disconnect(self) -> None:

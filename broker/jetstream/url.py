@@ -2,7 +2,7 @@
 
 >>> each_url("broker.example.org"), each_url("nats://127.0.0.1:4222, nats://127.0.0.1:4223")
 (['broker.example.org'], ['nats://127.0.0.1:4222', 'nats://127.0.0.1:4223'])
->>> no_answer("nats://a", TimeoutError(), timeout_s=3)
+>>> str(no_answer("nats://a", TimeoutError(), timeout_s=3))
 'no NATS server answers at nats://a (silence for 3 s)'
 """
 
@@ -12,8 +12,8 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from broker.program.endpoint import how_to_start, shown
-from schemas.errors import UserError
+from broker.program.endpoint import shown
+from schemas.errors import ServerMissing, UserError
 
 _SCHEMES: Final = ("nats", "tls", "ws", "wss")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:%-]+\Z")
@@ -39,12 +39,12 @@ def _is_sound(url: str) -> bool:
         return False
 
 
-def no_answer(url: str, error: Exception, *, timeout_s: float) -> str:
-    """The sentence for an operator when connecting has failed."""
+def no_answer(url: str, error: Exception, *, timeout_s: float) -> ServerMissing:
+    """What to raise when connecting has failed."""
     refused = f"[Errno {errno.ECONNREFUSED}]" in str(error)
-    advice = how_to_start(url) if refused else ""
     why = os.strerror(errno.ECONNREFUSED) if refused else _words(error, timeout_s)
-    return f"no NATS server answers at {shown(url)} ({why}){advice}"
+    sentence = f"no NATS server answers at {shown(url)} ({why})"
+    return ServerMissing(sentence, nobody_at=url if refused else "")
 
 
 def _words(error: Exception, timeout_s: float) -> str:

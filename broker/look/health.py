@@ -1,13 +1,15 @@
 """Do the two servers answer, and each node of a cluster?"""
 
 import asyncio
+from pathlib import Path
 
 from msgspec import Struct
 
+from broker.addresses import SERVERS_DIRECTORY, how_to_start
 from broker.jetstream import NatsBroker
 from broker.jetstream.url import each_url
 from broker.objects.s3 import S3Store
-from broker.program.endpoint import how_to_start, shown, told
+from broker.program.endpoint import shown, told
 from schemas.errors import BrokerError, ServerMissing, StoreError, StoreUnavailable
 from schemas.settings import Connection
 
@@ -33,34 +35,37 @@ class Health(Struct, frozen=True, kw_only=True):
     servers: tuple[ServerHealth, ...]
 
 
-async def check_health(connection: Connection) -> Health:
+async def check_health(connection: Connection, directory: Path = SERVERS_DIRECTORY) -> Health:
     """Ask both servers, and every node of a cluster, something that changes nothing.
+
+    `directory` is where they may have been started, for the advice to do so again.
 
     Raises:
         UserError: the credentials file of the object storage cannot be used.
     """
-    nodes = (_check_nats(url) for url in each_url(connection.nats))
-    servers = await asyncio.gather(*nodes, _check_s3(connection))
+    nodes = (_check_nats(url, directory) for url in each_url(connection.nats))
+    servers = await asyncio.gather(*nodes, _check_s3(connection, directory))
     return Health(healthy=all(server.answers for server in servers), servers=tuple(servers))
 
 
 async def check_nats_alone(url: str) -> Health:
     """Ask a NATS server whose object storage is somewhere else, or nowhere."""
-    server = await _check_nats(url)
+    server = await _check_nats(url, SERVERS_DIRECTORY)
     return Health(healthy=server.answers, servers=(server,))
 
 
-async def require_health(connection: Connection) -> None:
+async def require_health(connection: Connection, directory: Path = SERVERS_DIRECTORY) -> None:
     """Raises ServerMissing when a server does not answer: before long work, not after it.
 
     A cluster answers when one of its nodes does.
     """
-    for server in await asyncio.gather(_check_nats(connection.nats), _check_s3(connection)):
+    both = (_check_nats(connection.nats, directory), _check_s3(connection, directory))
+    for server in await asyncio.gather(*both):
         if not server.answers:
             raise ServerMissing(server.detail)
 
 
-async def _check_nats(url: str) -> ServerHealth:
+async def _check_nats(url: str, directory: Path) -> ServerHealth:
     detail = ""
     try:
         broker = await NatsBroker.connect(url, name="status", connect_timeout_s=_CONNECT_TIMEOUT_S)
@@ -69,18 +74,18 @@ async def _check_nats(url: str) -> ServerHealth:
         finally:
             await broker.close()
     except ServerMissing as error:
-        detail = str(error)
+        detail = str(error) + (how_to_start(url, directory) if error.nobody_at else "")
     except BrokerError as error:
         detail = told(_NATS, url, error)
     return ServerHealth(server=_NATS, url=shown(url), answers=not detail, detail=detail)
 
 
-async def _check_s3(connection: Connection) -> ServerHealth:
+async def _check_s3(connection: Connection, directory: Path) -> ServerHealth:
     store, url, detail = S3Store.open(connection), connection.s3 or "AWS", ""
     try:
         await store.head(_ANY_KEY)
     except StoreUnavailable as error:
-        detail = told(_S3, url, error) + how_to_start(url)
+        detail = told(_S3, url, error) + how_to_start(url, directory)
     except StoreError as error:
         detail = told(_S3, url, error)
     finally:

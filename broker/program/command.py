@@ -24,7 +24,7 @@ from typer.core import TyperCommand, TyperGroup
 from broker.program.os_error import in_words
 from broker.program.sanitise import sanitise
 from schemas.described import described, meaning_of
-from schemas.errors import SettingsError, TributaryError, UserError
+from schemas.errors import ServerMissing, SettingsError, TributaryError, UserError
 from schemas.listed import listed
 from schemas.nearest import unknown_setting
 from schemas.resolve import resolve, to_explained_toml
@@ -50,12 +50,25 @@ Version = Annotated[
     ),
 ]
 
-Servers = Annotated[
-    Path, typer.Option("--servers", help="Directory of the servers that `broker up` started.")
-]
-
 _FOLDER: Final = "broker.program.command.folder"
-"""Key in a typer context's `meta`, which a verb shares with its application."""
+_SERVERS: Final = "broker.program.command.servers"
+"""Keys in a typer context's `meta`, which a verb shares with its application."""
+
+
+def _keep_in_mind(context: typer.Context, directory: Path) -> Path:
+    """For the sentence when a server that was started there does not run."""
+    context.meta[_SERVERS] = directory
+    return directory
+
+
+Servers = Annotated[
+    Path,
+    typer.Option(
+        "--servers",
+        callback=_keep_in_mind,
+        help="Directory of the servers that `broker up` started.",
+    ),
+]
 
 
 class SettingsCommand(TyperCommand):
@@ -174,7 +187,7 @@ def _one_sentence(context: typer.Context) -> Iterator[None]:
     try:
         yield
     except TributaryError as error:
-        _fail(context, str(error), error.exit_status)
+        _fail(context, f"{error}{_how_to_start(error, context)}", error.exit_status)
     except BrokenPipeError:
         raise  # Whoever read our output has seen enough; typer ends the program without a word.
     except OSError as error:
@@ -187,6 +200,18 @@ def _one_sentence(context: typer.Context) -> Iterator[None]:
         if meaning := _meaning_of_missing(error):
             words = f"{words}, {meaning}"
         _fail(context, f"{words}; see `{verb} --help`", error.exit_code)
+
+
+def _how_to_start(error: TributaryError, context: typer.Context) -> str:
+    """What to do about a server that nobody has started, for a verb that knows where that is done.
+
+    `actor` has no such verb: the servers are somebody else's.
+    """
+    if not isinstance(error, ServerMissing) or not error.nobody_at or _SERVERS not in context.meta:
+        return ""
+    from broker.addresses import how_to_start
+
+    return how_to_start(error.nobody_at, context.meta[_SERVERS])
 
 
 def _meaning_of_missing(error: typer.TyperException) -> str:

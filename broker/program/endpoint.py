@@ -1,4 +1,4 @@
-"""A server's URL in a sentence: named once, without its password, and what to do about it.
+"""A server's URL in a sentence: named once, and without its password.
 
 The nodes of a cluster are named by one URL each, with commas between.
 
@@ -10,8 +10,8 @@ The nodes of a cluster are named by one URL each, with commas between.
 'no luck at http://a:1/key'
 >>> told("object storage", "http://a:1", ValueError("it answers 403"))
 'object storage at http://a:1: it answers 403'
->>> how_to_start("nats://broker.example.org:4222"), how_to_start("localhost")
-('', '; start it with `broker up` (add --servers DIR if it was started so)')
+>>> on_this_machine("nats://broker.example.org:4222"), on_this_machine("localhost")
+(False, True)
 """
 
 import ipaddress
@@ -34,13 +34,6 @@ def told(server: str, url: str, error: Exception) -> str:
     """What an error says, and of which server, where it does not name the URL itself."""
     sentence = str(error)
     return sentence if url and url in sentence else f"{server} at {shown(url)}: {sentence}"
-
-
-def how_to_start(url: str) -> str:
-    """What to do when nothing listens at a URL of this machine; empty for another machine's."""
-    if not on_this_machine(url):
-        return ""
-    return "; start it with `broker up` (add --servers DIR if it was started so)"
 
 
 def on_this_machine(url: str) -> bool:

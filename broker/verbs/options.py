@@ -6,9 +6,9 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from broker.addresses import SERVERS_DIRECTORY
+from broker.addresses import SERVERS_DIRECTORY, how_to_start
 from broker.interface import Broker
-from schemas.errors import BrokerError, StoreError, UserError
+from schemas.errors import BrokerError, PermissionDenied, StoreError, StoreUnavailable, UserError
 from schemas.settings import Connection
 
 CONNECT_TIMEOUT_S: Final = 3.0
@@ -67,7 +67,15 @@ def ask(
 
     try:
         return asyncio.run(ask())
+    except PermissionDenied as error:
+        sentence = told("the server", connection.nats, error)
+        raise UserError(
+            f"{sentence}; the operator's or an observer's credentials allow it"
+        ) from None
     except BrokerError as error:
         raise UserError(told("the server", connection.nats, error)) from None
     except StoreError as error:
-        raise UserError(told("object storage", connection.s3 or "AWS", error)) from None
+        sentence = told("object storage", connection.s3 or "AWS", error)
+        away = isinstance(error, StoreUnavailable)
+        advice = how_to_start(connection.s3, directory) if away else ""
+        raise UserError(f"{sentence}{advice}") from None

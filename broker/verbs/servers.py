@@ -94,7 +94,7 @@ def status(
     async def check() -> health.Health:
         if connection is None:
             return await health.check_nats_alone(nats)
-        return await health.check_health(connection)
+        return await health.check_health(connection, servers)
 
     found = look_around(check, views.show_health, json=json, watch=watch)
     raise typer.Exit(0 if found.healthy else 1)

@@ -250,4 +250,5 @@ async def test_a_server_that_is_not_there_is_waited_for_and_named(tmp_path):
     assert (status, json.loads(out.splitlines()[-1])["state"]) == (0, "stopped")
     (warning,) = err.strip().splitlines()
     assert "no NATS server answers at nats://127.0.0.1:1" in warning
-    assert "broker up" in warning
+    # The server is somebody else's: how to start one is no advice.
+    assert "broker up" not in warning

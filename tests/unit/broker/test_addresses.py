@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from broker.addresses import find_connection
+from broker.addresses import SERVERS_DIRECTORY, find_connection, how_to_start
 from schemas.errors import ServerMissing, UserError
 from schemas.settings import Connection
 from tests.support.servers import write_servers_file
@@ -56,3 +56,25 @@ def test_a_damaged_file_is_no_reason_to_take_the_defaults(folder):
     (folder / "servers.json").write_text("{}")
     with pytest.raises(UserError, match="does not say what runs here"):
         find_connection(["--connection.bucket", "mine"], directory=folder)
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("nats://127.0.0.1:5001", "; start it with `broker up --servers {folder}`"),
+        ("http://127.0.0.1:5002", "; start it with `broker up --servers {folder}`"),
+        # Somebody else's, perhaps, on this machine; and surely, on another one.
+        ("nats://127.0.0.1:5003", "; start it with `broker up` (add --servers DIR if it was"),
+        ("nats://broker.example.org:5001", ""),
+    ],
+)
+def test_who_named_the_servers_is_told_how_to_start_them(folder, url, advice):
+    assert how_to_start(url, folder).startswith(advice.format(folder=folder))
+    assert bool(how_to_start(url, folder)) == bool(advice)
+
+
+def test_where_nothing_was_started_a_command_can_still_be_named(tmp_path):
+    assert "`broker up` (add" in how_to_start("nats://localhost", tmp_path)
+    (tmp_path / "servers.json").write_text("{}")
+    assert "`broker up` (add" in how_to_start("nats://localhost", tmp_path)
+    assert "--servers" in how_to_start("localhost", SERVERS_DIRECTORY)

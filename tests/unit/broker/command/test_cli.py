@@ -4,9 +4,13 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from broker.cli import app
+from broker.program.command import application
+from schemas.errors import ServerMissing
+from tests.support.servers import write_servers_file
 
 pytestmark = pytest.mark.usefixtures("default_logs")
 
@@ -145,3 +149,47 @@ def test_a_nats_server_alone_is_asked_alone() -> None:
     assert result.exit_code == 1
     (server,) = json.loads(result.stdout)["servers"]
     assert (server["server"], server["url"], server["answers"]) == ("NATS JetStream", url, False)
+
+
+@pytest.mark.parametrize("verb", ["ls", "lag", "tail"])
+def test_servers_that_do_not_run_are_named_and_so_is_how_to_start_them(tmp_path, verb: str) -> None:
+    write_servers_file(tmp_path)
+    result = broker(verb, "--servers", str(tmp_path))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "broker: no NATS server answers at nats://127.0.0.1:5001 (Connection refused); "
+        f"start it with `broker up --servers {tmp_path}`\n"
+    )
+
+
+def test_status_says_how_to_start_each_of_them(tmp_path, monkeypatch) -> None:
+    write_servers_file(tmp_path)
+    (tmp_path / "s3.json").write_text('{"access_key": "a", "secret_key": "b"}')
+    (tmp_path / "s3.json").chmod(0o600)
+    monkeypatch.chdir(tmp_path)
+    result = broker("status", "--json", "--servers", str(tmp_path))
+    assert result.exit_code == 1
+    for server in json.loads(result.stdout)["servers"]:
+        assert server["detail"].endswith(f"; start it with `broker up --servers {tmp_path}`")
+
+
+def test_an_actor_is_not_told_to_start_somebody_elses_server(app_of_actors) -> None:
+    """Its verbs have no --servers."""
+    result = CliRunner().invoke(app_of_actors, ["go"], prog_name="actor")
+    assert result.stderr == "actor: no NATS server answers at nats://127.0.0.1:1 (refused)\n"
+
+
+@pytest.fixture
+def app_of_actors() -> typer.Typer:
+    app = application("A toy.")
+
+    @app.command()
+    def go() -> None:
+        raise ServerMissing(
+            "no NATS server answers at nats://127.0.0.1:1 (refused)", nobody_at="nats://127.0.0.1:1"
+        )
+
+    @app.command()
+    def stay() -> None: ...
+
+    return app
