@@ -5,7 +5,7 @@ function from facts to findings.
 
 | what | files, in an order to read them |
 |---|---|
-| what comes out, and what goes in | `finding`, `facts` |
+| what comes out, and what goes in | `finding`, `commands`, `facts` |
 | reading servers | `link`, `read_greeting`, `varz`, `read_system`, `read_monitoring`, `read_own` |
 | reading the rest | `read_streams`, `read_store`, `read_keys` |
 | judging servers | `server`, `versions`, `clocks`, `messages`, `durability`, `disk` |

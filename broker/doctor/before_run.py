@@ -10,12 +10,13 @@ import structlog
 from msgspec.structs import replace
 
 from broker.accounts.rights import Role
+from broker.doctor.commands import Commands
 from broker.doctor.finding import troubles
 from broker.doctor.link import open_link
 from broker.doctor.messages import check_payload
 from broker.doctor.read_greeting import read_greeting
 from broker.doctor.read_streams import read_streams
-from broker.doctor.run import check_run, how_to_make
+from broker.doctor.run import check_run
 from broker.doctor.server import check_servers
 from broker.doctor.versions import refuse_old
 from broker.streams import run_streams
@@ -43,11 +44,10 @@ async def check_before_run(connection: Connection, settings: RunSettings, runs: 
         log.warning("doctor", found=f"unknown: {error}")
         return
     clock = greeting.clock or next((each.clock for each in streams.values()), None)
-    again = how_to_make(name, runs)
     findings = [
         *check_servers(replace(greeting, clock=clock), ()),
         check_payload(greeting, settings),
-        *check_run(settings, streams, num_replicas=connection.num_replicas, again=again),
+        *check_run(settings, streams, Commands(connection, runs)),
     ]
     for each in troubles(findings):
         log.warning("doctor", level=each.level, check=each.check, of=each.about, found=each.found)

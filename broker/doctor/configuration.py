@@ -10,19 +10,20 @@ that mends a difference sends the whole configuration, as natscli takes it.
 """
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from broker.doctor.commands import Commands
 from broker.doctor.facts import Configuration, ConsumerFacts, StreamFacts
 from broker.doctor.finding import Finding, Level, critical, fine
 from broker.interface import StreamKind, StreamSpec
 from broker.jetstream import config
 
-_CHECK: Final = "configuration"
+CHECK: Final = "configuration"
 _NO_MATTER: Final = frozenset({"metadata", "description", "placement"})
 """Labels, and where it lies."""
 _MADE_SO: Final[Mapping[str, object]] = {"replay_policy": "instant", "max_waiting": 512}
@@ -75,14 +76,13 @@ def _plain(value: Any) -> Any:
     return value or None
 
 
-def check_configuration(spec: StreamSpec, found: StreamFacts | None, again: str) -> list[Finding]:
-    """Judge a stream and its consumer; `again` is the command that makes what is not there."""
-    if found is None:
-        return [critical(_CHECK, spec.name, "there is no such stream", again)]
-    wanted = _builtins(config.stream_config(spec))
-    findings = [_stream(found, wanted)]
+def check_configuration(spec: StreamSpec, found: StreamFacts, commands: Commands) -> list[Finding]:
+    """Judge a stream and its consumer."""
+    # More replicas than were asked for do no harm, and a line that mends must not take them away.
+    spec = replace(spec, num_replicas=max(spec.num_replicas, found.num_replicas))
+    findings = [_stream(found, _builtins(config.stream_config(spec)), commands)]
     if spec.kind is StreamKind.QUEUE:
-        findings += _consumers(spec, found.consumers)
+        findings += _consumers(spec, found.consumers, commands)
     return findings
 
 
@@ -90,26 +90,28 @@ def _builtins(value: Struct) -> Configuration:
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
-def _stream(found: StreamFacts, wanted: Configuration) -> Finding:
+def _stream(found: StreamFacts, wanted: Configuration, commands: Commands) -> Finding:
     differing = differences(found.config, wanted)
     if any(each.field in _FOR_EVER for each in differing):
         fix = "learner open --name ANOTHER   # what differs cannot be changed in a stream"
     else:
         updated = _updated(found.config, wanted, differing)
-        fix = _request(f"STREAM.UPDATE.{found.name}", updated)
+        fix = commands.request(f"STREAM.UPDATE.{found.name}", updated)
     return _judged(found.name, differing, len(wanted), fix)
 
 
-def _consumers(spec: StreamSpec, consumers: Sequence[ConsumerFacts]) -> list[Finding]:
+def _consumers(
+    spec: StreamSpec, consumers: Sequence[ConsumerFacts], commands: Commands
+) -> list[Finding]:
     wanted = _builtins(config.consumer_config(spec))
     path = f"{spec.name}.{spec.consumer}"
     others = [each.name for each in consumers if each.name != spec.consumer]
     findings = [
         critical(
-            _CHECK,
+            CHECK,
             f"{spec.name} {other}",
             "somebody else takes groups out of the queue",
-            _request(f"CONSUMER.DELETE.{spec.name}.{other}", {}),
+            commands.request(f"CONSUMER.DELETE.{spec.name}.{other}"),
         )
         for other in others
     ]
@@ -117,12 +119,12 @@ def _consumers(spec: StreamSpec, consumers: Sequence[ConsumerFacts]) -> list[Fin
     about = f"{spec.name} {spec.consumer}"
     if ours is None:
         created = {"stream_name": spec.name, "config": wanted, "action": "create"}
-        fix = _request(f"CONSUMER.CREATE.{path}", created)
-        return [*findings, critical(_CHECK, about, "the queue has no consumer", fix)]
+        fix = commands.request(f"CONSUMER.CREATE.{path}", created)
+        return [*findings, critical(CHECK, about, "the queue has no consumer", fix)]
     differing = differences(ours, wanted)
     updated = _updated(ours, wanted, differing)
     request = {"stream_name": spec.name, "config": updated, "action": "update"}
-    fix = _request(f"CONSUMER.CREATE.{path}", request)
+    fix = commands.request(f"CONSUMER.CREATE.{path}", request)
     return [*findings, _judged(about, differing, len(wanted), fix)]
 
 
@@ -135,17 +137,12 @@ def _updated(
     return {**kept, **wanted}
 
 
-def _request(verb: str, body: Mapping[str, object]) -> str:
-    """natscli's command; the spaces in its JSON keep a screen from taking it for anything else."""
-    return shlex.join(["nats", "request", f"$JS.API.{verb}", json.dumps(body) if body else ""])
-
-
 def _judged(about: str, differing: Sequence[Difference], num_fields: int, fix: str) -> Finding:
     if not differing:
-        return fine(_CHECK, about, f"as the run needs it, in all of {num_fields} fields")
+        return fine(CHECK, about, f"as the run needs it, in all of {num_fields} fields")
     tuning = all(each.field in _TUNING for each in differing)
     return Finding(
-        check=_CHECK,
+        check=CHECK,
         about=about,
         level=Level.WARNING if tuning else Level.CRITICAL,
         found="; ".join(map(str, differing)),

@@ -7,8 +7,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from broker.accounts.rights import Role
-from broker.addresses import typed
 from broker.doctor import disk, durability, keys, messages, objects, server
+from broker.doctor.commands import Commands, start
 from broker.doctor.facts import ServerFacts
 from broker.doctor.finding import Diagnosis, Finding, critical, diagnosis, unknown
 from broker.doctor.link import open_link
@@ -19,7 +19,7 @@ from broker.doctor.read_own import read_own
 from broker.doctor.read_store import read_store
 from broker.doctor.read_streams import read_streams
 from broker.doctor.read_system import read_by_system_account
-from broker.doctor.run import check_run, how_to_make
+from broker.doctor.run import check_run
 from broker.inventory import read_inventory
 from broker.jetstream import NatsBroker
 from broker.jetstream.connection import NatsConnection
@@ -52,10 +52,10 @@ async def diagnose(
     try:
         async with open_link(connection, *OPERATOR, run=run, name="broker doctor") as link:
             servers = await read_servers(connection, directory, monitor)
-            findings += await check_nats(link, servers, connection, run, runs)
+            findings += await check_nats(link, servers, run, Commands(connection, runs))
     except ServerMissing as error:
-        up = typed("up", directory).strip("`")
-        findings.append(critical(server.CHECK, shown(connection.nats), str(error), up))
+        fix = start(connection.nats, directory)
+        findings.append(critical(server.CHECK, shown(connection.nats), str(error), fix))
     except BrokerError as error:
         found = told("NATS", connection.nats, error)
         fix = "jetstream { store_dir: DIR }   # in nats.conf, if it is not there"
@@ -87,9 +87,8 @@ async def read_servers(connection: Connection, directory: Path, monitor: str) ->
 async def check_nats(
     link: NatsConnection,
     servers: Sequence[ServerFacts],
-    connection: Connection,
     run: str,
-    runs: Path,
+    commands: Commands,
 ) -> list[Finding]:
     """Judge the servers, and the streams of one run or all.
 
@@ -108,6 +107,7 @@ async def check_nats(
     findings = server.check_servers(greeting, servers)
     findings += durability.check_sync(servers, own)
     findings += disk.check_disk(servers, list(streams.values()))
+    findings += disk.check_account(greeting, list(streams.values()))
     for each in looked_at:
         opened = await first_event(broker, each)
         if opened is None:
@@ -115,12 +115,7 @@ async def check_nats(
             findings.append(unknown(_OPENING, each, "nobody has opened this run yet", fix))
             continue
         findings.append(messages.check_payload(greeting, opened.settings))
-        findings += check_run(
-            opened.settings,
-            streams,
-            num_replicas=connection.num_replicas,
-            again=how_to_make(each, runs),
-        )
+        findings += check_run(opened.settings, streams, commands)
     return findings
 
 
@@ -133,7 +128,7 @@ async def _of_storage(connection: Connection, directory: Path) -> list[Finding]:
     try:
         return objects.check_store(url, await read_store(store))
     except StoreUnavailable as error:
-        return [critical(_STORE, url, str(error), typed("up", directory).strip("`"))]
+        return [critical(_STORE, url, str(error), start(url, directory))]
     except StoreDenied as error:
         if "NoSuchBucket" in str(error):
             fix = "learner open   # makes it"

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from broker.addresses import typed
+from broker.doctor.commands import again
 from broker.doctor.durability import HOW_TO_KNOW
-from broker.doctor.facts import ServerFacts, StreamFacts
+from broker.doctor.facts import Greeting, ServerFacts, StreamFacts
 from broker.doctor.finding import Finding, critical, fine, unknown, warning
 from broker.program import words
 from schemas.listed import listed
@@ -28,13 +28,34 @@ _STREAM_OF_ERROR: Final = re.compile(r"stream '[^']* > ([^']+)'")
 def check_disk(servers: Sequence[ServerFacts], streams: Sequence[StreamFacts]) -> list[Finding]:
     """Room on the disk, room that the server gives, and whether its writes have failed."""
     if not servers:
-        why = "without the system account a server does not say where it stores"
-        return [unknown(_DISK, "NATS", why, HOW_TO_KNOW)]
-    growth = sum(max(0, each.max_bytes - each.num_bytes) for each in streams)
+        where = "without the system account a server does not say where it stores"
+        whether = "nor whether a write has failed"
+        return [
+            unknown(_DISK, "NATS", where, HOW_TO_KNOW),
+            unknown(_WRITES, "NATS", whether, HOW_TO_KNOW),
+        ]
+    growth = _growth(streams)
+    # All that are here may be on one disk.
+    num_here = sum(server.free_bytes is not None for server in servers)
     found: list[Finding] = []
     for server in servers:
-        found += [_free(server, growth), *_limit(server, growth), _writes(server)]
+        found.append(_free(server, growth * max(1, num_here)))
+        if server.max_storage is not None:
+            found.append(_limit(server.name, server.storage, server.max_storage, growth))
+        found.append(_writes(server))
     return found
+
+
+def check_account(greeting: Greeting, streams: Sequence[StreamFacts]) -> list[Finding]:
+    """Room that an operator gives our account, where he bounds it."""
+    if greeting.max_storage < 0:
+        return []
+    return [_limit("our account", greeting.storage, greeting.max_storage, _growth(streams))]
+
+
+def _growth(streams: Sequence[StreamFacts]) -> int:
+    """What the streams may take more, as far as they have a bound."""
+    return sum(max(0, each.max_bytes - each.num_bytes) for each in streams if each.in_files)
 
 
 def _free(server: ServerFacts, growth: int) -> Finding:
@@ -60,25 +81,19 @@ def _free(server: ServerFacts, growth: int) -> Finding:
     return fine(_DISK, server.name, f"{room}; queues may take {words.size(growth)} more")
 
 
-def _limit(server: ServerFacts, growth: int) -> list[Finding]:
+def _limit(about: str, stored: int, allowed: int, growth: int) -> Finding:
     """A limit that is not configured is three quarters of what was free when the server started."""
-    if server.max_storage is None:
-        return []
-    left = server.max_storage - server.storage
-    found = f"{words.size(server.storage)} stored, and the server allows"
-    found = f"{found} {words.size(server.max_storage)}"
-    needed = words.size(server.storage + growth + _RESERVE_BYTES)
-    fix = f"max_file_store: {_mib(server.storage + growth + 2 * _RESERVE_BYTES)}MB"
-    fix = f"{fix}   # in jetstream {{ }} of nats.conf, then start {server.name} again"
-    if left <= 0:
-        return [critical(_LIMIT, server.name, f"{found}: nothing more is stored", fix)]
-    if left < growth:
-        return [warning(_LIMIT, server.name, f"{found}; queues and logs may need {needed}", fix)]
-    return [fine(_LIMIT, server.name, found)]
-
-
-def _mib(num_bytes: int) -> int:
-    return -(-num_bytes >> 20)
+    found = f"{words.size(stored)} stored, and {words.size(allowed)} allowed"
+    needed = stored + growth + _RESERVE_BYTES
+    fix = (
+        f"max_file_store: {-(-needed >> 20)}MB   # in jetstream {{ }} of nats.conf, and restart it"
+    )
+    if stored >= allowed:
+        return critical(_LIMIT, about, f"{found}: nothing more is stored", fix)
+    if allowed - stored < growth:
+        found = f"{found}; queues may take {words.size(growth)} more, and the logs grow beside them"
+        return warning(_LIMIT, about, found, fix)
+    return fine(_LIMIT, about, found)
 
 
 def _writes(server: ServerFacts) -> Finding:
@@ -87,13 +102,12 @@ def _writes(server: ServerFacts) -> Finding:
     named = (_STREAM_OF_ERROR.search(error) for error in server.write_errors)
     dead = sorted({each[1] for each in named if each})
     about = listed(dead, "and") if dead else "something"
-    again = f"systemctl restart nats-server   # on the machine of {server.name}"
+    restart = f"systemctl restart nats-server   # on the machine of {server.name}"
     if server.our_folder:
-        folder = Path(server.our_folder)
-        again = " && ".join(typed(verb, folder).strip("`") for verb in ("down", "up"))
+        restart = again(Path(server.our_folder))
     return critical(
         _WRITES,
         server.name,
         f"{about} stores nothing more since a write has failed ({server.write_errors[0]})",
-        f"df -h {shlex.quote(server.store)} && {again}",
+        f"df -h {shlex.quote(server.store)} && {restart}",
     )

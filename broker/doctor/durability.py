@@ -39,7 +39,7 @@ def _sync(server: ServerFacts, alone: Sequence[str], *, replicated: bool) -> Fin
 
 def check_storage(stream: StreamFacts) -> Finding:
     """Is it a stream of files?"""
-    if stream.config.get("storage") == "file":
+    if stream.in_files:
         return fine(_STORAGE, stream.name, "in files")
     return critical(
         _STORAGE,

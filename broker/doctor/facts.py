@@ -18,6 +18,10 @@ class Greeting(Struct, frozen=True, kw_only=True):
     """Of one message, beside our headers."""
     clock: "Clock | None"
     """None: it does not tell us."""
+    max_storage: int = -1
+    """Bytes that our account may store; -1: it is not bounded."""
+    storage: int = 0
+    """Bytes that our account stores."""
     strict: bool | None
     """Whether JetStream refuses requests with fields that it does not know; None: it does not
     answer us."""
@@ -86,6 +90,10 @@ class StreamFacts(Struct, frozen=True, kw_only=True):
     @property
     def max_bytes(self) -> int:
         return self.config.get("max_bytes", -1)
+
+    @property
+    def in_files(self) -> bool:
+        return self.config.get("storage") == "file"
 
     @property
     def num_replicas(self) -> int:

@@ -29,7 +29,7 @@ def _urls(url: str, store: StoreFacts) -> Finding:
         found = f"signed with {store.signature or 'no version 4'}, which newer services refuse"
         return critical(_URLS, url, found, "pip install --upgrade boto3")
     if not 200 <= store.status < 300:
-        fix = "GRANT s3:GetObject to the credentials of connection.s3_credentials"
+        fix = "allow s3:GetObject on the bucket to connection.s3_credentials"
         return critical(_URLS, url, f"a GET is answered {store.status}: nobody gets weights", fix)
     if not store.same_bytes:
         return critical(_URLS, url, "a GET brings other bytes than were written", _ANOTHER)

@@ -1,5 +1,6 @@
 """Reads what a server says to every client, and to every user of its JetStream."""
 
+import contextlib
 import time
 from datetime import datetime
 from typing import Final
@@ -8,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from broker.doctor.facts import Clock, Greeting
+from broker.jetstream import api
 from broker.jetstream.connection import NatsConnection
 from schemas.errors import BrokerError
 
@@ -18,6 +20,15 @@ _UNKNOWN_FIELD: Final = 10025
 
 class _Server(Struct, frozen=True):
     time: datetime
+
+
+class _Limits(Struct, frozen=True):
+    max_storage: int = -1
+
+
+class _Account(Struct, frozen=True):
+    limits: _Limits = _Limits()
+    storage: int = 0
 
 
 class _UserInfo(Struct, frozen=True):
@@ -39,11 +50,14 @@ async def read_greeting(connection: NatsConnection, stream: str = "") -> Greetin
     the clock is for `read_streams` to read.
     """
     server = connection.link.server
+    account = await _account(connection) if not stream else _Account()
     return Greeting(
         name=server.name,
         version=server.version,
         max_message_bytes=connection.link.max_message_bytes,
         clock=None if stream else await _clock(connection),
+        max_storage=account.limits.max_storage,
+        storage=account.storage,
         strict=await _strict(connection, stream),
     )
 
@@ -65,6 +79,12 @@ def clock_between(asked: float, told: float, answered: float) -> Clock:
     Clock(ahead_s=5.0, error_s=0.5)
     """
     return Clock(ahead_s=told - (asked + answered) / 2, error_s=(answered - asked) / 2)
+
+
+async def _account(connection: NatsConnection) -> _Account:
+    with contextlib.suppress(BrokerError):
+        return await api.call(connection, "INFO", None, _Account, _TIMEOUT_S)
+    return _Account()
 
 
 async def _strict(connection: NatsConnection, stream: str) -> bool | None:

@@ -54,5 +54,7 @@ async def _read(http: httpx.AsyncClient, url: str) -> ServerFacts:
             f"no nats-server tells about itself at {shown(url)} ({why}): give the URL of its "
             "`http_port`, as http://HOST:8222 is one"
         ) from None
+    if not varz.jetstream.config:
+        raise UserError(f"the nats-server that tells about itself at {shown(url)} has no JetStream")
     clock = clock_between(asked, varz.now.timestamp(), answered)
     return server_facts(varz, healthz, clock, here=on_this_machine(url))

@@ -11,7 +11,7 @@ from broker.doctor.facts import Configuration, ConsumerFacts, ReplicaFacts, Stre
 from broker.doctor.read_greeting import clock_between
 from broker.jetstream import api
 from broker.jetstream.connection import NatsConnection
-from schemas.errors import BrokerError
+from schemas.errors import BrokerError, PermissionDenied
 
 _NO_STREAM: Final = "(10059)"
 
@@ -38,10 +38,10 @@ class _Consumers(Struct, frozen=True):
 
 
 async def read_streams(connection: NatsConnection, names: Iterable[str]) -> dict[str, StreamFacts]:
-    """Those of the streams that are there.
+    """Those of the streams that are there, and that this user may ask about.
 
     Raises:
-        BrokerError: JetStream does not answer, or this user may not ask.
+        BrokerUnavailable: JetStream does not answer.
     """
     found = [await _read_stream(connection, name) for name in names]
     return {each.name: each for each in found if each is not None}
@@ -51,6 +51,8 @@ async def _read_stream(connection: NatsConnection, name: str) -> StreamFacts | N
     asked = time.time()
     try:
         info = await api.call(connection, f"STREAM.INFO.{name}", None, _StreamInfo)
+    except PermissionDenied:
+        return None
     except BrokerError as error:
         if _NO_STREAM in str(error):
             return None

@@ -41,7 +41,8 @@ class _FromHealthz(Struct, frozen=True):
 async def read_by_system_account(connection: NatsConnection, url: str) -> list[ServerFacts]:
     """Every server of the cluster, over a connection to `url` of a user of the system account.
 
-    Empty when this user is none. A server that does not answer in time is not in it.
+    Empty when this user is none. A server that does not answer in time, or has no JetStream, is not
+    in it.
 
     Raises:
         BrokerUnavailable: no server answers.
@@ -67,6 +68,7 @@ async def read_by_system_account(connection: NatsConnection, url: str) -> list[S
             here=here,
         )
         for answered, reply in servers
+        if reply.data.jetstream.config
     ]
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from broker.addresses import typed
 from broker.doctor.clocks import check_clock
+from broker.doctor.commands import up
 from broker.doctor.facts import Greeting, ServerFacts
 from broker.doctor.finding import Finding, warning
 from broker.doctor.messages import check_strict
@@ -28,5 +28,5 @@ def check_servers(greeting: Greeting, servers: Sequence[ServerFacts]) -> list[Fi
 
 
 def _away(server: ServerFacts) -> Finding:
-    again = typed("up", Path(server.our_folder)).strip("`")
-    return warning(CHECK, server.name, "it does not answer; the others go on without it", again)
+    found = "it does not answer; the others go on without it"
+    return warning(CHECK, server.name, found, up(Path(server.our_folder)))

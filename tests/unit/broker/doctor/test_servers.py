@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from broker.doctor.clocks import check_clock
-from broker.doctor.disk import check_disk
+from broker.doctor.disk import check_account, check_disk
 from broker.doctor.durability import check_replicas, check_storage, check_sync
 from broker.doctor.facts import Clock, Greeting, ReplicaFacts, ServerFacts, StreamFacts
 from broker.doctor.finding import Level
@@ -96,8 +96,9 @@ def test_sync_is_needed_the_more_the_fewer_replicas_there_are():
 
 
 def test_what_no_server_says_is_unknown_with_the_line_that_asks():
-    (sync,), (disk,) = check_sync([], [LOG]), check_disk([], [LOG])
-    for finding in (sync, disk):
+    findings = [*check_sync([], [LOG]), *check_disk([], [LOG])]
+    assert [each.check for each in findings] == ["sync", "disk", "writes"]
+    for finding in findings:
         assert (finding.level, finding.known) == (Level.WARNING, False)
         assert "--monitor" in finding.fix
 
@@ -143,6 +144,18 @@ def test_the_servers_own_limit(stored, level):
     _, limit, _ = check_disk([replace(SERVER, storage=stored)], [QUEUE])
     assert limit.level is level
     assert bool(limit.fix.startswith("max_file_store: ")) == (level is not Level.OK)
+
+
+def test_servers_here_may_be_on_one_disk():
+    three = [replace(SERVER, name=name, free_bytes=11 * GIB) for name in ("one", "two", "three")]
+    assert check_disk(three, [QUEUE])[0].level is Level.CRITICAL
+    assert check_disk(three[:1], [QUEUE])[0].level is Level.OK
+
+
+def test_the_limit_of_an_account():
+    assert check_account(GREETING, [QUEUE]) == []
+    (bounded,) = check_account(replace(GREETING, max_storage=4 * GIB, storage=GIB), [QUEUE])
+    assert bounded.level is Level.WARNING
 
 
 def test_a_stream_whose_write_has_failed():
