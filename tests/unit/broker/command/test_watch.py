@@ -14,7 +14,7 @@ from broker.look.listing import Listing, list_server
 from broker.look.read_on import RunLogs
 from broker.memory import MemoryBroker, MemoryServer
 from broker.program.page import InPlace, Lines, OneByOne, page
-from broker.verbs.looking import Looking, again
+from broker.verbs.looking import Looking, Where, again, look
 from broker.verbs.options import Watch
 from schemas.errors import StoreUnavailable, UserError
 from tests.support import hand_built
@@ -102,6 +102,32 @@ async def test_a_storage_that_goes_away_is_waited_for_and_a_mistake_is_not() -> 
     assert notes.told == ["no answer", "no answer"]
     with pytest.raises(UserError, match="no such run"):
         await again(mistake, notes, every_s=0)
+
+
+def test_all_is_asked_over_one_connection_that_is_closed_in_the_end(
+    monkeypatch, tmp_path, capsys
+) -> None:
+    opened: list[MemoryBroker] = []
+    asked: list[MemoryBroker] = []
+
+    async def login(*args: object, **options: object) -> MemoryBroker:
+        opened.append(MemoryBroker(MemoryServer()))
+        return opened[-1]
+
+    async def question(broker: MemoryBroker) -> Listing:
+        asked.append(broker)
+        if len(asked) == 4:
+            raise UserError("enough")
+        return Listing(runs=(), streams=())
+
+    monkeypatch.setattr("broker.login.login", login)
+    where = Where("nats://127.0.0.1:1", "", tmp_path)
+    with pytest.raises(UserError, match="enough"):
+        look(where, question, views.show_listing, json=True, watch=0.001)
+    (one,) = opened
+    assert asked == [one] * 4
+    assert not one.connected
+    assert capsys.readouterr().out.count("\n") == 3
 
 
 def test_programs_get_a_document_on_each_line(capsys) -> None:
