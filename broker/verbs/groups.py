@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from broker.addresses import SERVERS_DIRECTORY, find_connection
+from broker.addresses import SERVERS_DIRECTORY
 from broker.interface import Broker
 from broker.program.command import Servers, writes_below
-from broker.verbs.options import Json, Nats, SettingsFile, ask, named_file
+from broker.verbs.looking import Where, look
+from broker.verbs.options import Json, Nats, RunOption, SettingsFile, Watch, ask
 from schemas.errors import UserError
 
 
@@ -17,29 +18,32 @@ def show(
     id: Annotated[
         str, typer.Argument(help="A lease (7), a message (s0:12), or the beginning of a sha256.")
     ],
-    run: Annotated[str, typer.Option(help="Name of the run, if there are several.")] = "",
+    run: RunOption = "",
     nats: Nats = "",
     settings: SettingsFile = "",
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """Show one group: its prompt, and each rollout's text, rewards and log-probabilities.
 
-    Rollouts stand side by side on a terminal of 110 columns or more, else below each other.
-    Exit status 1: its bytes are not to be had, and only what the log says is shown.
+    Rollouts stand side by side where a terminal has 110 columns.
+
+    Exit status 1: its bytes are not to be had, only what the log says.
     """
     from broker.inventory import the_run
     from broker.look import group_page
+    from broker.look import show as groups
     from broker.look.group import GroupShown
-    from broker.look.show import show as find
     from broker.objects.s3 import S3Store
     from broker.program import screen
     from environments.spelling import speller
 
-    connection = find_connection(named_file(settings), nats=nats, directory=servers)
+    where = Where(nats, settings, servers)
+    connection = where.connection()
 
-    async def look(broker: Broker) -> GroupShown:
-        return await find(
+    async def find(broker: Broker) -> GroupShown:
+        return await groups.show(
             broker,
             await the_run(broker, run),
             id,
@@ -47,12 +51,11 @@ def show(
             find_speller=speller,
         )
 
-    found = ask(connection, look)
-    if json:
-        screen.show_json(found)
-    else:
-        for line in group_page.page(found, shutil.get_terminal_size().columns):
+    def print_page(group: GroupShown) -> None:
+        for line in group_page.page(group, shutil.get_terminal_size().columns):
             screen.show_line(line)
+
+    found = look(where, find, print_page, json=json, watch=watch)
     raise typer.Exit(1 if found.missing else 0)
 
 
@@ -71,15 +74,16 @@ def export(
     parquet: Annotated[
         Path | None, typer.Option("--parquet", metavar="FILE", help="Write Parquet (pyarrow).")
     ] = None,
-    run: Annotated[str, typer.Option(help="Name of the run, if there are several.")] = "",
+    run: RunOption = "",
     nats: Nats = "",
     settings: SettingsFile = "",
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
-    """Write groups to a file, a row for each rollout: tokens, mask, log-probabilities, rewards, ...
+    """Write groups to a file, a row for each rollout, with tokens, rewards and all the log says.
 
-    A range of steps has the rows of their batches, one of leases whatever was judged on them.
+    Of steps the rows of their batches are written; of leases all that was
+    judged on them.
     """
     from broker.backup.progress import progress_bar
     from broker.export import jsonl as lines
@@ -99,7 +103,7 @@ def export(
         case _:
             raise UserError("say where it goes with --jsonl FILE or --parquet FILE, one of them")
     writes_below(context, path.parent)
-    connection = find_connection(named_file(settings), nats=nats, directory=servers)
+    connection = Where(nats, settings, servers).connection()
 
     async def write(broker: Broker) -> writing.Exported:
         with progress_bar() as progress:
@@ -114,5 +118,5 @@ def export(
                 progress=progress,
             )
 
-    written = ask(connection, write)
+    written = ask(connection, write, servers)
     screen.show_json(written) if json else views.show_exported(written)

@@ -33,12 +33,13 @@ def peek(
 ) -> None:
     """Show stored messages, decoded and with their verdicts, and leave them where they are.
 
-    Judged groups are read from the archive, refused messages from the sample of them that is kept.
+    Of judged ones the archive, or the sample of rejected ones, has the bytes.
 
-    EXPR compares fields with numbers, 'texts' and None, by == != < <= > >= and in; and, or, not
-    join comparisons. Fields: actor, age, bytes, detail, engine, lease, reason, sequence, shard,
-    staleness, step, task, verdict, version; and with .min, .mean or .max: advantage, claimed,
-    logprob, part.NAME, reward, sampled, tokens.
+    EXPR joins comparisons by and, or, not: of fields with fields, numbers,
+    'texts', None and lists of them, by == != < <= > >= in. Fields: actor,
+    age, bytes, detail, engine, lease, reason, sequence, shard, staleness,
+    step, task, verdict, version; and with .min, .mean or .max: advantage,
+    claimed, logprob, part.NAME, reward, sampled, tokens.
     """
     from broker.inventory import the_run
     from broker.look import peek, views
