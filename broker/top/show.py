@@ -1,6 +1,7 @@
 """`broker top` on a terminal and in a pipe."""
 
 import asyncio
+import signal
 
 from broker.interface import Broker
 from broker.inventory import the_run
@@ -25,7 +26,7 @@ async def on_screen(
     try:
         from broker.top.app import TopApp
     except ModuleNotFoundError as error:
-        if error.name != "textual":
+        if not str(error.name).startswith("textual"):
             raise
         raise UserError(
             "the screen needs textual: pip install 'tributary-rl[screen]', or take --json"
@@ -34,6 +35,8 @@ async def on_screen(
     app = TopApp(live, sort=sort, reverse=reverse, every_s=every_s)
     following = asyncio.create_task(live.follow())
     following.add_done_callback(lambda _: app.exit())
+    # Otherwise it would leave a terminal that echoes nothing.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, app.exit)
     try:
         await app.run_async()
     finally:

@@ -38,7 +38,7 @@ def queue(head: HeadView, now: float) -> str:
     if head.queue.num_messages:
         said.append(f"{head.queue.num_in_hand:,} in hand")
     if head.queue.oldest_time is not None:
-        said.append(f"the oldest since {words.age(now - head.queue.oldest_time)}")
+        said.append(f"the oldest has waited {words.age(now - head.queue.oldest_time)}")
     return ", ".join(said)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from schemas.heartbeat import Heartbeat, State
 from schemas.policy import PolicyId
 from schemas.wire import encode
 from tests.support import hand_built
+from tests.support.terminal import in_terminal
 
 pytestmark = pytest.mark.integration
 
@@ -90,3 +92,16 @@ def test_an_unknown_run_is_one_sentence(run):
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("broker: the server has no run dem")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("end", [b"q", None], ids=["q", "sigterm"])
+def test_the_screen_in_a_terminal_gives_it_back(run, end):
+    with in_terminal([str(BROKER), *run]) as terminal:
+        terminal.until(lambda: "live" in terminal.text and "ALICE" in terminal.text, timeout_s=30)
+        if end is None:
+            terminal.process.terminate()
+        else:
+            os.write(terminal.keys, end)
+        assert terminal.process.wait(10) == 0
+        terminal.reading.join()
+        assert "\x1b[?1049l" in terminal.text  # The screen as it was before.

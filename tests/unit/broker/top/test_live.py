@@ -1,13 +1,14 @@
 """What follows a run, on brokers in memory: it consumes nothing and waits for servers."""
 
 import asyncio
+import sys
 
 import pytest
 
 from broker.memory import MemoryBroker
 from broker.streams import run_streams
 from broker.top.live import Live
-from broker.top.show import Looks
+from broker.top.show import Looks, on_screen
 from broker.top.sort import Sort
 from broker.top.view import Badge, TopView
 from schemas import names
@@ -142,3 +143,11 @@ async def test_a_stream_that_is_missing_is_said(run):
     del run.broker._server.streams[names.policies_stream(run.settings.name)]
     with pytest.raises(Exception, match="POLICIES_synthetic"):
         await Looks("", dict, sort=Sort.GROUPS, reverse=False)(MemoryBroker(run.broker._server))
+
+
+async def test_without_textual_the_screen_is_one_sentence(run, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(("textual", "broker.top.app"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "textual", None)
+    with pytest.raises(UserError, match=r"pip install 'tributary-rl\[screen\]', or take --json"):
+        await on_screen(run.broker, "", dict, sort=Sort.GROUPS, reverse=False, every_s=1.0)
