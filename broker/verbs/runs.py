@@ -33,9 +33,9 @@ def init(
         for spec in specs:
             await broker.ensure_stream(spec)
 
-    found = troubles(connection, servers)
     if connection.accounts:
         _make_credentials(connection.accounts, run_settings(settings))
+    found = troubles(connection, servers)
     ask(connection, create)
     if json:
         screen.show_json(specs)

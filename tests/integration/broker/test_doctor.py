@@ -1,5 +1,6 @@
 """The doctor on real servers: what is wrong is found, and the line that it gives mends it."""
 
+import asyncio
 import json
 import resource
 import shlex
@@ -41,6 +42,7 @@ from tests.support.old_server import old_server
 
 pytestmark = pytest.mark.integration
 
+BROKER = Path(sys.executable).with_name("broker")
 RUN = hand_built.RUN
 ACCOUNTS = """\
 http: "127.0.0.1:{port}"
@@ -280,6 +282,13 @@ async def test_an_old_server_is_refused_at_every_start(tmp_path):
             await check_before_use(Connection(nats=url), tmp_path)
         with pytest.raises(UserError, match="refused"):
             await check_before_run(Connection(nats=url), hand_built.SETTINGS, tmp_path)
+        init = await asyncio.create_subprocess_exec(
+            *(str(BROKER), "init", "--name", "demo", "--nats", url),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await init.communicate()
+    assert init.returncode == 2
+    assert said.decode().startswith("broker: nats-server old is refused, it is 2.10.22: ")
 
 
 async def test_what_a_start_tells(server, opened, link, tmp_path, capsys):
@@ -300,7 +309,7 @@ def test_the_verb(connection, server, tmp_path):
     ]
     settings.write_text("\n".join([f'directory = "{tmp_path}"', "[connection]", *lines]))
     words = ["doctor", "--settings", settings, "--monitor", server.monitor]
-    command = [str(Path(sys.executable).with_name("broker")), *map(str, words)]
+    command = [str(BROKER), *map(str, words)]
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, *more], capture_output=True, text=True, timeout=60)
