@@ -84,5 +84,5 @@ def read_invitation(link_or_file: str) -> Invitation:
             f"{link_or_file[:80]!r} is no invitation, which begins with {_SCHEME}, nor a file with "
             f"one: {error.strerror}"
         ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"{link_or_file[:80]} holds no invitation") from None
+    except (ValueError, RuntimeError):  # no text in it, or a path that is none
+        raise UserError(f"{link_or_file[:80]!r} holds no invitation") from None

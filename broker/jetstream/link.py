@@ -65,6 +65,8 @@ class Link:
         self._subscriptions: set[Subscription] = set()
         self._flushes: set[asyncio.Task[bool]] = set()
         self._last_error: Exception | None = None
+        self._refusals_left = -1
+        """While it connects for the first time: how many servers may still let us in."""
 
     async def connect(
         self,
@@ -85,6 +87,7 @@ class Link:
             UserError: the URL is none of a NATS server.
         """
         servers = each_url(url)
+        self._refusals_left = len(servers)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._client.connect(
@@ -105,6 +108,7 @@ class Link:
             await self._client.close()
             reason = self._last_error or error
             raise no_answer(url, reason, timeout_s=timeout_s) from None
+        self._refusals_left = -1
         self._connected.set()
 
     @property
@@ -278,8 +282,13 @@ class Link:
 
     async def _on_error(self, error: Exception) -> None:
         # What the server says is the cause; that it then hangs up is not.
-        if "authorization" not in str(self._last_error).lower():
+        if not _is_refusal(self._last_error):
             self._last_error = error
+        if self._refusals_left > 0 and _is_refusal(error):
+            self._refusals_left -= 1
+            if self._refusals_left == 0:
+                # None of the servers lets us in, and waiting helps nobody: this ends `connect`.
+                raise error
         # The server names the subject; nats-py has put it in lower case.
         if denied := _DENIED.search(str(error).lower()):
             self._denied.add(denied[1])
@@ -303,6 +312,11 @@ class Link:
         for flushing in self._flushes:
             flushing.cancel()
         self._on_lost(error)
+
+
+def _is_refusal(error: Exception | None) -> bool:
+    """Whether a server does not know who connects, or does not want him."""
+    return "authorization" in str(error).lower()
 
 
 def _tls(authority: str) -> dict[str, Any]:

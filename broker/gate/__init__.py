@@ -1,0 +1,10 @@
+"""The gate of a run: a small daemon of the operator's that lets in who was invited, and throws out
+who floods. It alone needs the operator's keys; it reads nothing that a stranger made but one small
+request.
+
+| what | files, in an order to read them |
+|---|---|
+| letting in | `admission` |
+| throwing out | `meter`, `traffic`, `guard` |
+| the daemon | `service` |
+"""

@@ -1,0 +1,94 @@
+"""Answers who was invited: signs his key's user, tells the server of his account, and notes it."""
+
+import time
+from typing import Final, Protocol
+
+import structlog
+from msgspec.structs import replace
+
+from broker.accounts import rights
+from broker.accounts.account import contributor_account
+from broker.accounts.keyring import Keyring
+from broker.accounts.roster import Contributor, Roster
+from broker.interface import Broker
+from schemas import names, wire
+from schemas.errors import BrokerError, Rejected, UserError
+from schemas.join import JoinReply, JoinRequest
+from schemas.run_card import RunCard
+
+MAX_REQUEST_BYTES: Final = 1024
+
+_log = structlog.get_logger(__name__)
+
+
+class PushAccount(Protocol):
+    async def __call__(self, token: str) -> None:
+        """Tell the server of an account. Raises BrokerError."""
+        ...
+
+
+class Admission:
+    """Lets contributors of one run in."""
+
+    def __init__(
+        self, card: RunCard, keyring: Keyring, roster: Roster, push_account: PushAccount
+    ) -> None:
+        """`card` is what a contributor of the run is given."""
+        self._card = card
+        self._keyring = keyring
+        self._roster = roster
+        self._push_account = push_account
+
+    async def serve(self, broker: Broker) -> None:
+        """Answer from now on, until the connection closes."""
+        await broker.serve(names.join_subject(self._card.run), self.answer)
+
+    async def answer(self, subject: str, data: bytes) -> bytes:
+        """The reply to one request."""
+        return wire.encode(await self._answer(data))
+
+    async def _answer(self, data: bytes) -> JoinReply:
+        try:
+            request = wire.decode(data, JoinRequest, max_wire_bytes=MAX_REQUEST_BYTES)
+            invited = self._roster.of_ticket(request.ticket)
+            if invited is None or invited.run != self._card.run:
+                return JoinReply(refusal="this run knows no such invitation")
+            joined = self._roster.change(invited.name, lambda one: _join(one, request.user))
+        except (Rejected, UserError) as error:
+            return JoinReply(refusal=str(error)[:500])
+        try:
+            await self.let_in(joined)
+        except BrokerError as error:
+            _log.warning("not let in for now", name=joined.name, why=str(error))
+            return JoinReply(refusal="the run cannot let anybody in for now", for_now=True)
+        _log.info("joined", name=joined.name, actor=joined.actor, shard=joined.shard)
+        return JoinReply(token=self._user_token(joined), card=self._card)
+
+    async def let_in(self, contributor: Contributor) -> None:
+        """Make the server know the account; it may know it already.
+
+        Raises:
+            BrokerError
+        """
+        keyring, actor = self._keyring, contributor.actor
+        about = contributor_account(keyring.signer, keyring.accounts.core, actor)
+        await self._push_account(keyring.account_token(actor, about, contributor.name))
+
+    def _user_token(self, contributor: Contributor) -> str:
+        may = rights.contributor(contributor.run, contributor.shard, contributor.actor)
+        return self._keyring.user_token(
+            contributor.actor, contributor.user, may, name=contributor.name
+        )
+
+
+def _join(one: Contributor, user: str) -> Contributor:
+    """Raises UserError when the invitation is not good for this key, or not any more."""
+    if one.revoked:
+        raise UserError("this invitation was taken back")
+    if one.user == user:
+        return one  # He asks again: the answer was lost.
+    if one.user:
+        raise UserError("this invitation was used already, with another key")
+    if time.time() > one.expires:
+        raise UserError("this invitation has expired: ask the run's operator for another one")
+    return replace(one, user=user, joined=time.time())

@@ -1,0 +1,208 @@
+"""Joining a run through its gate, and being thrown out, on a real server."""
+
+import asyncio
+import time
+from functools import partial
+
+import pytest
+from msgspec.structs import replace
+
+from actors.joining import join
+from actors.leaving import leave
+from actors.membership import find_membership
+from broker.accounts.inviting import invite
+from broker.accounts.resolver import push_account
+from broker.accounts.rights import Role
+from broker.accounts.roster import Tier
+from broker.gate.admission import Admission
+from broker.gate.guard import revoke
+from broker.jetstream import NatsBroker
+from schemas import names, wire
+from schemas.errors import BrokerError, ServerMissing, UserError
+from schemas.join import JoinReply
+from schemas.run_card import RunCard
+from schemas.settings import IntakeSettings
+from tests.support.examples import ENVIRONMENT
+from tests.support.guarded import RUN, SHARDS
+
+pytestmark = pytest.mark.integration
+
+INTAKE = IntakeSettings(shards=SHARDS)
+
+
+@pytest.fixture
+def card(guarded):
+    return RunCard(run=RUN, nats=guarded.url, run_key="0" * 64, environment=ENVIRONMENT)
+
+
+@pytest.fixture
+def inviting(guarded, card, unique):
+    def make(**more):
+        return invite(
+            unique("friend"),
+            Tier.STRANGER,
+            card=card,
+            intake=INTAKE,
+            keyring=guarded.keyring,
+            roster=guarded.roster,
+            **more,
+        )
+
+    return make
+
+
+@pytest.fixture
+async def admission(guarded, card):
+    async with guarded.system() as system:
+        yield Admission(card, guarded.keyring, guarded.roster, partial(push_account, system))
+
+
+@pytest.fixture
+async def gate(guarded, admission):
+    broker = await guarded.login(Role.GATE)
+    await admission.serve(broker)
+    yield broker
+    await broker.close()
+
+
+async def login(membership):
+    return await NatsBroker.connect(
+        membership.card.nats, name="actor", credentials=membership.credentials
+    )
+
+
+def group_subject(guarded, membership):
+    shard = next(one.shard for one in guarded.roster.all() if one.actor == membership.actor)
+    return names.rollouts_subject(RUN, shard, (1, 0), membership.actor)
+
+
+async def test_who_was_invited_joins_and_works(guarded, gate, inviting, tmp_path):
+    membership = await join(inviting(), tmp_path)
+    assert find_membership(tmp_path, "") == membership
+    assert find_membership(tmp_path, RUN).actor == membership.actor
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.creds")} == {0o600}
+    actor = await login(membership)
+    assert (await actor.publish(group_subject(guarded, membership), b"mine")).sequence
+    await actor.close()
+    assert guarded.roster.find(membership.actor).joined
+
+
+async def test_the_key_never_leaves_the_machine(guarded, gate, inviting, tmp_path):
+    membership = await join(inviting(), tmp_path)
+    everything = b"".join(path.read_bytes() for path in guarded.folder.rglob("*") if path.is_file())
+    assert membership.credentials.key.public.encode() in everything
+    assert membership.credentials.seed not in everything
+
+
+async def test_an_invitation_is_good_once(gate, inviting, tmp_path):
+    invitation = inviting()
+    await join(invitation, tmp_path / "first")
+    with pytest.raises(UserError, match="used already, with another key"):
+        await join(invitation, tmp_path / "second")
+
+
+async def test_who_lost_the_answer_asks_again(admission, guarded, gate, inviting, tmp_path):
+    """The first answer is lost on its way; the same key is let in again, as the same actor."""
+    broker, lost = gate, []
+
+    async def lose_the_first(subject, data):
+        answer = await admission.answer(subject, data)
+        if not lost:
+            lost.append(wire.decode(answer, JoinReply).token)
+            raise BrokerError("the answer is lost")
+        return answer
+
+    await broker.close()
+    again = await guarded.login(Role.GATE)
+    await again.serve(names.join_subject(RUN), lose_the_first)
+    invitation = inviting()
+    with pytest.raises((UserError, asyncio.TimeoutError)):
+        async with asyncio.timeout(1):
+            await join(invitation, tmp_path)
+    assert lost
+    membership = await join(invitation, tmp_path)
+    actor = await login(membership)
+    await actor.publish(group_subject(guarded, membership), b"after all")
+    await actor.close()
+    await again.close()
+
+
+async def test_an_expired_invitation_is_refused_by_clock_server_and_gate(
+    guarded, gate, admission, inviting, tmp_path
+):
+    invitation = inviting(lifetime_s=1.0)
+    with pytest.raises(UserError, match="has expired"):
+        await join(replace(invitation, expires=time.time() - 1), tmp_path / "clock")
+    await asyncio.sleep(1.5)
+    # Whose clock is behind is refused by the server, whose credentials for guests have ended.
+    late = replace(invitation, expires=time.time() + 60)
+    with pytest.raises(ServerMissing, match=r"[Aa]uthorization"):
+        await join(late, tmp_path / "server")
+    # And whoever gets to the gate all the same, by the gate.
+    fresh = inviting()
+    with pytest.raises(UserError, match="has expired"):
+        await join(replace(fresh, ticket=late.ticket), tmp_path / "gate")
+
+
+async def test_a_closed_gate_says_so(guarded, inviting, tmp_path):
+    with pytest.raises(UserError, match="gate is closed"):
+        await join(inviting(), tmp_path)
+
+
+async def test_who_answers_with_another_key_is_not_the_run(gate, inviting, tmp_path):
+    with pytest.raises(UserError, match="is not the run"):
+        await join(replace(inviting(), run_key="1" * 64), tmp_path)
+
+
+async def test_a_guessed_ticket_opens_nothing(gate, inviting, tmp_path):
+    with pytest.raises(UserError, match="no such invitation"):
+        await join(replace(inviting(), ticket="0" * 32), tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"TRIB", b"x" * 2000, wire.encode(JoinReply())])
+async def test_the_gate_answers_anything_with_a_refusal(admission, data):
+    reply = wire.decode(await admission.answer(names.join_subject(RUN), data), JoinReply)
+    assert reply.refusal
+    assert not reply.token
+
+
+async def test_who_is_revoked_is_cut_within_a_second_and_stays_out(
+    guarded, gate, inviting, tmp_path
+):
+    thrown_out = await join(inviting(), tmp_path / "a")
+    stays = await join(inviting(), tmp_path / "b")
+    actor, other = await login(thrown_out), await login(stays)
+    await actor.publish(group_subject(guarded, thrown_out), b"before")
+    began = time.monotonic()
+    async with guarded.system() as system:
+        contributor = guarded.roster.find(thrown_out.actor)
+        await revoke(guarded.keyring, partial(push_account, system), contributor)
+    async with asyncio.timeout(1):
+        with pytest.raises(BrokerError):
+            await anext(actor.listen(names.policy_subject(RUN)), None)
+            raise BrokerError("what it heard has ended")
+    print(f"cut {1000 * (time.monotonic() - began):.1f} ms after the word was given")
+    with pytest.raises(BrokerError, match="revoked"):
+        await actor.publish(group_subject(guarded, thrown_out), b"after")
+    with pytest.raises(ServerMissing, match=r"[Rr]evoked|[Aa]uthorization"):
+        await login(thrown_out)
+    await other.publish(group_subject(guarded, stays), b"untouched")
+    for broker in (actor, other):
+        await broker.close()
+    # A restart forgets nothing.
+    guarded.stop()
+    guarded.start()
+    with pytest.raises(ServerMissing, match=r"[Rr]evoked|[Aa]uthorization"):
+        await login(thrown_out)
+    await (await login(stays)).close()
+
+
+async def test_leaving_forgets_the_key(gate, inviting, tmp_path):
+    await join(inviting(), tmp_path / "home")
+    with pytest.raises(UserError, match="has joined run guarded already"):
+        await join(inviting(), tmp_path / "home")
+    (tmp_path / "home" / "policies").mkdir()
+    leave(tmp_path / "home", RUN, delete_data=True)
+    assert not (tmp_path / "home").exists()
+    with pytest.raises(UserError, match="has joined no run"):
+        find_membership(tmp_path / "home", RUN)
