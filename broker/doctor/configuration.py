@@ -24,8 +24,8 @@ from broker.interface import StreamKind, StreamSpec
 from broker.jetstream import config
 
 CHECK: Final = "configuration"
-_NO_MATTER: Final = frozenset({"metadata", "description", "placement"})
-"""Labels, and where it lies."""
+_NO_MATTER: Final = frozenset({"metadata", "description", "placement", "first_seq"})
+"""Labels, where it lies, and where one that was restored begins."""
 _MADE_SO: Final[Mapping[str, object]] = {"replay_policy": "instant", "max_waiting": 512}
 """What a server puts into fields that nobody sets, where that is not nothing."""
 _TUNING: Final = frozenset(
