@@ -48,8 +48,12 @@ class Parquet:
 
     def close(self) -> None:
         """Write the end of the file, without which it is none."""
-        self._flush()
-        self._writer.close()
+        try:
+            self._flush()
+            self._writer.close()
+        finally:
+            # Or it is closed again when it is collected, behind a full disk too.
+            self._writer.is_open = False
 
     def _flush(self) -> None:
         found = [msgspec.to_builtins(row) for row in self._waiting]

@@ -5,6 +5,7 @@ decode, have no rows: they are counted by what is missing. Bytes that the archiv
 has not end the export, since a file with holes would be taken for the whole.
 """
 
+import contextlib
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -106,16 +107,17 @@ async def export(
     progress.begin("groups", len(meant))
     try:
         with opened_atomically(path) as file:
-            rows = rows_in(file)
-            for start in range(0, len(meant), _AT_ONCE):
-                some = meant[start : start + _AT_ONCE]
-                jobs = [functools.partial(holder.fetch, message) for message in some]
-                for message, held in zip(some, await run_all(jobs, at_once=_AT_ONCE), strict=True):
-                    rows.write(writer.rows(message, held))
-                progress.advance(len(some))
-            if not writer.num_groups:
-                raise UserError(f"there is nothing to write: {writer.left_out[0].why}")
-            rows.close()
+            # Closed whatever comes: what writes it may hold on to the file.
+            with contextlib.closing(rows_in(file)) as rows:
+                for start in range(0, len(meant), _AT_ONCE):
+                    some = meant[start : start + _AT_ONCE]
+                    jobs = [functools.partial(holder.fetch, message) for message in some]
+                    found = await run_all(jobs, at_once=_AT_ONCE)
+                    for message, held in zip(some, found, strict=True):
+                        rows.write(writer.rows(message, held))
+                    progress.advance(len(some))
+                if not writer.num_groups:
+                    raise UserError(f"there is nothing to write: {writer.left_out[0].why}")
             num_bytes = file.tell()
     finally:
         await holder.close()

@@ -1,5 +1,8 @@
 """`broker export`: rows that say what the log and the bytes say, in files that are whole."""
 
+import errno
+import gc
+import io
 import json
 import sys
 
@@ -145,14 +148,17 @@ async def test_what_cannot_be_exported_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_archive_with_holes_is_not_exported(broker, store, tmp_path) -> None:
+@pytest.mark.parametrize("rows_in", [JsonLines, Parquet])
+async def test_an_archive_with_holes_is_not_exported(broker, store, tmp_path, rows_in) -> None:
+    pytest.importorskip("pyarrow")
     path = tmp_path / "rows"
     path.write_text("of yesterday")
     with pytest.raises(ObjectMissing):
-        await export(broker, "1..2", path, MemoryStore())
+        await export(broker, "1..2", path, MemoryStore(), rows_in=rows_in)
     store.away = True
     with pytest.raises(StoreUnavailable):
-        await export(broker, "1..2", path, store)
+        await export(broker, "1..2", path, store, rows_in=rows_in)
+    gc.collect()
     assert [each.read_text() for each in tmp_path.iterdir()] == ["of yesterday"]
 
 
@@ -163,6 +169,20 @@ async def test_text_is_printable_ascii(broker, store, tmp_path) -> None:
     assert all(0x20 <= byte < 0x7F for byte in written.replace(b"\n", b""))
     assert written.count(b"\n") == 2
     assert lines(tmp_path / "rows")[0]["completion"] == hostile * 2
+
+
+@pytest.mark.parametrize("rows_in", [JsonLines, Parquet])
+async def test_a_full_disk_leaves_what_was_there(broker, store, tmp_path, rows_in) -> None:
+    pytest.importorskip("pyarrow")
+
+    class Full(io.BytesIO):
+        def write(self, data) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        await export(broker, "1..2", tmp_path / "rows", store, rows_in=lambda _: rows_in(Full()))
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_parquet_holds_the_same_rows(broker, store, tmp_path) -> None:

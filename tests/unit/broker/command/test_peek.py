@@ -8,6 +8,7 @@ from broker.look.peek import Peeked
 from broker.look.peek import peek as peek_at
 from broker.look.search import Chosen
 from broker.look.sight import Context, Sight, look
+from broker.look.views import show_sights
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
 from broker.objects.archive import Archive
 from broker.streams import run_streams
@@ -250,6 +251,24 @@ def test_tokens_outside_the_vocabulary_are_said() -> None:
     seen = sight(hand_built.group(100, 2))
     assert seen.undecodable is not None
     assert seen.undecodable.reason == "tokens"
+
+
+async def test_hostile_words_of_a_judged_message_are_harmless(store, capsys) -> None:
+    hostile = "\x1b[2J\u202e[b]:bomb:\nok"
+    group = decode(hand_built.group(2, 0), RolloutGroup)
+    data = encode(replace(group, profile=replace(group.profile, version=hostile)))
+    log = hand_built.with_samples(3)
+    event = replace(log[2].events[2], detail=hostile, sha256=sha256_hex(data))
+    log[2] = replace(log[2], events=(*log[2].events[:2], event, *log[2].events[3:]))
+    broker = MemoryBroker(MemoryServer())
+    await hand_built.fill(broker, log)
+    await Archive(store, "demo").keep_refused(data)
+    show_sights(await peek(broker, "demo", open_store=lambda: store, sequence=3))
+    lines = capsys.readouterr().out.splitlines()
+    shown = r"\x1b[2J\u202e\x5bb]\x3abomb:\nok"
+    assert f"  verdict   rejected(reward-mismatch): {shown}" in lines
+    assert f"  lease     2, of BOB, made by torch {shown}" in lines
+    assert all(line.isprintable() for line in lines)
 
 
 @given(st.binary(max_size=200), st.sampled_from([QUEUE, "LOG_demo", "POLICIES_demo"]))
