@@ -79,6 +79,7 @@ def _number(
 COLUMNS: Final = (
     _text(Sort.ACTOR, "actor", called),
     _text(Sort.TIER, "tier", lambda view: view.tier),
+    _text(Sort.STATE, "state", _state),
     _number(Sort.POLICY, "holds", lambda view: view.policy, str),
     _number(Sort.GROUPS, "groups/min", lambda view: view.rates.groups_per_min, "{:,.1f}".format),
     _number(Sort.TOKENS, "tokens/s", lambda view: view.rates.tokens_per_s, "{:,.0f}".format),
@@ -88,7 +89,6 @@ COLUMNS: Final = (
     _number(Sort.LEASES, "leases", lambda view: view.num_open_leases, "{:,}".format),
     _number(Sort.STALENESS, "staleness", lambda view: view.staleness, "{:.1f}".format),
     _number(Sort.LATENCY, "latency", lambda view: view.latency_s, "{:.1f} s".format),
-    _text(Sort.STATE, "state", _state),
     _text(Sort.REASONS, "refused for", _reasons),
 )
 

@@ -27,7 +27,7 @@ class Overview(Screen[None]):
         Binding("left", "sort(-1)", show=False),
         Binding("r", "reverse", "reverse"),
         Binding("slash", "filter", "filter", key_display="/"),
-        Binding("escape", "no_filter", show=False),
+        Binding("escape", "no_filter", "all rows"),
         Binding("q", "app.quit", "quit"),
     ]
 
@@ -110,16 +110,20 @@ class Overview(Screen[None]):
         self._sort = chosen
         self.look()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is something to leave only while rows are filtered."""
+        return self._filter.display if action == "no_filter" else True
+
     def action_filter(self) -> None:
         """Let a word be typed that rows must contain."""
         self._filter.display = True
         self._filter.focus()
+        self.refresh_bindings()
 
     def action_no_filter(self) -> None:
         """Show all rows again."""
         self._filter.value = ""
-        self._filter.display = False
-        self._sheet.focus()
+        self.on_input_submitted()
         self.look()
 
     def on_input_changed(self) -> None:
@@ -130,3 +134,4 @@ class Overview(Screen[None]):
         """The word stays, and the keys belong to the table again."""
         self._filter.display = bool(self._filter.value)
         self._sheet.focus()
+        self.refresh_bindings()

@@ -8,6 +8,7 @@ class Sort(StrEnum):
 
     ACTOR = "actor"
     TIER = "tier"
+    STATE = "state"
     POLICY = "policy"
     """The one that it holds."""
     GROUPS = "groups"
@@ -21,5 +22,4 @@ class Sort(StrEnum):
     """Open ones."""
     STALENESS = "staleness"
     LATENCY = "latency"
-    STATE = "state"
     REASONS = "reasons"

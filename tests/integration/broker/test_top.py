@@ -46,7 +46,7 @@ def test_once_in_a_pipe(run):
     assert queue.startswith("queue 1 message, ")
     assert waiting == "waiting: no word of the coordinator and the trainer"
     assert title == "Actors of demo"
-    assert heading.split()[:2] == ["actor", "groups/min"]
+    assert heading.split()[:2] == ["actor", "state"]
     assert (first.split()[0], second.split()[0]) == ("BOB", "ALICE")
     assert "\x1b" not in result.stdout
 
