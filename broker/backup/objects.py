@@ -86,36 +86,39 @@ class ObjectCopy:
         """False: the bucket has not got it as it should be."""
         path = self._folder.object(named.key)
         if await run_in_thread(sha256_of, path) == named.sha256:
-            await self._count(path, named.sha256)
+            self._count(path, named.sha256, path.stat().st_size)
             return True
         try:
-            await self._fetch(named, path)
+            size = await self._fetch(named, path)
         except (DigestMismatch, ObjectMissing) as error:
             self.damaged.append(str(error))
             return False
-        self.num_fetched += 1
-        self.num_fetched_bytes += await self._count(path, named.sha256)
+        self._count(path, named.sha256, size, is_fetched=True)
         return True
 
-    async def _fetch(self, named: Named, path: Path) -> None:
-        await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-        with PartFile(path.with_name(f".{path.name}.part")) as part:
+    async def _fetch(self, named: Named, path: Path) -> int:
+        """Returns its size."""
+        is_begun, first = _part_path(path).exists(), b""
+        if not is_begun:
+            first = await self._piece(named.key, 0)
+            if len(first) < PIECE_BYTES:
+                await run_in_thread(_write_whole, path, first, named)
+                return len(first)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with PartFile(_part_path(path)) as part:
             await run_in_thread(part.resume)
-            is_resumed = part.size > 0
+            await run_in_thread(part.write, first)
             await self._fetch_rest(named.key, part)
-            if part.sha256() != named.sha256 and is_resumed:
+            if part.sha256() != named.sha256 and is_begun:
                 part.clear()
                 await self._fetch_rest(named.key, part)
-            if part.sha256() != named.sha256:
-                part.discard()
-                raise DigestMismatch(f"{named.key} has other bytes than those that were written")
-            await run_in_thread(part.finish, path)
+            await run_in_thread(_finish, part, path, named)
+            return part.size
 
     async def _fetch_rest(self, key: str, part: PartFile) -> None:
-        get = retry.for_seconds(PATIENCE_S)
         try:
             while True:
-                data = await get(self._store.get, key, offset=part.size, length=PIECE_BYTES)
+                data = await self._piece(key, part.size)
                 await run_in_thread(part.write, data)
                 if len(data) < PIECE_BYTES:
                     return
@@ -123,9 +126,14 @@ class ObjectCopy:
             part.discard()
             raise
 
+    async def _piece(self, key: str, offset: int) -> bytes:
+        get = retry.for_seconds(PATIENCE_S)
+        return await get(self._store.get, key, offset=offset, length=PIECE_BYTES)
+
     async def _bring_path(self, named: NamedPolicy, manifest: bytes) -> tuple[FileEntry, ...]:
         key = names.path_manifest_key(self._run, named.policy)
         path = self._folder.object(key)
+        is_fetched = False
         try:
             try:
                 data = await asyncio.to_thread(path.read_bytes)
@@ -133,13 +141,12 @@ class ObjectCopy:
             except (FileNotFoundError, SignatureInvalid, DigestMismatch):
                 data = await retry.for_seconds(PATIENCE_S)(self._store.get, key)
                 opened = self._opened(named, manifest, data)
-                await run_in_thread(_write, path, data)
-                self.num_fetched += 1
-                self.num_fetched_bytes += len(data)
+                await run_in_thread(_write_whole, path, data, Named(key, sha256_hex(data)))
+                is_fetched = True
         except (SignatureInvalid, DigestMismatch, ObjectMissing) as error:
             self.damaged.append(f"{key}: {error}")
             return ()
-        await self._count(path, sha256_hex(data))
+        self._count(path, sha256_hex(data), len(data), is_fetched=is_fetched)
         return opened.files
 
     def _opened(self, named: NamedPolicy, manifest: bytes, data: bytes) -> PathManifest:
@@ -148,15 +155,28 @@ class ObjectCopy:
         check_manifests(whole, opened, run=self._run, policy=named.policy)
         return opened
 
-    async def _count(self, path: Path, sha256: str) -> int:
-        size = (await asyncio.to_thread(path.stat)).st_size
+    def _count(self, path: Path, sha256: str, size: int, *, is_fetched: bool = False) -> None:
         self.files.append(File(name=self._folder.name(path), sha256=sha256))
         self.num_bytes += size
-        return size
+        self.num_fetched += is_fetched
+        self.num_fetched_bytes += size * is_fetched
 
 
-def _write(path: Path, data: bytes) -> None:
-    with PartFile(path.with_name(f".{path.name}.part")) as part:
+def _part_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _write_whole(path: Path, data: bytes, named: Named) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with PartFile(_part_path(path)) as part:
         part.clear()
         part.write(data)
-        part.finish(path)
+        _finish(part, path, named)
+
+
+def _finish(part: PartFile, path: Path, named: Named) -> None:
+    """Raises DigestMismatch when it is not what it should be; then nothing is left of it."""
+    if part.sha256() != named.sha256:
+        part.discard()
+        raise DigestMismatch(f"{named.key} has other bytes than those that were written")
+    part.finish(path)

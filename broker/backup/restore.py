@@ -65,8 +65,7 @@ async def restore(broker: Broker, store: Store, path: Path, progress: Progress) 
     began = time.monotonic()
     backup = await open_backup(path, progress)
     await check_write_once(store)
-    await check_vacant(broker, store, backup)
-    upload = _Upload(store, backup)
+    upload = _Upload(store, backup, await check_vacant(broker, store, backup))
     await upload.run(progress)
     sequence = await _write_streams(broker, backup, progress)
     took_s = time.monotonic() - began
@@ -86,9 +85,11 @@ async def restore(broker: Broker, store: Store, path: Path, progress: Progress) 
 class _Upload:
     """Objects on their way into the bucket."""
 
-    def __init__(self, store: Store, backup: Backup) -> None:
+    def __init__(self, store: Store, backup: Backup, there: set[str]) -> None:
+        """`there` are the keys that the bucket holds already."""
         self._store = store
         self._backup = backup
+        self._there = there
         self.num_objects = 0
         self.num_there = 0
         self.num_bytes = 0
@@ -108,7 +109,7 @@ class _Upload:
         path = self._backup.folder.path / file.name
         patient = retry.for_seconds(PATIENCE_S)
         try:
-            if await patient(self._store.head, key) is None:
+            if key not in self._there:
                 await patient(self._store.put_file_once, key, path, sha256=file.sha256)
                 self.num_bytes += (await asyncio.to_thread(path.stat)).st_size
                 return

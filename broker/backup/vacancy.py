@@ -10,16 +10,21 @@ from broker import retry
 from broker.backup.records import PATIENCE_S
 from broker.backup.whole import Backup, KeptLog
 from broker.interface import Broker
+from broker.program.words import counted
 from broker.store import Store
 from broker.streams import run_streams
 from schemas import names
 from schemas.errors import UserError
 
 
-async def check_vacant(broker: Broker, store: Store, backup: Backup) -> None:
-    """Raises UserError when something of the run is there that this restore would not bring."""
+async def check_vacant(broker: Broker, store: Store, backup: Backup) -> set[str]:
+    """The keys of those of the backup's objects that are in the bucket already.
+
+    Raises:
+        UserError: something of the run is there that this restore would not bring.
+    """
     await _check_streams(broker, backup)
-    await _check_bucket(store, backup)
+    return await _keys_there(store, backup)
 
 
 async def _check_streams(broker: Broker, backup: Backup) -> None:
@@ -59,16 +64,17 @@ async def _is_beginning(broker: Broker, log: KeptLog) -> bool:
     return (kept.subject, kept.data) == (found.subject, found.data)
 
 
-async def _check_bucket(store: Store, backup: Backup) -> None:
+async def _keys_there(store: Store, backup: Backup) -> set[str]:
     run = backup.run
     prefixes = (names.archive_prefix(run), names.policies_prefix(run), names.refused_prefix(run))
     there: set[str] = set()
     for prefix in prefixes:
         listed = await retry.for_seconds(PATIENCE_S)(store.list, prefix)
         there.update(info.key for info in listed)
-    there.difference_update(key for key, _ in backup.objects())
-    if there:
+    if foreign := there.difference(key for key, _ in backup.objects()):
         raise UserError(
-            f"the bucket holds {len(there)} objects of a run {run} that the backup does not name, "
-            f"such as {min(there)}: restore into another bucket (the connection's `bucket`)"
+            f"the bucket holds {counted(len(foreign), 'object')} of a run {run} that the backup "
+            f"does not name, such as {min(foreign)}: restore into another bucket (the "
+            "connection's `bucket`)"
         )
+    return there

@@ -190,7 +190,7 @@ async def test_a_bucket_with_more_of_the_run_is_refused(other: Site, kept) -> No
     key = names.policy_manifest_key("demo", (1, 3))  # type: ignore[arg-type]
     await other.store.put(key, b"of a life that the backup does not know")
     await other.store.put("archive/other/1/" + "0" * 64, b"another run's, which is no hindrance")
-    with pytest.raises(UserError, match=f"holds 1 objects of a run demo .* such as {key}"):
+    with pytest.raises(UserError, match=f"holds 1 object of a run demo .* such as {key}"):
         await restore(other, kept)
     assert other.server.streams == {}
 
