@@ -58,6 +58,7 @@ class TopApp(App[None]):
     .sheet--warning { color: $warning; }
     .sheet--bad { color: $error; }
     """
+    TITLE = "broker top"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "quit", show=False, priority=True)]
 
