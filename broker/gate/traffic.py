@@ -44,6 +44,8 @@ class _Answer(Struct):
 
 class _Request(Struct):
     accounts: Sequence[str]
+    include_unused: bool = True
+    """Without it, a server that knows none of them does not answer at all."""
 
 
 class TrafficReader:
