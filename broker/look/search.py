@@ -9,11 +9,12 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from broker.look.conditions import Condition
 from broker.look.fields import REASONS, Looked, fields
 from broker.look.held import Held, Holder, read_group
 from broker.look.message import Message, Messages
 from broker.look.sight import Context, Sight, sight_of
-from broker.look.where import Condition, parse
+from broker.look.where import parse
 from broker.parallel import run_all
 from schemas.errors import Rejected, UserError
 from schemas.listed import listed

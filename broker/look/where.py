@@ -5,22 +5,19 @@
     step == None and "mismatch" in detail
 
 The text is read by Python's own parser, and of what that knows only the nodes named here are taken;
-nothing of it is ever evaluated by Python. A comparison with a figure that the message does not have
-is unknown, as in SQL, and so is what rests on it: `not` does not make it true.
-
-A test gives all that it may come to: one result where everything is known, several where a field of
-the message's bytes is not read yet. So a condition tells whether these are needed.
+nothing of it is ever evaluated by Python.
 """
 
 import ast
 import operator
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
+from broker.look import conditions
+from broker.look.conditions import UNREAD, Compare, Condition, Find, Found, Test
 from broker.look.fields import Field, Looked, Value
 from schemas.errors import UserError
 from schemas.listed import listed
@@ -30,35 +27,6 @@ MAX_LENGTH: Final = 1000
 MAX_DEPTH: Final = 32
 
 
-class _Unread(Enum):
-    UNREAD = "unread"
-
-
-_UNREAD: Final = _Unread.UNREAD
-_Found = Value | _Unread
-_Results = frozenset[bool | None]
-"""None: unknown for good."""
-_Test = Callable[[Looked], _Results]
-_UNKNOWN: Final[_Results] = frozenset({None})
-_ANYTHING: Final[_Results] = frozenset({True, False, None})
-_YES: Final[_Results] = frozenset({True})
-_NO: Final[_Results] = frozenset({False})
-
-
-class Condition(Struct, frozen=True):
-    """What messages are chosen by."""
-
-    test: _Test
-
-    def holds(self, looked: Looked) -> bool:
-        """True whatever else there is to read."""
-        return self.test(looked) == _YES
-
-    def may_hold(self, looked: Looked) -> bool:
-        """True, or it may come to be so once the bytes are read."""
-        return True in self.test(looked)
-
-
 class _Operand(Struct, frozen=True):
     """One side of a comparison."""
 
@@ -66,14 +34,13 @@ class _Operand(Struct, frozen=True):
     """As it was typed."""
     kind: str
     """`text`, `number`, `None`, or `list` of the same text or numbers."""
-    find: Callable[[Looked], _Found]
+    find: Find
     field: Field | None = None
     constants: Sequence[Value] = ()
     """What it is without a message; of a list, its elements."""
 
 
-_Compare = Callable[[Any, Any], bool]
-_COMPARED: Final[Mapping[type[ast.cmpop], _Compare]] = {
+_COMPARED: Final[Mapping[type[ast.cmpop], Compare]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -111,26 +78,27 @@ class _Parser:
         self._text = text
         self._fields = fields
 
-    def test(self, node: ast.expr, depth: int) -> _Test:
+    def test(self, node: ast.expr, depth: int) -> Test:
         if not depth:
             raise UserError(f"--where is more than {MAX_DEPTH} deep")
         match node:
             case ast.BoolOp(op=op, values=values):
                 tests = [self.test(value, depth - 1) for value in values]
-                return _joined(tests, deciding=isinstance(op, ast.Or))
+                return conditions.joined(tests, deciding=isinstance(op, ast.Or))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
-                inner = self.test(operand, depth - 1)
-                return lambda looked: frozenset(map(_negated, inner(looked)))
+                return conditions.negated(self.test(operand, depth - 1))
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 sides = [self._operand(side) for side in (left, *comparators)]
                 pairs = zip(sides, ops, sides[1:], strict=False)
-                return _joined([self._comparison(*pair) for pair in pairs], deciding=False)
+                return conditions.joined(
+                    [self._comparison(*pair) for pair in pairs], deciding=False
+                )
             case _:
                 raise UserError(
                     f"--where takes comparisons joined by and, or, not; {self._words(node)} is none"
                 )
 
-    def _comparison(self, left: _Operand, op: ast.cmpop, right: _Operand) -> _Test:
+    def _comparison(self, left: _Operand, op: ast.cmpop, right: _Operand) -> Test:
         if isinstance(op, ast.In | ast.NotIn):
             return self._membership(left, right, negated=isinstance(op, ast.NotIn))
         if "None" in (left.kind, right.kind):
@@ -142,17 +110,21 @@ class _Parser:
         if isinstance(op, ast.Eq | ast.NotEq):
             _check_words(left, right)
             _check_words(right, left)
-        return _both(left, right, compare)
+        return conditions.compared(left.find, right.find, compare)
 
-    def _membership(self, left: _Operand, right: _Operand, *, negated: bool) -> _Test:
+    def _membership(self, left: _Operand, right: _Operand, *, negated: bool) -> Test:
         if right.kind == "list":
             if any(_kind(constant) != left.kind for constant in right.constants):
                 raise UserError(f"--where: {_named(left)}, and {right.words} has something else")
             _check_words(left, right)
             among = frozenset(right.constants)
-            return _both(left, left, lambda value, _: (value in among) is not negated)
+            return conditions.compared(
+                left.find, left.find, lambda value, _: (value in among) is not negated
+            )
         if left.kind == right.kind == "text":
-            return _both(left, right, lambda a, b: (str(a) in str(b)) is not negated)
+            return conditions.compared(
+                left.find, right.find, lambda a, b: (str(a) in str(b)) is not negated
+            )
         raise UserError(f"--where: {left.words} is looked for in a list of such, or in a text")
 
     def _operand(self, node: ast.expr) -> _Operand:
@@ -183,9 +155,9 @@ class _Parser:
         if field is None:
             raise UserError(self._unknown(name))
 
-        def find(looked: Looked) -> _Found:
+        def find(looked: Looked) -> Found:
             found = field.value(looked)
-            return _UNREAD if found is None and field.in_bytes and not looked.is_read else found
+            return UNREAD if found is None and field.in_bytes and not looked.is_read else found
 
         return _Operand(name, "text" if field.is_text else "number", find, field)
 
@@ -210,54 +182,11 @@ def _is_head(name: str) -> bool:
     return not name.endswith((".mean", ".max"))
 
 
-def _joined(tests: Sequence[_Test], *, deciding: bool) -> _Test:
-    """`or` is decided by a True, `and` by a False; else it is unknown if any of them is."""
-
-    def join(a: bool | None, b: bool | None) -> bool | None:
-        if a is deciding or b is deciding:
-            return deciding
-        return None if a is None or b is None else not deciding
-
-    def test(looked: Looked) -> _Results:
-        found: _Results = frozenset({not deciding})
-        for one in tests:
-            found = frozenset(join(a, b) for a in found for b in one(looked))
-            if found == {deciding}:
-                break
-        return found
-
-    return test
-
-
-def _negated(result: bool | None) -> bool | None:
-    return None if result is None else not result
-
-
-def _both(left: _Operand, right: _Operand, compare: _Compare) -> _Test:
-    def test(looked: Looked) -> _Results:
-        a, b = left.find(looked), right.find(looked)
-        if a is None or b is None:
-            return _UNKNOWN
-        if a is _UNREAD or b is _UNREAD:
-            return _ANYTHING
-        return _YES if compare(a, b) else _NO
-
-    return test
-
-
-def _presence(left: _Operand, op: ast.cmpop, right: _Operand) -> _Test:
+def _presence(left: _Operand, op: ast.cmpop, right: _Operand) -> Test:
     side = right if left.kind == "None" else left
     if side.field is None or not isinstance(op, _IS + _IS_NOT):
         raise UserError(f"--where compares fields with None, by == or !=; {side.words} is none")
-    wanted = isinstance(op, _IS)
-
-    def test(looked: Looked) -> _Results:
-        found = side.find(looked)
-        if found is _UNREAD:
-            return _YES | _NO
-        return _YES if (found is None) is wanted else _NO
-
-    return test
+    return conditions.absent(side.find, wanted=isinstance(op, _IS))
 
 
 def _check_words(named: _Operand, compared: _Operand) -> None:
