@@ -7,14 +7,13 @@ that stays away because a disk is nearly full would not help.
 from pathlib import Path
 
 import structlog
-from msgspec.structs import replace
 
 from broker.accounts.rights import Role
 from broker.doctor.commands import Commands
 from broker.doctor.finding import troubles
 from broker.doctor.link import open_link
 from broker.doctor.messages import check_payload
-from broker.doctor.read_greeting import read_greeting
+from broker.doctor.read_greeting import read_greeting, with_clock
 from broker.doctor.read_streams import read_streams
 from broker.doctor.run import check_run
 from broker.doctor.server import check_servers
@@ -43,9 +42,9 @@ async def check_before_run(connection: Connection, settings: RunSettings, runs: 
     except (ServerMissing, BrokerError) as error:
         log.warning("doctor", found=f"unknown: {error}")
         return
-    clock = greeting.clock or next((each.clock for each in streams.values()), None)
+    greeting = with_clock(greeting, streams.values())
     findings = [
-        *check_servers(replace(greeting, clock=clock), ()),
+        *check_servers(greeting, ()),
         check_payload(greeting, settings),
         *check_run(settings, streams, Commands(connection, runs)),
     ]

@@ -12,7 +12,7 @@ from broker.doctor.commands import Commands, start
 from broker.doctor.facts import ServerFacts
 from broker.doctor.finding import Diagnosis, Finding, critical, diagnosis, unknown
 from broker.doctor.link import open_link
-from broker.doctor.read_greeting import read_greeting
+from broker.doctor.read_greeting import read_greeting, with_clock
 from broker.doctor.read_keys import read_keys
 from broker.doctor.read_monitoring import read_by_monitoring
 from broker.doctor.read_own import read_own
@@ -103,7 +103,7 @@ async def check_nats(
     streams = await read_streams(link, inventory.streams)
     looked_at = (run,) if run else inventory.runs
     own = [streams[name] for each in looked_at for name in inventory.own(each) if name in streams]
-    greeting = await read_greeting(link)
+    greeting = with_clock(await read_greeting(link), streams.values())
     findings = server.check_servers(greeting, servers)
     findings += durability.check_sync(servers, own)
     findings += disk.check_disk(servers, list(streams.values()))

@@ -28,8 +28,8 @@ _STREAM_OF_ERROR: Final = re.compile(r"stream '[^']* > ([^']+)'")
 def check_disk(servers: Sequence[ServerFacts], streams: Sequence[StreamFacts]) -> list[Finding]:
     """Room on the disk, room that the server gives, and whether its writes have failed."""
     if not servers:
-        where = "without the system account a server does not say where it stores"
-        whether = "nor whether a write has failed"
+        where = "a server tells its operator alone where it stores"
+        whether = "a server tells its operator alone whether a write has failed"
         return [
             unknown(_DISK, "NATS", where, HOW_TO_KNOW),
             unknown(_WRITES, "NATS", whether, HOW_TO_KNOW),

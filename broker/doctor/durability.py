@@ -18,7 +18,7 @@ HOW_TO_KNOW: Final = "broker doctor --monitor http://HOST:8222   # `http_port: 8
 def check_sync(servers: Sequence[ServerFacts], streams: Sequence[StreamFacts]) -> list[Finding]:
     """Does a server wait for the disk before it acknowledges? What has replicas needs it less."""
     if not servers:
-        why = "without the system account a server does not say whether it syncs"
+        why = "a server tells its operator alone whether it syncs"
         return [unknown(_SYNC, "NATS", why, HOW_TO_KNOW)]
     alone = [stream.name for stream in streams if stream.num_replicas == 1]
     return [_sync(server, alone, replicated=bool(streams) and not alone) for server in servers]

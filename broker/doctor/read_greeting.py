@@ -2,13 +2,15 @@
 
 import contextlib
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from broker.doctor.facts import Clock, Greeting
+from broker.doctor.facts import Clock, Greeting, StreamFacts
 from broker.jetstream import api
 from broker.jetstream.connection import NatsConnection
 from schemas.errors import BrokerError
@@ -79,6 +81,12 @@ def clock_between(asked: float, told: float, answered: float) -> Clock:
     Clock(ahead_s=5.0, error_s=0.5)
     """
     return Clock(ahead_s=told - (asked + answered) / 2, error_s=(answered - asked) / 2)
+
+
+def with_clock(greeting: Greeting, streams: Iterable[StreamFacts]) -> Greeting:
+    """The greeting, with the clock that a stream's leader tells where the server has not."""
+    clock = greeting.clock or next((each.clock for each in streams), None)
+    return replace(greeting, clock=clock)
 
 
 async def _account(connection: NatsConnection) -> _Account:
