@@ -9,6 +9,7 @@ import logging
 from broker.program.command import application, takes
 from broker.verbs import (
     backup,
+    contributors,
     doctor,
     flow,
     groups,
@@ -30,6 +31,10 @@ app.command()(servers.up)
 app.command()(servers.down)
 app.command(cls=Looking)(servers.status)
 app.command(**takes(LearnerSettings))(runs.init)
+app.command()(contributors.invite)
+app.command()(contributors.revoke)
+app.command()(contributors.contributors)
+app.command(**contributors.LIMITS)(contributors.gate)
 app.command(cls=Looking)(runs.ls)
 app.command(cls=Looking)(streams.info)
 app.command(cls=Looking)(streams.subjects)

@@ -6,6 +6,7 @@
 | looking once, or again and again with `--watch` | `looking` |
 | up, down, status | `servers` |
 | init, ls, audit | `runs` |
+| invite, revoke, contributors, gate | `contributors` |
 | info, subjects, consumers | `streams` |
 | top | `top` |
 | lag, refused, tail | `flow` |

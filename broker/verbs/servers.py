@@ -26,6 +26,13 @@ def up(
         int | None,
         typer.Option(help="nats-servers: 1, or 3 that keep a copy each. Default: as before, or 1."),
     ] = None,
+    accounts: Annotated[
+        bool,
+        typer.Option(
+            "--accounts",
+            help="Ask everybody who he is, now and at every later start: see `broker invite`.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Start nats-server and SeaweedFS on loopback ports, and wait until they answer.
@@ -37,7 +44,9 @@ def up(
     from broker.program.endpoint import shown
 
     writes_below(context, servers)
-    started = both.up(servers, nats_port, s3_port, num_nodes=nodes, detached=True)
+    started = both.up(
+        servers, nats_port, s3_port, num_nodes=nodes, accounts=accounts, detached=True
+    )
     connection = started.connection()
     try:
         found = troubles(connection, servers)
