@@ -3,7 +3,8 @@
 | verb | what finds it out | what shows it |
 |---|---|---|
 | status | `health` | `views` |
-| ls, info, subjects, consumers | `listing`, `info`, `subjects`, `consumers` | `views`, `stream_views` |
+| ls | `listing` | `views` |
+| info, subjects, consumers | `info`, `subjects`, `consumers` | `stream_views` |
 | lag | `lag`, `backlog`, `window`, `standing` | `lag_view` |
 | refused | `refusals` | `refusals_view` |
 | tail | `tail`, `happenings` | `tail_view` |

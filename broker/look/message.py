@@ -14,7 +14,7 @@ from broker.look.identifier import Identifier
 from broker.look.life import find_verdict
 from broker.tally import Tally
 from schemas import ledger, names
-from schemas.batch import Row, staleness
+from schemas.batch import Batch, Row, staleness
 from schemas.errors import Rejected, UserError
 from schemas.lease import Lease
 from schemas.ledger import GroupAccepted, GroupRefused, VerdictEvent
@@ -98,24 +98,32 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Messages:
-    """The judged messages of a log."""
+    """The judged messages of a log: a fold of its records."""
 
-    def __init__(self, run: str, log: Iterable[LogItem]) -> None:
+    def __init__(self, run: str, log: Iterable[LogItem] = ()) -> None:
         self.run = run
         self.tally = Tally()
         self._times: dict[tuple[str, int, str], float] = {}
+        self._placed: dict[str, Placed] = {}
+        """By the digest of the row."""
+        self._archived: dict[str, GroupAccepted] = {}
+        """By the digest of the group."""
         for item in log:
-            self.tally.add(item)
-            if isinstance(item.content, ledger.LedgerEntry):
-                for event in item.content.events:
+            self.add(item)
+
+    def add(self, item: LogItem) -> None:
+        """Enter the next record of the log."""
+        self.tally.add(item)
+        match item.content:
+            case Batch(step=step, rows=rows):
+                for position, row in enumerate(rows):
+                    self._placed.setdefault(row.sha256, Placed(step, position, row))
+            case ledger.LedgerEntry(events=events):
+                for event in events:
                     if isinstance(event, GroupAccepted | GroupRefused):
                         self._times.setdefault(_identity(event), item.time)
-        self._placed = {
-            row.sha256: Placed(cut.batch.step, position, row)
-            for cut in self.tally.batches
-            for position, row in enumerate(cut.batch.rows)
-        }
-        self._archived = {event.sha256: event for event in self.tally.accepted}
+                    if isinstance(event, GroupAccepted):
+                        self._archived.setdefault(event.sha256, event)
 
     def of(self, event: VerdictEvent) -> Message:
         """The message that this verdict is on."""

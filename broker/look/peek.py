@@ -5,6 +5,7 @@ has left its queue: the log knows it, and the archive or the sample of refused m
 bytes.
 """
 
+import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -12,10 +13,10 @@ from msgspec import Struct
 
 from broker.interface import Broker, Record
 from broker.inventory import Inventory, read_inventory
-from broker.logbook import read_log
 from broker.look.held import Holder
 from broker.look.listing import last_policy
 from broker.look.message import Message, Messages, queued
+from broker.look.read_on import LogFold
 from broker.look.search import Chosen, Search
 from broker.look.sight import ANY_VOCABULARY, Context, Sight, look
 from broker.store import Store
@@ -39,6 +40,7 @@ async def peek(
     run: str,
     *,
     open_store: Callable[[], Store],
+    log: LogFold[Messages] | None = None,
     stream: str = "",
     last: int = 1,
     sequence: int | None = None,
@@ -46,7 +48,8 @@ async def peek(
 ) -> Peeked:
     """The newest messages of a stream, oldest first; of each queue where none is named.
 
-    A stream is named as `ls` does, a queue also by its shard, the two logs as LOG and POLICIES.
+    A stream is named as `ls` does, a queue also by its shard, the two logs as LOG and POLICIES. Who
+    looks again gives the same `log`, which then reads only what is new.
 
     Raises:
         UserError: there is no such run, stream, actor, reason or field, no message under this
@@ -63,7 +66,8 @@ async def peek(
         return await _peek_at_log(broker, inventory, run, streams[0], last, sequence)
     # Before the log: what is judged from here on is in the log, or was in the queue.
     candidates = [(name, await broker.state(name)) for name in streams]
-    messages = Messages(run, [item async for item in read_log(broker, run)])
+    log = log or log_of(run)
+    messages = await log.up_to(broker, await broker.state(names.log_stream(run)))
     holder = Holder(broker, run, open_store)
     search = Search(messages, holder, await _context(broker, inventory, run, messages), chosen)
     try:
@@ -79,6 +83,11 @@ async def peek(
         raise UserError(_not_there(run, streams[0], sequence, candidates[0][1].last_sequence))
     search.check_actor()
     return Peeked(sights=sights, num_unseen=search.num_unseen)
+
+
+def log_of(run: str) -> LogFold[Messages]:
+    """Nothing of it is read yet."""
+    return LogFold(run, functools.partial(Messages, run))
 
 
 async def _newest(

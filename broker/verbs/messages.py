@@ -43,18 +43,23 @@ def peek(
     """
     from broker.inventory import the_run
     from broker.look import peek, views
+    from broker.look.message import Messages
+    from broker.look.read_on import LogFold
     from broker.look.search import Chosen
     from broker.look.sight import Sight
     from broker.objects.s3 import S3Store
 
     asked, num_unseen = Where(nats, settings, servers), 0
+    logs: dict[str, LogFold[Messages]] = {}
     connection = asked.connection()
 
     async def sights(broker: Broker) -> list[Sight]:
         nonlocal num_unseen
+        name = await the_run(broker, run)
         found = await peek.peek(
             broker,
-            await the_run(broker, run),
+            name,
+            log=logs.setdefault(name, peek.log_of(name)),
             open_store=lambda: S3Store.open(connection),
             stream=stream,
             last=last,

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from broker.interface import Record
-from broker.look.peek import Peeked
+from broker.look.peek import Peeked, log_of
 from broker.look.peek import peek as peek_at
 from broker.look.search import Chosen
 from broker.look.sight import Context, Sight, look
@@ -178,6 +178,21 @@ async def test_what_the_archive_has_lost_is_said(broker) -> None:
 async def test_messages_are_chosen(broker, store, chosen: Chosen, sequences: list[int]) -> None:
     seen = await peek(broker, "demo", open_store=lambda: store, last=99, chosen=chosen)
     assert [each.sequence for each in seen] == sequences
+
+
+async def test_who_looks_again_sees_what_is_new(broker, store) -> None:
+    log = log_of("demo")
+    chosen = Chosen(where="verdict == 'accepted'")
+    for sequence in (12, 13):
+        (seen,) = await peek(broker, "demo", open_store=lambda: store, log=log, chosen=chosen)
+        assert seen.sequence == sequence
+        data = hand_built.MESSAGES[12][1]
+        segment = await Archive(store, "demo").write([data], term=1)
+        event = replace(hand_built.accepted(13, 9, 2), segment=segment.name)
+        entry = hand_built.entry(event, instance="coordinator-2")
+        if sequence == 12:
+            await broker.append("LOG_demo", "ledger.demo", encode(entry), expected_last=11)
+    assert seen.place == "archive"
 
 
 async def test_the_newest_of_those_that_are_chosen(broker, store) -> None:
