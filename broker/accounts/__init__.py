@@ -8,7 +8,7 @@ signs users, and nothing in the server's configuration changes when somebody com
 |---|---|
 | who may do what | `rights`, `account` |
 | keys, and what they sign | `nkey`, `jwt`, `claims`, `keyring` |
-| logging in | `credentials` |
+| logging in | `credentials`, `access` |
 | what a server is told | `server_config`, `resolver` |
-| contributors | `roster`, `invitation` |
+| contributors | `tier`, `roster`, `invitation`, `inviting` |
 """

@@ -3,6 +3,7 @@
 The file has the form that all NATS clients read.
 """
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Final, Self
@@ -53,6 +54,14 @@ class Credentials(Struct, frozen=True, kw_only=True):
     def inbox_prefix(self) -> str:
         """Beginning of the subjects where this user hears answers; his alone."""
         return inboxes(self.key.public)
+
+    def message_id(self, data: bytes) -> str:
+        """The id under which this user publishes these bytes, each time that he does.
+
+        Nobody else can tell it, not even who knows the bytes. A queue drops a message whose id it
+        has seen, from whomever: one that can be told can be taken.
+        """
+        return hashlib.blake2b(data, key=self.seed, digest_size=32).hexdigest()
 
     def save(self, path: Path) -> None:
         """Raises UserError when the file is already there or cannot be written."""

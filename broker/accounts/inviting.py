@@ -8,7 +8,8 @@ from typing import Final
 from broker.accounts import rights
 from broker.accounts.invitation import Invitation
 from broker.accounts.keyring import Keyring
-from broker.accounts.roster import Contributor, Roster, Tier, account_in, ticket_sha256
+from broker.accounts.roster import Contributor, Roster, account_in, ticket_sha256
+from broker.accounts.tier import Tier
 from schemas.run_card import RunCard
 from schemas.settings import IntakeSettings
 

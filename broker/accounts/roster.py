@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,6 +17,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from broker.accounts.keyring import new_account
+from broker.accounts.tier import Tier
 from schemas.atomic_file import write_atomically
 from schemas.errors import UserError
 from schemas.nearest import nearest
@@ -26,14 +26,6 @@ from schemas.types import Detail, Sha256, Token
 
 _LOCK: Final = ".lock"
 _COARSE_NS: Final = 2 * 10**9
-
-
-class Tier(StrEnum):
-    """How far a contributor is trusted."""
-
-    STRANGER = "stranger"
-    TRUSTED = "trusted"
-    """The operator's own machines, and those that he answers for."""
 
 
 class Contributor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

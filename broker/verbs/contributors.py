@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from broker.accounts.roster import Tier
+from broker.accounts.tier import Tier
 from broker.addresses import SERVERS_DIRECTORY, find_connection
 from broker.gate.meter import FloodLimits
 from broker.interface import Broker

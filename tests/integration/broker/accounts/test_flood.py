@@ -14,7 +14,8 @@ import pytest
 
 from broker.accounts.resolver import push_account
 from broker.accounts.rights import Role
-from broker.accounts.roster import Contributor, Tier
+from broker.accounts.roster import Contributor
+from broker.accounts.tier import Tier
 from broker.gate.guard import LOOK_EVERY_S, Guard
 from broker.gate.meter import FloodLimits, Meter
 from broker.gate.traffic import TrafficReader

@@ -15,7 +15,8 @@ from broker.accounts.inviting import choose_shard, invite
 from broker.accounts.keyring import Keyring
 from broker.accounts.nkey import Kind, Nkey, is_public
 from broker.accounts.rights import Role
-from broker.accounts.roster import Roster, Tier
+from broker.accounts.roster import Roster
+from broker.accounts.tier import Tier
 from schemas.errors import UserError
 from schemas.run_card import RunCard
 from schemas.settings import IntakeSettings

@@ -2,7 +2,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from broker.accounts.roster import Contributor, Roster, Tier
+from broker.accounts.roster import Contributor, Roster
+from broker.accounts.tier import Tier
 from broker.top.badges import badges_in
 from broker.top.view import Badge
 from tests.support.examples import ACTOR, SHA
