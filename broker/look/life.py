@@ -12,7 +12,7 @@ from broker.interface import Broker, Record
 from broker.inventory import read_inventory
 from broker.logbook import LogItem, PolicyItem, read_log, read_policies
 from broker.look import moments
-from broker.look.identifier import Identifier, parse_identifier
+from broker.look.identifier import Identifier, nothing_has, parse_identifier
 from broker.look.moments import Moment
 from broker.tally import Tally, tally
 from schemas import ledger
@@ -76,7 +76,7 @@ def life_of(
         return Life(id=text, lease_id=None, moments=tuple(told))
     if record is not None:
         return Life(id=text, lease_id=None, moments=tuple(moments.queued(record, run)))
-    raise UserError(f"nothing in run {run} has the id {text}")
+    raise nothing_has(run, text, known)
 
 
 def find_verdict(identifier: Identifier, known: Tally) -> ledger.VerdictEvent | None:

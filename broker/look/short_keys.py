@@ -3,7 +3,8 @@
 import re
 from typing import Final
 
-_KEY: Final = re.compile(r"\b[A-Z2-7]{56}\b")
+KEY: Final = re.compile(r"\b[A-Z2-7]{56}\b")
+"""An actor's id, where it is the public half of his key."""
 _SHORT: Final = 8
 
 
@@ -13,4 +14,4 @@ def short_keys(text: str) -> str:
     >>> short_keys("lease of ALICEABC" + "A" * 48 + " expired")
     'lease of ALICEABC… expired'
     """
-    return _KEY.sub(lambda found: f"{found[0][:_SHORT]}…", text)
+    return KEY.sub(lambda found: f"{found[0][:_SHORT]}…", text)

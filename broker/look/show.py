@@ -7,11 +7,10 @@ from broker.inventory import read_inventory
 from broker.logbook import read_log
 from broker.look.group import GroupShown, Spell, group_of
 from broker.look.held import Holder
-from broker.look.identifier import parse_identifier
+from broker.look.identifier import nothing_has, parse_identifier
 from broker.look.message import Message, Messages, queued
 from broker.look.sight import ANY_VOCABULARY
 from broker.store import Store
-from schemas.errors import UserError
 from schemas.wire import sha256_hex
 
 FindSpeller = Callable[[str], Spell | None]
@@ -68,5 +67,5 @@ async def find(broker: Broker, run: str, text: str) -> tuple[Messages, Message]:
     if message is None and record is not None:
         message = queued(run, record, sha256_hex(record.data))
     if message is None:
-        raise UserError(f"nothing in run {run} has the id {text[:80]}")
+        raise nothing_has(run, text, messages.tally)
     return messages, message

@@ -1,22 +1,17 @@
 """Answers as tables and lines."""
 
-import re
 import time
-from typing import Final
 
 from broker.audit import AuditReport
 from broker.export.writing import Exported
 from broker.look.health import Health
 from broker.look.life import Life
 from broker.look.listing import Listing, StreamView
+from broker.look.short_keys import KEY, short_keys
 from broker.look.sight import GroupView, Sight, VerdictView
+from broker.look.stream_views import lag_words
 from broker.program import words
 from broker.program.screen import Column, show_line, show_table
-
-_KEY: Final = re.compile(r"\b[A-Z2-7]{56}\b")
-"""An actor's id, where it is the public half of his key."""
-_SHORT: Final = 8
-"""Characters of a key that tell the actors of a run apart."""
 
 
 def show_health(health: Health) -> None:
@@ -81,10 +76,8 @@ def _stream_row(stream: StreamView, *, now: float) -> list[object]:
 def _queue_cells(stream: StreamView) -> list[object]:
     if stream.lag_groups is None:
         return ["", "", "", ""]
-    lag = words.counted(stream.lag_groups, "group")
-    if stream.lag_versions is not None:
-        lag = f"{lag}, {words.counted(stream.lag_versions, 'version')}"
-    return [stream.num_pending, stream.num_in_hand, stream.num_redelivered, lag]
+    counts = (stream.num_pending, stream.num_in_hand, stream.num_redelivered)
+    return [*counts, lag_words(stream)]
 
 
 def show_sights(sights: list[Sight]) -> None:
@@ -160,17 +153,13 @@ def show_exported(written: Exported) -> None:
 
 def show_life(life: Life) -> None:
     """One line for each moment; an actor's key is shortened, and stands whole below."""
-    keys: dict[str, str] = {}
+    keys: dict[str, None] = {}
     for moment in life.moments:
         when = "" if moment.time is None else words.utc(moment.time)
-        text = _KEY.sub(lambda key: keys.setdefault(key[0], _short(key[0])), moment.text)
-        show_line(f"{when:<24}  {moment.what:<9}  {text}")
-    for key, short in keys.items():
-        show_line(f"{short} is {key}")
-
-
-def _short(key: str) -> str:
-    return f"{key[:_SHORT]}…"
+        keys |= dict.fromkeys(KEY.findall(moment.text))
+        show_line(f"{when:<24}  {moment.what:<9}  {short_keys(moment.text)}")
+    for key in keys:
+        show_line(f"{short_keys(key)} is {key}")
 
 
 def show_audit(report: AuditReport) -> None:

@@ -136,7 +136,7 @@ async def test_what_has_no_rows_is_counted_by_what_it_lacks(store, tmp_path, cap
         ("lease-50..", "nothing is in this range: run demo has leases 0 to 10"),
         ("2..1", r"2\.\.1 ends before it begins"),
         ("2...3", r"'2\.\.\.3' is no range: of steps it is 12\.\.20, 12\.\. or \.\.20, of leases"),
-        ("11", "nothing in run demo has the id 11"),
+        ("11", "nothing in run demo has the id 11; it has leases 0 to 10"),
         ("s0:8", "there is nothing to write: late, and its bytes were not kept"),
     ],
 )

@@ -80,9 +80,9 @@ async def test_a_batch_that_is_not_trained_yet_says_so() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("11", "nothing in run demo has the id 11"),
-        ("s0:14", "nothing in run demo has the id s0:14"),
-        ("s1:1", "nothing in run demo has the id s1:1"),
+        ("11", "nothing in run demo has the id 11; it has leases 0 to 10"),
+        ("s0:14", "has the id s0:14; the last judged message of s0 is 12"),
+        ("s1:1", "nothing in run demo has the id s1:1; its shards are s0"),
         ("0123456789ab", "nothing in run demo has the id 0123456789ab"),
         ("lease-", "'lease-' is no id"),
         ("abc", "'abc' is no id"),

@@ -88,9 +88,9 @@ async def test_what_the_log_says_is_shown_without_the_bytes(broker) -> None:
     [
         ("9", "lease 9 is open: no answer to it is judged yet; `broker peek demo --actor BOB`"),
         ("6", "lease 6 was abandoned: no message that names it was judged"),
-        ("11", "nothing in run demo has the id 11"),
-        ("s0:14", "nothing in run demo has the id s0:14"),
-        ("s1:1", "nothing in run demo has the id s1:1"),
+        ("11", "nothing in run demo has the id 11; it has leases 0 to 10"),
+        ("s0:14", "has the id s0:14; the last judged message of s0 is 12"),
+        ("s1:1", "nothing in run demo has the id s1:1; its shards are s0"),
         ("abc", "'abc' is no id"),
     ],
 )
