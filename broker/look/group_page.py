@@ -28,7 +28,7 @@ _EACH: Final = "logprobs"
 _INDENT: Final = "  "
 _MAX_LINES: Final = 24
 """Of one rollout's text."""
-_MAX_LOGPROBS: Final = 64
+_MAX_LOGPROBS: Final = 24
 _PLACES: Final = {
     Place.QUEUE: "in the queue",
     Place.ARCHIVE: "from the archive",
