@@ -175,7 +175,7 @@ class Broker(Protocol):
     # The queue
 
     async def publish(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> Stored:
-        """Publish once; the message id is the sha256 of the data.
+        """Publish once; the same data of the same sender is one message.
 
         Raises:
             QueueFull, PermissionDenied, MessageTooLarge, BrokerUnavailable

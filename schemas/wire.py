@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def sha256_hex(data: bytes) -> str:
-    """Digest of wire bytes: the message id, the archive's and the manifests' digest."""
+    """Digest of wire bytes: the archive's and the manifests' digest."""
     return hashlib.sha256(data).hexdigest()
 
 

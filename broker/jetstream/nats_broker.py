@@ -39,8 +39,10 @@ T = TypeVar("T")
 class NatsBroker:
     """A connection to nats-server; see `broker.interface.Broker`."""
 
-    def __init__(self, connection: NatsConnection) -> None:
+    def __init__(self, connection: NatsConnection, credentials: Credentials | None = None) -> None:
+        """`credentials` are those that the connection has logged in with."""
         self._connection = connection
+        self._message_id = credentials.message_id if credentials else sha256_hex
         self._tasks: set[asyncio.Task[None]] = set()
         self._served: list[Subscription] = []
 
@@ -67,7 +69,7 @@ class NatsBroker:
             credentials=credentials,
             tls_ca=tls_ca,
         )
-        return cls(connection)
+        return cls(connection, credentials)
 
     @property
     def connected(self) -> bool:
@@ -114,7 +116,7 @@ class NatsBroker:
         return await told.consumers(self._connection, stream)
 
     async def publish(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> Stored:
-        headers = {"Nats-Msg-Id": sha256_hex(data)}
+        headers = {"Nats-Msg-Id": self._message_id(data)}
         return await self._store(subject, data, headers, timeout_s)
 
     async def _store(

@@ -1,10 +1,11 @@
-"""One server in operator mode for all of these tests."""
+"""One server in operator mode for all of these tests, and a run on it that is under attack."""
 
 import asyncio
 
 import pytest
 
 from tests.support.guarded import Guarded
+from tests.support.siege import Siege
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +14,12 @@ def guarded(tmp_path_factory):
     asyncio.run(server.make_streams())
     yield server
     server.stop()
+
+
+@pytest.fixture
+async def siege(guarded):
+    mallory, bob = await guarded.contributor(name="mallory"), await guarded.contributor(name="bob")
+    siege = Siege(guarded, mallory, bob)
+    await siege.open()
+    yield siege
+    await siege.close()
