@@ -57,7 +57,7 @@ async def peek(
     """
     inventory = await read_inventory(broker)
     inventory.require(run)
-    streams = _chosen_streams(inventory, run, stream)
+    streams = (inventory.find(run, stream),) if stream else inventory.queues(run)
     if sequence is not None and len(streams) != 1:
         raise UserError(f"say which --stream message {sequence} is in: {', '.join(streams)}")
     if stream and streams[0] not in inventory.queues(run):
@@ -113,17 +113,6 @@ async def _context(broker: Broker, inventory: Inventory, run: str, messages: Mes
         announced=await last_policy(broker, inventory, opened),
         vocabulary_size=opened.vocabulary_size if opened else ANY_VOCABULARY,
     )
-
-
-def _chosen_streams(inventory: Inventory, run: str, chosen: str) -> tuple[str, ...]:
-    if not chosen:
-        return inventory.queues(run)
-    own = inventory.own(run)
-    logs = {"LOG": names.log_stream(run), "POLICIES": names.policies_stream(run)}
-    for name in (chosen, names.rollouts_stream_prefix(run) + chosen, logs.get(chosen)):
-        if name in own:
-            return (name,)
-    raise UserError(f"run {run} has no stream {chosen[:80]!r}; it has {', '.join(own)}")
 
 
 def _not_there(run: str, stream: str, sequence: int, last: int) -> str:

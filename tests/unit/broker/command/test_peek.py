@@ -88,8 +88,8 @@ async def test_the_logs_can_be_looked_at(broker) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"stream": "s9"}, "run demo has no stream 's9'; it has ROLLOUTS_demo_s0, LOG_demo"),
-        ({"stream": "LOG_other"}, "run demo has no stream 'LOG_other'"),
+        ({"stream": "s9"}, "run demo has no stream s9; it has LOG, LOG_demo, POLICIES"),
+        ({"stream": "LOG_dem"}, "run demo has no stream LOG_dem; the nearest is LOG_demo"),
         ({"sequence": 14}, "ROLLOUTS_demo_s0 has no message 14: its last one was 13"),
         ({"sequence": 99, "stream": "LOG"}, "LOG_demo has no message 99: its last one was"),
         ({"stream": "LOG", "chosen": Chosen(actor="BOB")}, "choose groups, and a log has none"),
