@@ -42,8 +42,9 @@ def facts(view: TopView, accent: str) -> Table:
     table.add_row("staleness", _told(words.staleness(head)))
     table.add_row("queue", _told(words.queue(head, view.time)))
     table.add_row("groups", _told(f"{words.rates(head)}; {words.groups(head)}"))
-    # The coordinator's own words are among these.
     table.add_row("waiting", _told(head.who_waits))
+    # Their own words are among these.
+    table.add_row("daemons", _told(words.daemons(head)))
     return table
 
 

@@ -19,6 +19,7 @@ Who has no value comes last, whichever way the others are sorted.
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
+from broker.look.short_keys import short_keys
 from broker.program.words import size
 from broker.top.sort import Sort
 from broker.top.view import ActorView, Rates
@@ -27,8 +28,6 @@ __all__ = ["COLUMNS", "SILENT", "Column", "Rates", "Sort", "arranged", "called"]
 
 SILENT: Final = "silent"
 """Instead of the state of who has said nothing for a while."""
-_SHORT: Final = 8
-"""Characters of a key that tell the actors of a run apart."""
 _MAX_REASONS: Final = 2
 
 
@@ -47,7 +46,7 @@ class Column(NamedTuple):
 
 def called(view: ActorView) -> str:
     """An actor's name, or the beginning of its key."""
-    return view.name or (view.actor if len(view.actor) <= _SHORT else f"{view.actor[:_SHORT]}…")
+    return view.name or short_keys(view.actor)
 
 
 def _state(view: ActorView) -> str:

@@ -5,10 +5,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from broker.heard import Heard, who_waits
-from broker.top.view import HeadView, QueueView
+from broker.heard import Heard
+from broker.look.standing import Standing, who_waits
+from broker.top.view import DaemonView, HeadView, QueueView
 from broker.top.window import Window
-from schemas import ledger
+from schemas import ledger, names
 from schemas.batch import Batch, staleness
 from schemas.policy import PolicyId
 
@@ -25,6 +26,8 @@ class Course:
         self.window = Window()
         self.queue: QueueView | None = None
         self._step = 0
+        self._num_rows = 0
+        """In all batches."""
         self._staleness: Sequence[int] = ()
         """Of the rows of the last batch."""
         self._rewards: deque[float] = deque(maxlen=_SHOWN_REWARDS)
@@ -44,6 +47,7 @@ class Course:
     def cut(self, batch: Batch) -> None:
         """A batch was cut."""
         self._step = batch.step
+        self._num_rows += len(batch.rows)
         self._staleness = [staleness(batch.step, row.policy.version) for row in batch.rows]
         if self._num_rollouts:
             self._rewards.append(self._sum / self._num_rollouts)
@@ -65,6 +69,32 @@ class Course:
             num_waiting=num_waiting,
             num_open_leases=num_open_leases,
             queue=self.queue,
-            who_waits=who_waits(heard),
+            who_waits=self._who_waits(num_waiting, num_open_leases),
+            coordinator=_daemon(heard, names.COORDINATOR),
+            trainer=_daemon(heard, names.TRAINER),
             rates=self.window.rates(now),
         )
+
+    def _who_waits(self, num_waiting: int, num_open_leases: int) -> str:
+        if self.opened is None:
+            return "everybody waits for a coordinator to open the run"
+        settings = self.opened.settings
+        standing = Standing(
+            announced=self.policy.version if self.policy else None,
+            step=self._step,
+            num_steps=settings.trainer.num_steps,
+            batch_groups=settings.batch.num_groups,
+            max_staleness=settings.leases.max_staleness,
+            num_rows=self._num_rows,
+            num_waiting=num_waiting,
+            num_open_leases=num_open_leases,
+            num_queued=self.queue.num_messages if self.queue else 0,
+        )
+        return who_waits(standing).sentence
+
+
+def _daemon(heard: Heard, who: str) -> DaemonView:
+    word = heard.word_of(who)
+    return DaemonView(
+        state=word.state if word else None, waiting_for=word.waiting_for if word else ""
+    )

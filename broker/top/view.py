@@ -100,6 +100,14 @@ class QueueView(Struct, frozen=True, kw_only=True):
     """When the oldest was stored, in Unix seconds on the server's clock; None: there is none."""
 
 
+class DaemonView(Struct, frozen=True, kw_only=True):
+    """What the coordinator, or the trainer, says of itself."""
+
+    state: State | None
+    """None when it has said nothing for a while."""
+    waiting_for: str
+
+
 class HeadView(Struct, frozen=True, kw_only=True):
     """The run as a whole."""
 
@@ -124,6 +132,9 @@ class HeadView(Struct, frozen=True, kw_only=True):
     queue: QueueView | None
     """None before it was asked for the first time."""
     who_waits: str
+    """For whom, told from the logs."""
+    coordinator: DaemonView
+    trainer: DaemonView
     rates: Rates
     """Of all actors together."""
 

@@ -1,7 +1,7 @@
 """The head of `broker top` in words, for its screen and for a pipe."""
 
 from broker.program import words
-from broker.top.view import HeadView, TopView
+from broker.top.view import DaemonView, HeadView, TopView
 
 AWAY = "The server is away: this is how things were when it was last heard."
 _BARS = "▁▂▃▄▅▆▇█"
@@ -55,13 +55,24 @@ def rates(head: HeadView) -> str:
     )
 
 
+def daemons(head: HeadView) -> str:
+    """What both say of themselves; a part of it is in their own words."""
+    return f"coordinator {_daemon(head.coordinator)}; trainer {_daemon(head.trainer)}"
+
+
+def _daemon(daemon: DaemonView) -> str:
+    if daemon.state is None:
+        return "silent"
+    return f"{daemon.state}: {daemon.waiting_for}" if daemon.waiting_for else str(daemon.state)
+
+
 def lines(view: TopView) -> list[str]:
     """The whole head, one fact after the other."""
     head = view.head
     said = [
         f"step {step(head)}; reward {reward(head)}; staleness {staleness(head)}",
         f"queue {queue(head, view.time)}; {groups(head)}; {rates(head)}",
-        f"waiting: {head.who_waits}",
+        f"{head.who_waits}; {daemons(head)}",
     ]
     return said if view.connected else [AWAY, *said]
 

@@ -44,7 +44,10 @@ def test_once_in_a_pipe(run):
     head, queue, waiting, title, heading, first, second = result.stdout.splitlines()
     assert head.startswith("step 2 of 200, policy 1-2; reward 0.500; staleness 0.0 in the last")
     assert queue.startswith("queue 1 message, ")
-    assert waiting == "waiting: no word of the coordinator and the trainer"
+    assert waiting.startswith(
+        "the learner waits for the actors: 1 of 2 groups for step 3 are there"
+    )
+    assert waiting.endswith("; coordinator silent; trainer silent")
     assert title == "Actors of demo"
     assert heading.split()[:2] == ["actor", "state"]
     assert (first.split()[0], second.split()[0]) == ("BOB", "ALICE")

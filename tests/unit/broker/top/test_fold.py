@@ -88,7 +88,11 @@ def test_the_head_tells_of_the_run():
     # Before batch 1: 1 0, 0 1 and 1 1; before batch 2: 1 0 three times.
     assert head.rewards == (4 / 6, 3 / 6)
     assert head.reward == 0.5
-    assert head.who_waits == "no word of the coordinator and the trainer"
+    assert head.who_waits == (
+        "the learner waits for the actors: 1 of 2 groups for step 3 are there, 1 message to judge, "
+        "1 lease open"
+    )
+    assert (head.coordinator.state, head.trainer.state) == (None, None)
     assert head.rates.groups_per_min == 60 * 12 / 17
 
 
@@ -187,7 +191,11 @@ def test_heartbeats_and_badges_say_the_rest():
     assert alice.policy == PolicyId(1, 2)
     assert (views["NEW"].state, views["NEW"].num_accepted) == (State.STARTING, 0)
     assert views["BOB"].state is None
-    assert fold.head(heard, NOW).who_waits.endswith("wait for the actors: 3 of 16 groups")
+    coordinator = fold.head(heard, NOW).coordinator
+    assert (coordinator.state, coordinator.waiting_for) == (
+        State.WAITING_FOR_GROUPS,
+        "3 of 16 groups",
+    )
     clock[0] = 6.0
     assert view_of(fold, "ALICE", heard=heard).state is None
     assert view_of(fold, "ALICE", heard=heard).policy == PolicyId(1, 2)

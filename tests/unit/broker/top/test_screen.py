@@ -80,7 +80,8 @@ async def test_it_shows_the_run_and_its_actors(live):
         assert "live" in text(app, "title")
         facts = text(app, "facts")
         assert "1 of 4, policy 1-0" in facts
-        assert "no word of the coordinator and the trainer" in facts
+        assert "nobody waits: the trainer works on step 1" in facts
+        assert "coordinator silent; trainer silent" in facts
         heading, _, alice, carol = lines(app)[:4]
         assert heading.startswith("actor ▲")
         alice_said = live.view(Sort.ACTOR, containing="ALICE").actors[0]
@@ -186,12 +187,12 @@ async def test_hostile_words_are_shown_and_do_nothing(run, live):
     for word in (said, coordinator, trainer):
         await run.broker.notify(names.heartbeat_subject(name, word.who), encode(word))
     async with asyncio.timeout(5):
-        await live.until(lambda: "wait for the actors" in live.view(Sort.ACTOR).head.who_waits)
+        await live.until(lambda: live.view(Sort.ACTOR).head.trainer.state)
     app = app_of(live)
     async with app.run_test(size=(300, 30)) as pilot:
         shown = "\n".join([*lines(app), text(app, "facts"), text(app, "title")])
         assert not set("\x1b\u202e") & set(shown)
-        assert shown.count("\\x5bbold") == 4  # A name, a tier, a state, who waits for whom.
+        assert shown.count("\\x5bbold") == 4  # A name, a tier, a state, what a daemon says.
         assert "\\nnext" in shown
         assert "[bold red]" not in shown.replace("\\x5b", "")
         await pilot.click(Sheet, offset=(4, 1))
