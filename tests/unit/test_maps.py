@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = (
     "schemas",
     "broker",
+    "broker/top",
     "environments",
     "actors",
     "learner",
