@@ -22,7 +22,16 @@ from learner.trainer.world import World
 from schemas import names
 from schemas.arrays import pack_f32, pack_u32
 from schemas.batch import Batch, Row
-from schemas.ledger import CoordinatorStarted, LedgerEntry, RunOpened
+from schemas.lease import Lease, Sampling
+from schemas.ledger import (
+    CoordinatorStarted,
+    GroupAccepted,
+    LeaseExpired,
+    LeaseIssued,
+    LedgerEntry,
+    LedgerEvent,
+    RunOpened,
+)
 from schemas.policy import FileEntry, PolicyAnnouncement, PolicyId, PolicyManifest
 from schemas.rollout import Finish, Rollout, RolloutGroup, VersionSpan
 from schemas.settings import (
@@ -104,7 +113,13 @@ def _rollout(draw: random.Random, vocabulary_size: int) -> Rollout:
 
 
 class HandmadeLog:
-    """The coordinator's part: RunOpened, and batches of made-up groups."""
+    """The coordinator's part: RunOpened, and batches of made-up groups.
+
+    Nobody was asked for these groups, unless `whole` is set: then the ledger has their leases and
+    verdicts, as an audit wants it, and the queue has stored their messages.
+    """
+
+    whole = False
 
     def __init__(self, broker, store, settings: LearnerSettings) -> None:
         self._broker = broker
@@ -117,7 +132,57 @@ class HandmadeLog:
 
     async def open(self, opened: RunOpened) -> None:
         started = CoordinatorStarted(instance="c", host="h", pid=1)
-        entry = LedgerEntry(instance="c", events=(opened, started))
+        await self._enter(opened, started)
+        if self.whole:
+            # The first groups are those of step 1.
+            unanswered = range(GROUPS_PER_BATCH)
+            await self._enter(*(self._issued(opened, lease_id) for lease_id in unanswered))
+            await self._enter(*(LeaseExpired(lease_id=lease_id) for lease_id in unanswered))
+        self._opened = opened
+
+    def _issued(self, opened: RunOpened, lease_id: int) -> LeaseIssued:
+        lease = Lease(
+            lease_id=lease_id,
+            run=opened.settings.name,
+            actor="ALICE",
+            environment=opened.environment,
+            task=lease_id,
+            group_size=GROUP_SIZE,
+            seed=lease_id,
+            sampling=Sampling(max_new_tokens=16, stop_ids=(2,)),
+            renderer=opened.renderer,
+            shard="s0",
+            least_policy=PolicyId(1, 0),
+            deadline=1_800_000_000.0,
+        )
+        return LeaseIssued(lease=lease, request_id=f"r{lease_id}", instance="alice-1")
+
+    async def _judge(self, rows: tuple[Row, ...], groups: list[bytes]) -> None:
+        """Have the queue store the groups, and accept them."""
+        run, accepted = self._settings.name, []
+        queue, subject = names.rollouts_stream(run, "s0"), names.rollouts_subject
+        for row, data in zip(rows, groups, strict=True):
+            stored = await self._broker.publish(subject(run, "s0", row.policy, row.actor), data)
+            same = {
+                name: getattr(row, name)
+                for name in GroupAccepted.__struct_fields__
+                if name in Row.__struct_fields__
+            }
+            accepted.append(
+                GroupAccepted(
+                    stream=queue,
+                    sequence=stored.sequence,
+                    rewards=row.advantages,
+                    parts=(),
+                    **same,
+                )
+            )
+        await self._enter(*(self._issued(self._opened, row.lease_id) for row in rows))
+        await self._enter(*accepted)
+        await self._broker.purge(queue, before=stored.sequence + 1)
+
+    async def _enter(self, *events: LedgerEvent) -> None:
+        entry = LedgerEntry(instance="c", events=events)
         await self._append(names.ledger_subject(self._settings.name), encode(entry))
 
     async def cut(self, *, advantage: float = 1.0) -> None:
@@ -146,6 +211,8 @@ class HandmadeLog:
             )
             for index, (where, data) in enumerate(zip(segment.slices, groups, strict=True))
         )
+        if self.whole:
+            await self._judge(rows, groups)
         batch = Batch(
             run=self._settings.name,
             step=self._step,
