@@ -6,6 +6,7 @@ completes. A second call finds all of it, and changes nothing.
 
 from pathlib import Path
 
+from broker.accounts.access import make_run_credentials
 from broker.accounts.rights import Role
 from broker.interface import Broker
 from broker.logbook import first_event
@@ -38,6 +39,7 @@ async def open_over_network(settings: LearnerSettings, initial: Path) -> RunOpen
         UserError: as `open_run`, or a server does not answer.
     """
     connection = settings.connection
+    make_run_credentials(connection.accounts, settings.name, settings.intake.shards)
     broker = await login(connection, Role.ADMIN, name="learner open")
     store = S3Store.open(connection)
     try:

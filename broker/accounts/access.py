@@ -13,7 +13,7 @@ from typing import Final
 
 from broker.accounts import jwt, rights
 from broker.accounts.credentials import Credentials
-from broker.accounts.keyring import Keyring
+from broker.accounts.keyring import Keyring, is_keyring
 from broker.accounts.rights import Rights, Role
 from schemas.errors import UserError
 from schemas.listed import listed
@@ -53,6 +53,16 @@ def make_credentials(
             keyring.new_user(account, may, name=name).save(path)
             written.append(path)
     return written
+
+
+def make_run_credentials(folder: str, run: str, shards: Sequence[str]) -> None:
+    """Credentials of a run's roles, if the folder has the operator's keys; else nothing.
+
+    Raises:
+        UserError: a file cannot be written, or the keys are damaged or others can read them.
+    """
+    if folder and is_keyring(Path(folder)):
+        make_credentials(Keyring.load(Path(folder)), Path(folder), run, shards)
 
 
 def find_credentials(folder: str | Path, *roles: Role, run: str = "") -> Credentials | None:

@@ -125,6 +125,11 @@ class Keyring:
         return Credentials(token=token, seed=key.seed)
 
 
+def is_keyring(folder: Path) -> bool:
+    """Whether the folder has an operator's keys; on other machines there are credentials alone."""
+    return (folder / _ACCOUNTS).exists()
+
+
 def new_account() -> str:
     """The public key of an account whose own key nobody has."""
     return Nkey.generate(Kind.ACCOUNT).public

@@ -4,10 +4,11 @@ import asyncio
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.addresses import SERVERS_DIRECTORY, how_to_start
-from broker.jetstream import NatsBroker
 from broker.jetstream.url import each_url
+from broker.login import OPERATOR, login
 from broker.objects.s3 import S3Store
 from broker.program.endpoint import shown, told
 from schemas.errors import BrokerError, ServerMissing, StoreError, StoreUnavailable
@@ -43,14 +44,16 @@ async def check_health(connection: Connection, directory: Path = SERVERS_DIRECTO
     Raises:
         UserError: the credentials file of the object storage cannot be used.
     """
-    nodes = (_check_nats(url, directory) for url in each_url(connection.nats))
+    nodes = (
+        _check_nats(replace(connection, nats=url), directory) for url in each_url(connection.nats)
+    )
     servers = await asyncio.gather(*nodes, _check_s3(connection, directory))
     return Health(healthy=all(server.answers for server in servers), servers=tuple(servers))
 
 
 async def check_nats_alone(url: str) -> Health:
     """Ask a NATS server whose object storage is somewhere else, or nowhere."""
-    server = await _check_nats(url, SERVERS_DIRECTORY)
+    server = await _check_nats(Connection(nats=url), SERVERS_DIRECTORY)
     return Health(healthy=server.answers, servers=(server,))
 
 
@@ -59,16 +62,18 @@ async def require_health(connection: Connection, directory: Path = SERVERS_DIREC
 
     A cluster answers when one of its nodes does.
     """
-    both = (_check_nats(connection.nats, directory), _check_s3(connection, directory))
+    both = (_check_nats(connection, directory), _check_s3(connection, directory))
     for server in await asyncio.gather(*both):
         if not server.answers:
             raise ServerMissing(server.detail)
 
 
-async def _check_nats(url: str, directory: Path) -> ServerHealth:
-    detail = ""
+async def _check_nats(connection: Connection, directory: Path) -> ServerHealth:
+    url, detail = connection.nats, ""
     try:
-        broker = await NatsBroker.connect(url, name="status", connect_timeout_s=_CONNECT_TIMEOUT_S)
+        broker = await login(
+            connection, *OPERATOR, name="status", connect_timeout_s=_CONNECT_TIMEOUT_S
+        )
         try:
             await broker.streams()
         finally:

@@ -1,6 +1,5 @@
 """`broker init`, `ls` and `audit`: runs as a whole."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from broker.program.command import Servers, settings_from
 from broker.verbs.doctor import show_troubles, troubles
 from broker.verbs.looking import Where, look
 from broker.verbs.options import Json, Nats, Run, SettingsFile, Watch, ask
-from schemas.settings import LearnerSettings, RunSettings
+from schemas.settings import LearnerSettings
 
 
 def init(
@@ -21,6 +20,7 @@ def init(
     json: Json = False,
 ) -> None:
     """Create the streams of a run, or check those that are there: `broker init @ file.toml`."""
+    from broker.accounts.access import make_run_credentials
     from broker.program import screen
     from broker.streams import run_streams
     from schemas.settings import run_settings
@@ -33,8 +33,7 @@ def init(
         for spec in specs:
             await broker.ensure_stream(spec)
 
-    if connection.accounts:
-        _make_credentials(connection.accounts, run_settings(settings))
+    make_run_credentials(connection.accounts, settings.name, settings.intake.shards)
     found = troubles(connection, servers)
     ask(connection, create)
     if json:
@@ -43,15 +42,6 @@ def init(
     for spec in specs:
         screen.show_line(f"{spec.name} stores {', '.join(spec.subjects)}")
     show_troubles(found)
-
-
-def _make_credentials(accounts: str, settings: RunSettings) -> None:
-    """Whoever holds the operator's keys makes the credentials of the run's roles with them."""
-    from broker.accounts.access import make_credentials
-    from broker.accounts.keyring import Keyring
-
-    folder = Path(accounts)
-    make_credentials(Keyring.load(folder), folder, settings.name, settings.intake.shards)
 
 
 def ls(
