@@ -34,8 +34,8 @@ def facts(view: TopView, accent: str) -> Table:
     """The lines below it."""
     head = view.head
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="ellipsis", no_wrap=True)
+    table.add_column(style="dim", min_width=9)
+    table.add_column(overflow="fold")
     table.add_row("step", Text.assemble(words.step(head), "  ", _bar(head, accent)))
     sparks = words.sparkline(head.rewards, width=_SPARKS)
     table.add_row("reward", Text.assemble((words.reward(head), "bold"), "  ", (sparks, accent)))
