@@ -15,11 +15,15 @@ from broker.accounts import jwt, rights
 from broker.accounts.credentials import Credentials
 from broker.accounts.keyring import Keyring, is_keyring
 from broker.accounts.rights import Rights, Role
+from broker.accounts.server_config import write_server_config
 from schemas.errors import UserError
 from schemas.listed import listed
 from schemas.names import token
 
+SERVER_CONFIG: Final = "accounts.conf"
 _FOLDER: Final = "credentials"
+_RESOLVER: Final = Path("/var/lib/nats/jwt")
+"""Where a server keeps accounts, beside its streams."""
 
 
 def make_credentials(
@@ -63,6 +67,22 @@ def make_run_credentials(folder: str, run: str, shards: Sequence[str]) -> None:
     """
     if folder and is_keyring(Path(folder)):
         make_credentials(Keyring.load(Path(folder)), Path(folder), run, shards)
+
+
+def found_authority(folder: str) -> bool:
+    """Make an operator's keys, and the part of a server's configuration that trusts them, in a
+    folder that is not there yet; True when that was done.
+
+    Raises:
+        UserError, OSError: the folder cannot be written.
+    """
+    path = Path(folder)
+    if not folder or path.exists():
+        return False
+    keyring = Keyring.open(path)
+    make_credentials(keyring, path)
+    write_server_config(path / SERVER_CONFIG, keyring, _RESOLVER)
+    return True
 
 
 def find_credentials(folder: str | Path, *roles: Role, run: str = "") -> Credentials | None:

@@ -19,8 +19,11 @@ def init(
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
 ) -> None:
-    """Create the streams of a run, or check those that are there: `broker init @ file.toml`."""
-    from broker.accounts.access import make_run_credentials
+    """Create the streams of a run, or check those that are there: `broker init @ file.toml`.
+
+    Where `connection.accounts` names a folder that is not there yet, an operator's keys come first.
+    """
+    from broker.accounts.access import SERVER_CONFIG, found_authority, make_run_credentials
     from broker.program import screen
     from broker.streams import run_streams
     from schemas.settings import run_settings
@@ -33,6 +36,15 @@ def init(
         for spec in specs:
             await broker.ensure_stream(spec)
 
+    if found_authority(connection.accounts):
+        screen.show_line(
+            f"The operator's keys are in {connection.accounts}: keep them to yourself."
+        )
+        screen.show_line(
+            f"Put {SERVER_CONFIG} from there beside your nats-server's configuration, and into it "
+            f"`include {SERVER_CONFIG}`; start the server again, and then say this once more."
+        )
+        return
     make_run_credentials(connection.accounts, settings.name, settings.intake.shards)
     found = troubles(connection, servers)
     ask(connection, create)
