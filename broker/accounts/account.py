@@ -23,7 +23,7 @@ EXPORTS: Final = (
 )
 _PAYLOAD_BYTES: Final = MAX_WIRE_BYTES + 4096
 """A group and its headers."""
-_CONTRIBUTOR: Final = AccountLimits(
+CONTRIBUTOR_LIMITS: Final = AccountLimits(
     subs=64, conn=4, leaf=1, payload=_PAYLOAD_BYTES, exports=0, imports=len(EXPORTS)
 )
 _JOIN: Final = AccountLimits(subs=2048, conn=512, leaf=0, payload=4096, exports=0, imports=1)
@@ -61,7 +61,7 @@ def contributor_account(signer: str, core: str, actor: str) -> AccountClaims:
         for export in EXPORTS
         if export.name in subjects
     )
-    return AccountClaims(signing_keys=(signer,), limits=_CONTRIBUTOR, imports=imports)
+    return AccountClaims(signing_keys=(signer,), limits=CONTRIBUTOR_LIMITS, imports=imports)
 
 
 def revoked_account(signer: str, now: float) -> AccountClaims:
@@ -71,5 +71,5 @@ def revoked_account(signer: str, now: float) -> AccountClaims:
     cluster that was away.
     """
     return AccountClaims(
-        signing_keys=(signer,), limits=_CONTRIBUTOR, revocations={"*": int(now) + 1}
+        signing_keys=(signer,), limits=CONTRIBUTOR_LIMITS, revocations={"*": int(now) + 1}
     )

@@ -197,15 +197,17 @@ class Siege:
     async def _judge(self) -> None:
         """The coordinator's work: take, ack, tell."""
         while True:
-            for delivery in await self.coordinator.pull(
+            deliveries = await self.coordinator.pull(
                 QUEUE, INTAKE, max_messages=64, max_bytes=8 << 20, timeout_s=5
-            ):
-                record = delivery.record
-                if self.held is not None:
+            )
+            if self.held is not None:
+                for delivery in deliveries:
                     self.held.put_nowait(delivery)
-                    continue
+                continue
+            await asyncio.gather(*(delivery.ack() for delivery in deliveries))
+            for delivery in deliveries:
+                record = delivery.record
                 self.taken.append((record.subject, record.data))
-                await delivery.ack()
                 if judged := self._judged.get(record.data):
                     await self.coordinator.notify(
                         names.verdict_subject(RUN, self.bob_id), b"verdict on " + record.data

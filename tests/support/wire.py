@@ -4,9 +4,12 @@ import asyncio
 import base64
 import contextlib
 import json
-from typing import NamedTuple
+import socket
+from typing import Final, NamedTuple
 
 from broker.accounts.credentials import Credentials
+
+_SMALL_BYTES: Final = 1 << 16
 
 
 class Heard(NamedTuple):
@@ -39,8 +42,10 @@ class Wire:
 
         One that does not read leaves whatever the server sends where it is.
         """
-        # A small buffer, for one that does not read.
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
+        plug = socket.create_connection(("127.0.0.1", port))
+        if not reads:
+            plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BYTES)
+        reader, writer = await asyncio.open_connection(sock=plug, limit=_SMALL_BYTES)
         greeting = json.loads((await reader.readline()).removeprefix(b"INFO "))
         options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True}
         options |= {"lang": "wire", "version": "1", "protocol": 1}
