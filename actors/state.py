@@ -64,6 +64,7 @@ _WAITS: Final = {
     WaitReason.NO_SIGNAL: "the run, which pauses: groups have had equal rewards for too long",
     WaitReason.UNANSWERED: "its next lease: it gave back or let expire too many of them",
     WaitReason.DISPLACED: "its newest request: one waits at a time",
+    WaitReason.CUT_OFF: "being let in again: this actor is cut off",
     WaitReason.FINISHED: "nothing: the run is finished",
     WaitReason.REFUSED: "the coordinator, which refuses this actor's requests",
 }

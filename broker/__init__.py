@@ -5,7 +5,8 @@
 | the two seams | `interface`, `store` |
 | behind them, over servers | `jetstream`, `objects`, `embedded` |
 | behind them, in memory | `memory` |
-| a run's streams | `streams`, `inventory`, `fence`, `fenced_log`, `logbook`, `tally`, `heard` |
+| a run's streams | `streams`, `inventory`, `subjects`, `fence`, `fenced_log`, `heard` |
+| what its logs say | `logbook`, `tally`, `purged` |
 | who is let in | `accounts`, `login`, `gate` |
 | weights on their way | `policies` |
 | going on when something is away or too much | `retry`, `again`, `publisher`, `turnstile` |

@@ -192,12 +192,17 @@ class Broker(Protocol):
         """
         ...
 
-    async def purge(self, stream: str, *, before: int) -> None:
-        """Remove all messages of a queue below a sequence, judged or not; acked or not.
+    async def purge(self, stream: str, *, before: int, pattern: str = ">") -> None:
+        """Remove all messages of a queue below a sequence on subjects under a pattern, judged or
+        not; acked or not.
 
         It takes as long as two or three acks, however many they are: a server that syncs always
         does so for each ack. Only for who knows what became of every one of them.
         """
+        ...
+
+    async def missing(self, stream: str, *, first: int, last: int) -> set[int]:
+        """Which sequences from first to last the stream does not hold: gone, or not there yet."""
         ...
 
     async def take_back(self, stream: str, consumer: str) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msgspec import Struct, field
 
 from broker.logbook import LogItem, Unreadable
+from broker.purged import Purged
 from schemas import ledger
 from schemas.batch import Batch, Row
 from schemas.lease import Lease
@@ -50,6 +51,7 @@ class Tally(Struct, kw_only=True):
     """By lease. A sound log has at most one each, of leases that it issued."""
     judged: dict[tuple[str, int], list[ledger.VerdictEvent]] = field(default_factory=dict)
     """By stream and sequence; several where the stream gave a sequence again after a power loss."""
+    purged: Purged = field(default_factory=Purged)
     accepted: list[ledger.GroupAccepted] = field(default_factory=list)
     accepted_at: dict[int, int] = field(default_factory=dict)
     """Lease -> sequence in LOG of the (first) acceptance."""
@@ -85,6 +87,10 @@ class Tally(Struct, kw_only=True):
         dropped = {drop.lease_id for drop in self.drops}
         accepted = {group.lease_id for group in self.accepted}
         return accepted - self.rows.keys() - self.without_signal - dropped
+
+    def is_settled(self, stream: str, sequence: int) -> bool:
+        """True when a message has a verdict, or was purged without one."""
+        return (stream, sequence) in self.judged or (stream, sequence) in self.purged.by
 
     def placed_rows(self) -> Iterator[tuple[LoggedBatch, Row]]:
         """Every row with its batch."""
@@ -125,9 +131,14 @@ class Tally(Struct, kw_only=True):
                 self.faults.append(f"entry {sequence} of LOG contradicts an earlier one on {name}")
             return
         self._said[identity] = event
+        self._enter(event, sequence)
+
+    def _enter(self, event: ledger.LedgerEvent, sequence: int) -> None:
         match event:
             case ledger.RunOpened():
                 self.opened = event
+            case ledger.PurgeBegun() | ledger.MessagesPurged():
+                self.faults.extend(self.purged.enter(event, self.judged))
             case ledger.RunRestored(queues=queues):
                 self.not_restored |= {queue.stream: queue.last_sequence for queue in queues}
             case ledger.LeaseIssued(lease=lease):
@@ -170,6 +181,13 @@ def verdict_name(event: ledger.VerdictEvent) -> str:
     return f"rejected({event.reason})" if event.outcome is Outcome.REJECTED else str(event.outcome)
 
 
+def fates(log: Tally) -> Counter[str]:
+    """All messages by what became of them: by verdict, or purged without one."""
+    counts = log.purged.counts()
+    counts.update(verdict_name(event) for events in log.judged.values() for event in events)
+    return counts
+
+
 _STARTS = (ledger.RunOpened, ledger.CoordinatorStarted, ledger.RunRestored)
 
 
@@ -190,5 +208,9 @@ def _identity(event: ledger.LedgerEvent) -> tuple[object, ...]:
             return ("the return of lease", lease_id)
         case ledger.GroupAccepted() | ledger.GroupRefused():
             return ("the verdict on", event.stream, event.sequence, event.sha256)
+        case ledger.ActorCutOff() | ledger.ActorLetIn():
+            return ("whether an actor is cut off:", event.actor, event.change)
+        case ledger.PurgeBegun() | ledger.MessagesPurged():
+            return ("purge", event.purge, type(event).__name__)
         case ledger.GroupsDropped(step=step, lease_ids=lease_ids):
             return ("the groups dropped at step", step, lease_ids)

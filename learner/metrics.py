@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from broker.logbook import LogItem, PolicyItem
+from broker.purged import purge_name
 from broker.tally import verdict_name
 from learner.coordinator.advantages import has_signal
 from schemas import ledger
@@ -46,7 +47,7 @@ class StepFigures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     num_rollouts: int
     """Recomputed rollouts that the means are over."""
     judged: dict[str, int]
-    """Messages by verdict, a rejection by its reason."""
+    """Messages by verdict, a rejection by its reason; those purged without one by theirs."""
     num_without_signal: int
     """Accepted groups whose rewards are all equal."""
     num_dropped: int
@@ -142,6 +143,8 @@ class MetricsFold:
                 self._interval.num_dropped += len(lease_ids)
             case ledger.GroupAccepted() | ledger.GroupRefused():
                 self._add_verdict(event)
+            case ledger.MessagesPurged(reason=reason, num_messages=num_messages) if num_messages:
+                self._interval.judged[purge_name(reason)] += num_messages
 
     def _add_verdict(self, event: ledger.VerdictEvent) -> None:
         interval = self._interval

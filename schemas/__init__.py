@@ -3,7 +3,7 @@ the standard library only, so that any part of the system can afford it.
 
 | what | files, in an order to read them |
 |---|---|
-| of a group's life | `lease`, `rollout`, `verdict`, `ledger`, `batch` |
+| of a group's life | `lease`, `rollout`, `verdict`, `purge`, `ledger`, `batch` |
 | of a policy's | `policy`, `trainer_events` |
 | about both | `heartbeat`, `run_card`, `join`, `shard`, `types`, `arrays` |
 | on the wire | `wire`, `names` |

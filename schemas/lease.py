@@ -122,6 +122,8 @@ class WaitReason(StrEnum):
     then, until it has answered some."""
     DISPLACED = "displaced"
     """This actor has asked again, and only its newest request waits."""
+    CUT_OFF = "cut-off"
+    """This actor is cut off, and gets no lease until it is let in again."""
     FINISHED = "finished"
     """The run has cut its last batch."""
     REFUSED = "refused"

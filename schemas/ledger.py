@@ -5,14 +5,15 @@ twice is folding it once. The events of one round of decisions travel in one ent
 where one would be too large: each event stands for itself.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
 
 from schemas.lease import EnvironmentRef, Lease
 from schemas.policy import PolicyId
+from schemas.purge import PurgeReason
 from schemas.settings import RunSettings
-from schemas.types import Count, Detail, Reward, SegmentName, Sha256, Token
+from schemas.types import Count, Detail, Reward, SegmentName, Sha256, Subject, Token
 from schemas.verdict import Outcome, Reason
 
 Rewards = Annotated[tuple[Reward, ...], Meta(max_length=256)]
@@ -95,7 +96,8 @@ class LeaseExpired(_Event, frozen=True):
 
 
 class LeaseAbandoned(_Event, frozen=True):
-    """The actor gave it back, or a new instance of the actor did not name it."""
+    """The actor gave it back, a new instance of the actor did not name it, or the actor was cut
+    off."""
 
     lease_id: Count
 
@@ -150,6 +152,64 @@ class GroupsDropped(_Event, frozen=True):
     lease_ids: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=MAX_DROPPED)]
 
 
+class ActorCutOff(_Event, frozen=True):
+    """What the actor publishes is rejected unseen from here on, and it gets no lease. Identity: the
+    actor and the change."""
+
+    actor: Token
+    change: Count
+    """Counts the actor's cuts and returns from 0, so a cut has an even number, a return an odd."""
+
+
+class ActorLetIn(_Event, frozen=True):
+    """It is an actor like others again. Identity: the actor and the change."""
+
+    actor: Token
+    change: Count
+
+
+MAX_PURGED_AT_ONCE: Final = 65_536
+
+
+class PurgeBegun(_Event, frozen=True):
+    """Messages of one queue are removed unjudged from here on; what of them goes without a verdict
+    is told by `MessagesPurged`, even if another coordinator has to finish. Identity: its number."""
+
+    purge: Count
+    """Counts the run's purges from 0."""
+    stream: Token
+    subject: Subject
+    """A pattern: the messages under it."""
+    first: Count
+    through: Count
+    """Sequences between which it looks, both included: at most MAX_PURGED_AT_ONCE of them."""
+    num_messages: Count
+    """Under the pattern, in the whole queue, as it began: no more can go by it."""
+    reason: PurgeReason
+
+
+class Span(NamedTuple):
+    """Sequences from first to last."""
+
+    first: Count
+    last: Count
+
+
+class MessagesPurged(_Event, frozen=True):
+    """What a purge has removed: those, and no others, have no verdict and get none. Identity: the
+    purge's number."""
+
+    purge: Count
+    stream: Token
+    reason: PurgeReason
+    spans: Annotated[tuple[Span, ...], Meta(max_length=MAX_PURGED_AT_ONCE)]
+    """In their order; none overlap."""
+
+    @property
+    def num_messages(self) -> int:
+        return sum(last - first + 1 for first, last in self.spans)
+
+
 VerdictEvent = GroupAccepted | GroupRefused
 """The verdict on a message, as the ledger has it. `schemas.verdict.Verdict` tells the actor."""
 
@@ -163,6 +223,10 @@ LedgerEvent = (
     | GroupAccepted
     | GroupRefused
     | GroupsDropped
+    | ActorCutOff
+    | ActorLetIn
+    | PurgeBegun
+    | MessagesPurged
 )
 
 

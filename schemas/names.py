@@ -81,6 +81,18 @@ def rollouts_of_actor_filter(run: str, shard: str, actor: str) -> str:
     return f"rollouts.{token(run)}.{token(shard)}.*.{token(actor)}"
 
 
+def selection_filter(
+    run: str, shard: str, *, policy: tuple[int, int] | None = None, actor: str | None = None
+) -> str:
+    """Groups of one shard, of one policy or all, of one actor or all.
+
+    >>> selection_filter("demo", "s0", actor="ALICE"), selection_filter("demo", "s0", policy=(1, 7))
+    ('rollouts.demo.s0.*.ALICE', 'rollouts.demo.s0.1-7.*')
+    """
+    made_with = f"{policy[0]}-{policy[1]}" if policy else "*"
+    return f"rollouts.{token(run)}.{token(shard)}.{made_with}.{token(actor) if actor else '*'}"
+
+
 def ledger_subject(run: str) -> str:
     return f"ledger.{token(run)}"
 
@@ -151,6 +163,11 @@ def heartbeats_filter(run: str) -> str:
 
 def who_subject(run: str, role: str) -> str:
     return f"who.{token(run)}.{token(role)}"
+
+
+def let_in_subject(run: str) -> str:
+    """Where it is asked to let in again whom it cut off."""
+    return f"let-in.{token(run)}"
 
 
 def last_token(subject: str) -> str:

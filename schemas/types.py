@@ -14,6 +14,8 @@ SegmentName = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}-[0-9a-f]{64}\Z")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Reward = Annotated[float, Meta(ge=-1e6, le=1e6)]
 """Of one rollout; finite."""
+Subject = Annotated[str, Meta(min_length=1, max_length=4096)]
+"""Of a stored message, or a pattern of them; who publishes chooses it."""
 Index = Annotated[int, Meta(ge=0, le=999_999_999)]
 Detail = Annotated[str, Meta(max_length=500)]
 """A sentence for a person to read."""

@@ -33,6 +33,8 @@ class Reason(StrEnum):
     """Not rejected."""
     SUBJECT = "subject"
     """The subject is not that of a group, or names another run or shard."""
+    CUT_OFF = "cut-off"
+    """The sender is cut off: nothing of his is looked at until he is let in again."""
     OVERSIZE = "oversize"
     """More bytes, on the wire or decompressed, than the run allows."""
     ENVELOPE = "envelope"

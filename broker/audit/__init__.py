@@ -2,6 +2,7 @@
 
     leases    issued = open + fulfilled + refused + expired + abandoned
     messages  a stream's last sequence = judged + unjudged (still there, without a verdict)
+              + purged(reason) (removed without a look at each, and told in the log)
               + lost at a restore (without a verdict when the backup was taken)
               judged = accepted + stale + late + duplicate + rejected(reason)
     groups    accepted = in a batch + waiting + no signal + stale at the cut

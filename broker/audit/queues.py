@@ -37,7 +37,7 @@ def _faults(
         )
     never = {
         sequence
-        for stream, sequence in log.judged
+        for stream, sequence in (*log.judged, *log.purged.by)
         if stream == before.name and sequence > after.last_sequence
     }
     if never:

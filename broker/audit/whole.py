@@ -15,7 +15,6 @@ from broker.audit.messages import (
     lost_at_restores,
     message_equations,
     stored_since,
-    unjudged,
 )
 from broker.audit.queues import check_queue
 from broker.audit.report import POLICIES_UNREAD, AuditReport, Check, Violation
@@ -27,7 +26,7 @@ from broker.tally import Tally, tally
 from schemas import names
 
 Gone = Mapping[str, frozenset[int]]
-"""Stream -> sequences that a direct get did not find."""
+"""Stream -> sequences that it does not hold, from its first on."""
 
 
 def audit(
@@ -57,7 +56,7 @@ async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> 
     async for item in read_log(broker, run):
         log.add(item)
     gone = {
-        name: frozenset(await _not_found(broker, name, unjudged(log, state)))
+        name: frozenset(await _not_found(broker, state))
         for name, state in states.items()
         if name in inventory.queues(run)
     }
@@ -78,8 +77,8 @@ async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> 
     )
 
 
-async def _not_found(broker: Broker, stream: str, sequences: set[int]) -> list[int]:
-    return [n for n in sorted(sequences) if await broker.get(stream, n) is None]
+async def _not_found(broker: Broker, state: StreamState) -> set[int]:
+    return await broker.missing(state.name, first=state.first_sequence, last=state.last_sequence)
 
 
 def _audit(
@@ -125,7 +124,8 @@ def _audit(
         ),
         max_staleness=max_staleness,
         num_stored_since=sum(len(stored_since(log, state, after[state.name])) for state in shards),
-        num_reused_sequences=sum(len(events) - 1 for events in log.judged.values()),
+        num_reused_sequences=sum(len(events) - 1 for events in log.judged.values())
+        + len(log.judged.keys() & log.purged.by.keys()),
         num_lost_at_restores=sum(lost_at_restores(log, stream) for stream in log.not_restored)
         if log.not_restored
         else None,
@@ -154,6 +154,8 @@ def _wrong_streams(run: str, log: Tally, states: Mapping[str, StreamState]) -> I
             yield f"there is no stream {name}"
     for name in sorted({stream for stream, _ in log.judged} - set(shards)):
         yield f"there are verdicts on {name}, which is no stream of the run"
+    for name in sorted({purge.stream for purge in log.purged.begun.values()} - set(shards)):
+        yield f"there are purges of {name}, which is no stream of the run"
 
 
 def _shard_streams(log: Tally) -> list[str]:

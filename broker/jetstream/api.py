@@ -103,9 +103,10 @@ class DeleteRequest(Struct):
     """Free the space without overwriting it."""
 
 
-class PurgeRequest(Struct):
+class PurgeRequest(Struct, kw_only=True, omit_defaults=True):
     seq: int
     """The first that is kept."""
+    filter: str = ""
 
 
 class ErrorReply(Struct):
@@ -156,6 +157,20 @@ class StreamInfo(Struct):
     state: StreamCounts
     total: int = 0
     """Of the subjects that were asked for, on all pages."""
+
+
+class DetailsRequest(Struct):
+    """Asks of a stream also which messages between its first and last are gone."""
+
+    deleted_details: bool
+
+
+class StreamGaps(StreamCounts):
+    deleted: tuple[int, ...] = ()
+
+
+class StreamDetails(Struct):
+    state: StreamGaps
 
 
 class NamesRequest(Struct):

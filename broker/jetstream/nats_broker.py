@@ -148,8 +148,20 @@ class NatsBroker:
             await self._api(f"CONSUMER.INFO.{stream}.{consumer}", None, api.ConsumerInfo)
             raise BrokerUnavailable(f"{stream} has no leader") from None
 
-    async def purge(self, stream: str, *, before: int) -> None:
-        await self._api(f"STREAM.PURGE.{stream}", api.PurgeRequest(seq=before), api.ErrorReply)
+    async def purge(self, stream: str, *, before: int, pattern: str = ">") -> None:
+        # With a filter of its own, the server would look at each message.
+        only = "" if pattern == ">" else pattern
+        request = api.PurgeRequest(seq=before, filter=only)
+        await self._api(f"STREAM.PURGE.{stream}", request, api.ErrorReply)
+
+    async def missing(self, stream: str, *, first: int, last: int) -> set[int]:
+        request = api.DetailsRequest(deleted_details=True)
+        state = (await self._api(f"STREAM.INFO.{stream}", request, api.StreamDetails)).state
+        begins = state.first_seq if state.messages else state.last_seq + 1
+        gone = {sequence for sequence in state.deleted if first <= sequence <= last}
+        gone.update(range(first, min(begins, last + 1)))
+        gone.update(range(max(state.last_seq + 1, first), last + 1))
+        return gone
 
     async def take_back(self, stream: str, consumer: str) -> None:
         # It begins again behind the last message before which all are acked; what is acked behind

@@ -11,6 +11,7 @@ from msgspec import Struct
 from broker.inventory import short_name
 from broker.logbook import LogItem, PolicyItem, Unreadable
 from broker.program.words import counted, figures, utc
+from broker.purged import purge_name
 from broker.tally import verdict_name
 from schemas import ledger, names
 from schemas.batch import Batch, staleness
@@ -43,6 +44,12 @@ class Kind(StrEnum):
     ABANDONED = "abandoned"
     ACCEPTED = "accepted"
     REFUSED = "refused"
+    CUT_OFF = "cut-off"
+    """Nothing of an actor is accepted any more, and it gets no lease."""
+    LET_IN = "let-in"
+    """It is an actor like others again."""
+    PURGE = "purge"
+    """Messages are to leave a queue without a verdict, or have left it."""
     DROPPED = "dropped"
     """Accepted groups grew too old."""
     BATCH = "batch"
@@ -116,6 +123,30 @@ def _event(run: str, event: ledger.LedgerEvent) -> tuple[Kind, str, str]:
             return Kind.STARTED, names.COORDINATOR, f"{instance} on {host}, process {pid}"
         case ledger.RunRestored(taken=taken):
             return Kind.RESTORED, names.COORDINATOR, f"from the backup of {utc(taken)}"
+        case (
+            ledger.ActorCutOff()
+            | ledger.ActorLetIn()
+            | ledger.PurgeBegun()
+            | ledger.MessagesPurged()
+        ):
+            return _removal(run, event)
+
+
+def _removal(
+    run: str,
+    event: ledger.ActorCutOff | ledger.ActorLetIn | ledger.PurgeBegun | ledger.MessagesPurged,
+) -> tuple[Kind, str, str]:
+    match event:
+        case ledger.ActorCutOff(actor=actor):
+            return Kind.CUT_OFF, actor, "its messages are rejected, it has no leases"
+        case ledger.ActorLetIn(actor=actor):
+            return Kind.LET_IN, actor, "it may work again"
+        case ledger.PurgeBegun(subject=subject, num_messages=num_messages):
+            what = f"up to {counted(num_messages, 'message')} on {subject}"
+        case ledger.MessagesPurged(num_messages=num_messages):
+            what = f"{counted(num_messages, 'message')} gone without a verdict"
+    name = f"{purge_name(event.reason)} {event.purge} of {short_name(run, event.stream)}"
+    return Kind.PURGE, names.COORDINATOR, f"{name}: {what}"
 
 
 def _verdict(run: str, event: ledger.VerdictEvent) -> tuple[Kind, str, str]:

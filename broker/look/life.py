@@ -74,9 +74,24 @@ def life_of(
     if verdict is not None:
         told = (moment for item in log for moment in _of_message(run, verdict, item))
         return Life(id=text, lease_id=None, moments=tuple(told))
+    if identifier.place in known.purged.by:
+        told = _purged_moments(run, identifier.place, log, known)
+        return Life(id=text, lease_id=None, moments=tuple(told))
     if record is not None:
         return Life(id=text, lease_id=None, moments=tuple(moments.queued(record, run)))
     raise nothing_has(run, text, known)
+
+
+def _purged_moments(
+    run: str, place: tuple[str, int], log: Sequence[LogItem], known: Tally
+) -> Iterator[Moment]:
+    """What LOG says of a message that nobody looked at."""
+    number = known.purged.by[place]
+    purge = known.purged.begun.get(number)
+    end = known.purged.told[number]
+    for item in log:
+        if isinstance(item.content, ledger.LedgerEntry) and end in item.content.events:
+            yield from moments.purged(item.time, run, place[1], purge, end)
 
 
 def find_verdict(identifier: Identifier, known: Tally) -> ledger.VerdictEvent | None:

@@ -6,7 +6,6 @@ first. So LOG, read as far as its count went, knows a verdict on all that has le
 batch of every policy that is shown.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -16,7 +15,7 @@ from broker.inventory import Inventory, read_inventory
 from broker.logbook import read_policies
 from broker.look.backlog import Backlog, backlog
 from broker.look.read_on import RunLogs
-from broker.tally import verdict_name
+from broker.tally import fates
 from schemas import names
 from schemas.ledger import RunOpened
 from schemas.policy import PolicyAnnouncement, PolicyId
@@ -54,7 +53,8 @@ class StreamView(Struct, frozen=True, kw_only=True):
 
 class VerdictCount(Struct, frozen=True, kw_only=True):
     verdict: str
-    """`accepted`, `late`, ...; a rejection with its reason."""
+    """`accepted`, `late`, ...; a rejection with its reason; `purged` without a verdict, with its
+    reason too."""
     count: int
 
 
@@ -120,7 +120,6 @@ async def view_run(broker: Broker, logs: RunLogs, states: Mapping[str, StreamSta
     policies, announced = states.get(names.policies_stream(logs.run)), None
     if policies and log.opened:
         announced = await logs.announced(broker, log.opened.run_key, policies)
-    verdicts = Counter(verdict_name(event) for events in log.judged.values() for event in events)
     return RunView(
         run=logs.run,
         policy=announced.policy if announced else None,
@@ -129,7 +128,8 @@ async def view_run(broker: Broker, logs: RunLogs, states: Mapping[str, StreamSta
         num_open_leases=len(log.open_leases),
         num_waiting=len(log.waiting),
         verdicts=tuple(
-            VerdictCount(verdict=verdict, count=count) for verdict, count in verdicts.most_common()
+            VerdictCount(verdict=verdict, count=count)
+            for verdict, count in fates(log).most_common()
         ),
     )
 

@@ -7,11 +7,13 @@ from msgspec import Struct
 
 from broker.interface import Record
 from broker.logbook import PolicyItem
-from broker.program.words import figures, size, utc
+from broker.program.words import counted, figures, size, utc
+from broker.purged import purge_name
 from broker.tally import verdict_name
 from schemas import ledger, names
 from schemas.batch import Batch, staleness
 from schemas.policy import PolicyAnnouncement
+from schemas.purge import PurgeReason
 from schemas.trainer_events import StepSkipped, TrainerEntry
 
 
@@ -21,6 +23,8 @@ class What(StrEnum):
     ASKED = "asked"
     PUBLISHED = "published"
     JUDGED = "judged"
+    PURGED = "purged"
+    """It left the queue without a verdict."""
     ARCHIVED = "archived"
     ENDED = "ended"
     """Its lease expired or was given back."""
@@ -55,7 +59,7 @@ def ended(time: float, event: ledger.LeaseExpired | ledger.LeaseAbandoned) -> Mo
     how = (
         "expired: its deadline passed without an answer"
         if isinstance(event, ledger.LeaseExpired)
-        else "was given back, or its actor started again without it"
+        else "was given back, or its actor started again without it or was cut off"
     )
     return Moment(time=time, what=What.ENDED, text=f"lease {event.lease_id} {how}")
 
@@ -86,6 +90,31 @@ def judged(time: float, event: ledger.VerdictEvent, run: str) -> Iterator[Moment
             text=f"{size(event.length)} at offset {event.offset} of "
             f"{names.segment_key(run, event.segment)}",
         )
+
+
+def purged(
+    time: float,
+    run: str,
+    sequence: int,
+    begun: ledger.PurgeBegun | None,
+    told: ledger.MessagesPurged,
+) -> Iterator[Moment]:
+    """A message that nobody looked at: LOG knows its place, and what it shared with the others."""
+    shard = told.stream.removeprefix(names.rollouts_stream_prefix(run))
+    subject = f" on {begun.subject}" if begun else ""
+    yield Moment(
+        time=None,
+        what=What.PUBLISHED,
+        text=f"message {shard}:{sequence}{subject}; nobody looked at it",
+    )
+    cut_off = told.reason is PurgeReason.CUT_OFF
+    why = "its actor was cut off" if cut_off else "an operator had it removed"
+    yield Moment(
+        time=time,
+        what=What.PURGED,
+        text=f"{purge_name(told.reason)}: {why}, with all of purge {told.purge}, "
+        f"{counted(told.num_messages, 'message')}; it has no verdict",
+    )
 
 
 def dropped(time: float, event: ledger.GroupsDropped) -> Moment:

@@ -13,7 +13,7 @@ from broker.fence import WrongLastSequence, append_id, settle
 from broker.interface import ConsumerState, Handler, Record, Stored, StreamSpec, StreamState
 from broker.memory.server import Listener, MemoryServer, Servant
 from broker.memory.stream import MemoryStream
-from broker.memory.subjects import matches
+from broker.subjects import matches
 from broker.turnstile import Turnstile
 from schemas.errors import (
     BrokerError,
@@ -150,10 +150,13 @@ class MemoryBroker:
             wait_s = left_s if expiry is None else min(left_s, expiry - server.clock())
             await server.change(max(wait_s, 0.0))
 
-    async def purge(self, stream: str, *, before: int) -> None:
+    async def purge(self, stream: str, *, before: int, pattern: str = ">") -> None:
         self._check_open()
-        self._server.stream(stream).purge(before)
+        self._server.stream(stream).purge(before, pattern)
         self._server.wake()
+
+    async def missing(self, stream: str, *, first: int, last: int) -> set[int]:
+        return set(range(first, last + 1)) - self._server.stream(stream).records.keys()
 
     async def take_back(self, stream: str, consumer: str) -> None:
         self._server.stream(stream).take_back()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from broker.changes import Changes
 from broker.memory.stream import MemoryStream
-from broker.memory.subjects import matches
+from broker.subjects import matches
 from schemas.errors import BrokerError, BrokerUnavailable
 from schemas.types import MAX_WIRE_BYTES
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from broker.fence import WrongLastSequence
 from broker.interface import ConsumerState, Record, Stored, StreamKind, StreamSpec, StreamState
-from broker.memory.subjects import matches
+from broker.subjects import matches
 from schemas.errors import MessageTooLarge, QueueFull
 
 _OVERHEAD_BYTES = 125
@@ -121,10 +121,12 @@ class MemoryStream:
         if not self._num_per_subject[record.subject]:
             del self._num_per_subject[record.subject]
 
-    def purge(self, before: int) -> None:
-        """Remove all messages below a sequence."""
-        for sequence in [sequence for sequence in self.records if sequence < before]:
-            self.ack(sequence)
+    def purge(self, before: int, pattern: str) -> None:
+        """Remove all messages below a sequence on subjects under a pattern."""
+        records = list(self.records.values())
+        for record in records:
+            if record.sequence < before and matches(pattern, record.subject):
+                self.ack(record.sequence)
 
     def take_back(self) -> None:
         """Let nothing be in hand: all that is here is delivered again, as if for the first time."""

@@ -7,6 +7,7 @@
 | groups in | `intake`, `hand`, `judging`, `case`, `suspects` |
 | findings | `workers`, `worker_process`, `job`, `finding` |
 | in a judging process | `worker_entry`, `worker`, `examination` |
+| messages out unjudged | `purging`, `purges`, `sequences` |
 | verdicts | `verdicts`, `rounds`, `round_writer`, `garbage` |
 | batches | `cutter`, `cut`, `advantages` |
 

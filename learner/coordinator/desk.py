@@ -109,6 +109,8 @@ class _Trial:
     def refusal(self, actor: str) -> WaitReason:
         """Why this actor may have no more; NONE when it may."""
         state, settings, num_open = self._state, self._settings, self.num_open[actor]
+        if state.is_cut_off(actor):
+            return WaitReason.CUT_OFF
         doubt = probation(state, settings, actor, is_paused=self._is_paused)
         if doubt and (num_open or not may_have_one(state, settings, actor, self._now)):
             return doubt

@@ -68,7 +68,8 @@ class Hand:
         """Remove messages whose verdicts are in the ledger; returns when the server has confirmed.
 
         What stands at the queue's front goes in one purge: every message below its end has its
-        verdict. The rest stands behind others that have none, and is acked.
+        verdict, or was purged and gets none. The rest stands behind others that have none, and is
+        acked.
         """
         await retry.until_available()(self._remove, judged)
         for record in judged:
@@ -89,17 +90,25 @@ class Hand:
         end = first = (await self._broker.state(self.stream)).first_sequence
         while end in settled:
             end += 1
-        if end > first:
+        last = await self._last_there(first, end)
+        if last is not None:
             # If the last of the front is still what was judged, so are those below it. If not,
             # nothing is removed: what is still there comes again. Its data says so, as it does for
             # verdicts: two ways to read a message may spell a hostile subject differently.
-            last = await self._broker.get(self.stream, end - 1)
-            if last is None or last.data != settled[end - 1].data:
+            if last.data != settled[last.sequence].data:
                 return
-            await self._broker.purge(self.stream, before=end)
+            await self._broker.purge(self.stream, before=last.sequence + 1)
         # A second ack of one that went through changes nothing.
         behind = [record for sequence, record in settled.items() if sequence >= end]
         await asyncio.gather(*(self._ack(record) for record in behind))
+
+    async def _last_there(self, first: int, end: int) -> Record | None:
+        """The last message of the front, which ends before `end`; what was purged is gone."""
+        for sequence in range(end - 1, first - 1, -1):
+            record = await self._broker.get(self.stream, sequence)
+            if record is not None:
+                return record
+        return None
 
     async def _ack(self, record: Record) -> None:
         if self._holds(record):

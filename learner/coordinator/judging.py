@@ -121,9 +121,8 @@ class Judging:
 
     def _is_undecided(self, case: Case) -> bool:
         """True when the message itself has to be looked at."""
-        record = case.delivery.record
-        has_verdict = self._log.state.verdicts.get((record.stream, record.sequence)) == case.sha256
-        return case.refusal is None and not has_verdict
+        is_settled = self._log.state.is_settled(case.delivery.record, case.sha256)
+        return case.refusal is None and not is_settled
 
     def _open_leases(self, actors: Collection[str]) -> dict[str, PackedLeases]:
         held: dict[str, list[Lease]] = defaultdict(list)

@@ -30,14 +30,14 @@ def decide(
     """The verdicts of a round, in the order of the queue.
 
     `segment` and `offsets` (by sequence) say where those of `to_archive` stand in the archive,
-    `samples` which refused ones were kept. What already has a verdict gets none again.
+    `samples` which refused ones were kept. What already has a verdict, or was purged, gets none.
     """
     events: list[ledger.VerdictEvent] = []
     answered: set[int] = set()
     """Of the answers to one lease the first one counts."""
     for one in sorted(cases, key=lambda one: one.sequence):
         record = one.delivery.record
-        if state.verdicts.get((record.stream, record.sequence)) == one.sha256:
+        if state.is_settled(record, one.sha256):
             continue
         why = _refusal(one, state, known, answered)
         if why is None:
@@ -61,6 +61,8 @@ def _refusal(
 ) -> verdicts.Refusal | None:
     if one.subject is None or one.finding is None:
         return one.refusal
+    if why := verdicts.cut_off(state, one.subject.actor):
+        return why
     # A second look may only be stricter: what was refused at the first is not in the archive.
     return verdicts.refusal(state, known, one.subject, one.finding, answered) or one.refusal
 

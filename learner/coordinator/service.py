@@ -5,6 +5,7 @@
 | `known` | announcements | the bell | the trainer |
 | `front` | lease requests | LeaseIssued, replies | requests, capacity |
 | `intake` (one per shard) | rollout groups | segments, verdicts, acks | messages, storage |
+| `purging` | requests for purges | PurgeBegun, MessagesPurged, replies | requests |
 | `endings` | deadlines, new instances | LeaseExpired, LeaseAbandoned | older messages judged |
 | `cutter` | waiting groups | batches | groups, version s - 2 |
 | `heartbeats` | all of their states | heartbeats | a second |
@@ -41,6 +42,7 @@ from learner.coordinator.intake import Intake
 from learner.coordinator.job import WorkerSetup
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import RunLog
+from learner.coordinator.purging import Purging
 from learner.coordinator.workers import WorkerPool
 from learner.role import claim
 from learner.run_folder import RunFolder
@@ -98,6 +100,10 @@ class Coordinator:
             await self._broker.serve(names.leases_filter(self._run), front.answer)
             grants = Grants(self._store, self._run)
             await self._broker.serve(names.grants_filter(self._run), grants.answer)
+            purging = Purging(self._broker, self.log, self._bell)
+            await purging.finish()
+            await self._broker.serve(names.purge_subject(self._run), purging.answer)
+            await self._broker.serve(names.let_in_subject(self._run), purging.let_in)
             intakes = [
                 Intake(self._broker, archive, self.log, known, workers, shard, self._bell)
                 for shard in intake.shards

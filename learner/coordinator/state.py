@@ -5,13 +5,16 @@ have folded the same log are in the same state, so a restart loses nothing. Appl
 changes nothing the second time.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import msgspec
 
+from broker.interface import Record
 from learner.coordinator.advantages import has_signal
 from learner.coordinator.ended import EndedLeases, LeaseEnd
+from learner.coordinator.purges import Purges
+from learner.coordinator.sequences import Sequences
 from schemas import ledger
 from schemas.batch import Batch
 from schemas.verdict import Outcome
@@ -47,10 +50,18 @@ class RunState(msgspec.Struct, kw_only=True):
 
     verdicts: dict[tuple[str, int], str] = {}
     """(stream, sequence) -> sha256 of the latest judged messages."""
+    judged: defaultdict[str, Sequences] = msgspec.field(
+        default_factory=lambda: defaultdict(Sequences)
+    )
+    """By stream: what has a verdict."""
+    purges: Purges = msgspec.field(default_factory=Purges)
     num_judged: Counter[str] = msgspec.field(default_factory=Counter)
     """By outcome, or reason of a rejection."""
     num_samples: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     """Kept refused messages by (actor, reason)."""
+
+    changes: Counter[str] = msgspec.field(default_factory=Counter)
+    """By actor: how often it was cut off and let in again, both counted."""
 
     waiting: dict[int, ledger.GroupAccepted] = {}
     """Accepted groups with signal that no batch has taken, by lease, in order of acceptance."""
@@ -65,6 +76,14 @@ class RunState(msgspec.Struct, kw_only=True):
     @property
     def next_step(self) -> int:
         return self.last_step + 1
+
+    def is_cut_off(self, actor: str) -> bool:
+        return self.changes[actor] % 2 == 1
+
+    def is_settled(self, record: Record, sha256: str) -> bool:
+        """True when a message has its verdict or was purged: it gets no verdict any more."""
+        judged = self.verdicts.get((record.stream, record.sequence)) == sha256
+        return judged or self.purges.took(record)
 
     def apply_entry(self, entry: ledger.LedgerEntry) -> None:
         """Fold one ledger entry."""
@@ -84,7 +103,7 @@ class RunState(msgspec.Struct, kw_only=True):
         match event:
             case ledger.RunOpened():
                 self.opened = self.opened or event
-            case ledger.CoordinatorStarted() | ledger.RunRestored():
+            case ledger.CoordinatorStarted():
                 pass
             case ledger.LeaseIssued(lease=lease):
                 self._issue(event, lease.lease_id, lease.actor)
@@ -99,6 +118,14 @@ class RunState(msgspec.Struct, kw_only=True):
             case ledger.GroupsDropped(lease_ids=lease_ids):
                 for lease_id in lease_ids:
                     self.waiting.pop(lease_id, None)
+            case ledger.ActorCutOff() | ledger.ActorLetIn():
+                self._change(event.actor, event.change)
+            case ledger.PurgeBegun() | ledger.MessagesPurged() | ledger.RunRestored():
+                self.purges.apply(event)
+
+    def _change(self, actor: str, change: int) -> None:
+        if change == self.changes[actor]:
+            self.changes[actor] += 1
 
     def _issue(self, event: ledger.LeaseIssued, lease_id: int, actor: str) -> None:
         if lease_id < self.num_issued:
@@ -153,5 +180,6 @@ class RunState(msgspec.Struct, kw_only=True):
         self.verdicts[stream, sequence] = sha256
         if len(self.verdicts) > REMEMBERED_VERDICTS:
             del self.verdicts[next(iter(self.verdicts))]
+        self.judged[stream].add(sequence)
         self.num_judged[what] += 1
         return True

@@ -3,7 +3,7 @@
 | looked at | by | verdicts |
 |---|---|---|
 | its subject | `read_subject` | subject |
-| the version and policy in it | `subject_refusal` | stale, policy-unknown |
+| its sender, the version and policy in it | `subject_refusal` | cut-off, stale, policy-unknown |
 | the message alone | `examination.read` | oversize, envelope, schema, subject-payload-mismatch |
 | the policies of its tokens | `refusal` | policy-unknown |
 | its lease | `refusal` | lease-unknown, lease-foreign, late, duplicate |
@@ -13,7 +13,7 @@
 
 In this order, that of `schemas.verdict.Reason`: the first one is said. A worker has looked at its
 rollouts by the time that its policies and its lease are decided on; what it found is said only
-where these stand. What has a verdict already gets none again.
+where these stand. What has a verdict already, or was purged, gets none.
 """
 
 from collections.abc import Set
@@ -62,6 +62,8 @@ def subject_refusal(
     A subject holds only so many messages, and whoever may invent versions has as many subjects as
     he likes: so what no policy of the run can have made is not looked at.
     """
+    if why := cut_off(state, subject.actor):
+        return why
     assert state.opened is not None
     limit = state.opened.settings.leases.max_staleness
     if staleness(state.next_step, subject.version) > limit:
@@ -74,6 +76,13 @@ def subject_refusal(
     policy = policy_of(subject)
     if known.manifest(policy) is None:
         return Outcome.REJECTED, Reason.POLICY_UNKNOWN, f"policy {policy} was never announced"
+    return None
+
+
+def cut_off(state: RunState, actor: str) -> Refusal | None:
+    """Why nothing of this actor is accepted, whatever it is."""
+    if state.is_cut_off(actor):
+        return Outcome.REJECTED, Reason.CUT_OFF, "the sender is cut off"
     return None
 
 

@@ -9,7 +9,9 @@ the reason as the ledger has it.
 
 from typing import Final
 
+from broker.purged import purge_name
 from learner.deeds import BATCH, POLICY
+from schemas.purge import PurgeReason
 from schemas.verdict import Outcome, Reason
 
 _CLASSES: Final = {
@@ -32,6 +34,7 @@ _CLASSES: Final = {
 
 PLAIN: Final = {
     Reason.SUBJECT: "not the subject of a group",
+    Reason.CUT_OFF: "its sender is cut off",
     Reason.OVERSIZE: "too large",
     Reason.ENVELOPE: "broken envelope",
     Reason.SCHEMA: "not a group",
@@ -53,6 +56,9 @@ PLAIN: Final = {
 _IN_WORDS: Final = {
     f"{Outcome.REJECTED}({reason})": f"{Outcome.REJECTED}, {plain} ({reason})"
     for reason, plain in PLAIN.items()
+} | {
+    purge_name(PurgeReason.CUT_OFF): "purged unseen, their sender was cut off (cut-off)",
+    purge_name(PurgeReason.PURGED): "purged unseen, an operator wanted it (purged)",
 }
 
 

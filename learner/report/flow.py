@@ -45,6 +45,7 @@ def _to_verdicts(tally: Tally) -> list[Flow]:
         for event in verdicts:
             closes = isinstance(event, ledger.GroupAccepted) or event.closes_lease
             (closing if closes else beyond)[verdict_name(event)] += 1
+    beyond.update(tally.purged.counts())
     ends = Counter(end for lease_ends in tally.ends.values() for end in lease_ends)
     closing[LeaseEnd.EXPIRED] = ends[LeaseEnd.EXPIRED]
     closing[LeaseEnd.ABANDONED] = ends[LeaseEnd.ABANDONED]

@@ -4,16 +4,18 @@ The bookkeeping is `broker.tally`'s, the figures of the steps are `learner.metri
 when is `learner.deeds`'s.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
 
 from broker.logbook import LogItem, PolicyItem
+from broker.purged import purge_name
 from broker.tally import Tally
 from learner.deeds import Deeds
 from learner.events import ActorNamed, Killed, RunEvent
 from learner.metrics import MetricsFold, StepFigures
-from schemas import ledger
+from schemas import ledger, names
 from schemas.policy import PolicyAnnouncement, PolicyId
 from schemas.trainer_events import IncarnationStarted, TrainerEntry, TrainerStarted
 
@@ -44,6 +46,7 @@ class Story(Struct, kw_only=True):
         seen = sorted(
             {lease.actor for lease in self.tally.leases.values()}
             | {event.actor for event in self.verdicts}
+            | self.purged.keys()
         )
         return [actor for actor in named if actor in seen] + [a for a in seen if a not in named]
 
@@ -51,6 +54,18 @@ class Story(Struct, kw_only=True):
     def verdicts(self) -> list[ledger.VerdictEvent]:
         """On all messages, in the order of the log's streams."""
         return [event for judged in self.tally.judged.values() for event in judged]
+
+    @property
+    def purged(self) -> dict[str, Counter[str]]:
+        """Messages by reason that were purged of one actor, where a purge was of one."""
+        found: dict[str, Counter[str]] = {}
+        for number, event in self.tally.purged.told.items():
+            begun = self.tally.purged.begun.get(number)
+            actor = names.last_token(begun.subject) if begun else "*"
+            if actor != "*" and event.num_messages:
+                counts = found.setdefault(actor, Counter())
+                counts[purge_name(event.reason)] += event.num_messages
+        return found
 
     @property
     def kills(self) -> list[Killed]:

@@ -42,6 +42,8 @@ def _columns(story: Story) -> list[Callable[[str], str]]:
         if isinstance(event, ledger.GroupRefused):
             rejected = event.outcome is Outcome.REJECTED
             refusals[event.actor][str(event.reason if rejected else event.outcome)] += 1
+    for actor, counts in story.purged.items():
+        refusals[actor].update(counts)
     return [
         _count(lease.actor for lease in tally.leases.values()),
         _count(event.actor for event in tally.accepted),

@@ -43,6 +43,8 @@ def _tiles(story: Story) -> Iterator[tuple[str, str]]:
         yield f"{num_accepted:,}", "accepted groups, all with signal"
     if num_refused := len(story.verdicts) - num_accepted:
         yield f"{num_refused:,}", "messages refused, each with a reason"
+    if num_purged := tally.purged.counts().total():
+        yield f"{num_purged:,}", "messages purged unseen, counted by reason"
     yield f"{len(story.actors)}", "actors"
     if story.kills:
         yield f"{len(story.kills)}", "kills"

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from broker.interface import Broker, Delivery, StreamSpec
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
@@ -19,10 +20,12 @@ from learner.coordinator.intake import Intake
 from learner.coordinator.job import WorkerJob
 from learner.coordinator.known import KnownPolicies
 from learner.coordinator.log import RunLog
+from learner.coordinator.purging import Purging
 from learner.coordinator.worker import examine
 from schemas import ledger, names
 from schemas.lease import LeaseReply, LeaseRequest
 from schemas.policy import PolicyId
+from schemas.purge import LetInReply, LetInRequest, PurgeReason, PurgeReply, PurgeRequest
 from schemas.settings import (
     BatchSettings,
     LeaseSettings,
@@ -134,6 +137,8 @@ class DrivenCoordinator:
             world.wall_clock,
         )
         self.intake = Intake(self.broker, self.archive, self.log, self.known, self, "s0", self.bell)
+        self.purging = Purging(self.broker, self.log, self.bell)
+        await self.purging.finish()
         self.cutter = Cutter(self.log, self.known, self.bell)
         await self.known.catch_up()
 
@@ -154,6 +159,18 @@ class DrivenCoordinator:
             await asyncio.sleep(0)
             await self.front.serve()
         return decode(await task, LeaseReply)
+
+    async def purge(self, **fields: Any) -> PurgeReply:
+        """Ask for a purge, and wait until it is done."""
+        run = self._world.settings.name
+        request = PurgeRequest(**({"run": run, "reason": PurgeReason.PURGED} | fields))
+        subject = names.purge_subject(run)
+        return decode(await self.purging.answer(subject, encode(request)), PurgeReply)
+
+    async def let_in(self, actor: str) -> LetInReply:
+        run = self._world.settings.name
+        request = encode(LetInRequest(run=run, actor=actor))
+        return decode(await self.purging.let_in(names.let_in_subject(run), request), LetInReply)
 
     def knows(self, *actors: str) -> None:
         """Treat these as if they had answered so much that they may hold all that one actor may."""

@@ -1,6 +1,6 @@
 """One example of every message, with every field set."""
 
-from schemas import ledger, trainer_events
+from schemas import ledger, purge, trainer_events
 from schemas.arrays import pack_f32, pack_u32
 from schemas.batch import Batch, Row
 from schemas.heartbeat import Heartbeat, State
@@ -250,4 +250,51 @@ EXAMPLES = (
     trainer_events.TrainerEntry(
         event=trainer_events.PoliciesRestored(instance="restore-1", backup_sha256=SHA)
     ),
+    ledger.LedgerEntry(
+        instance="c1",
+        events=(
+            ledger.ActorCutOff(actor=ACTOR, change=0),
+            ledger.ActorLetIn(actor=ACTOR, change=1),
+            ledger.PurgeBegun(
+                purge=3,
+                stream="ROLLOUTS_demo_s0",
+                subject=f"rollouts.demo.s0.*.{ACTOR}",
+                first=20,
+                through=90,
+                num_messages=40,
+                reason=purge.PurgeReason.CUT_OFF,
+            ),
+            ledger.MessagesPurged(
+                purge=3,
+                stream="ROLLOUTS_demo_s0",
+                reason=purge.PurgeReason.CUT_OFF,
+                spans=(ledger.Span(21, 40), ledger.Span(42, 42)),
+            ),
+        ),
+    ),
+    purge.PurgeRequest(
+        run="demo",
+        reason=purge.PurgeReason.PURGED,
+        actor=ACTOR,
+        shard="s0",
+        policy=PolicyId(1, 4),
+        marks=(purge.QueueMark(shard="s0", through=90),),
+        dry_run=True,
+    ),
+    purge.PurgeReply(
+        queues=(
+            purge.QueuePurge(
+                shard="s0",
+                through=90,
+                num_messages=40,
+                num_subjects=2,
+                subjects=(
+                    purge.SubjectCount(subject=f"rollouts.demo.s0.1-4.{ACTOR}", num_messages=30),
+                ),
+            ),
+        ),
+        detail="a detail",
+    ),
+    purge.LetInRequest(run="demo", actor=ACTOR),
+    purge.LetInReply(detail="a detail"),
 )

@@ -102,6 +102,35 @@ async def test_a_purge_removes_all_below_a_sequence(broker, queue):
     assert (await broker.publish(f"{queue}.a", b"next")).sequence == 11
 
 
+async def test_a_purge_of_some_subjects_leaves_the_others(broker, queue):
+    for i in range(12):
+        await broker.publish(f"{queue}.{'ab'[i % 2]}", bytes([i]))
+    taken = await take(broker, queue, max_messages=4)
+    await broker.purge(queue, before=10, pattern=f"{queue}.b")
+    state = await broker.state(queue)
+    assert (state.num_messages, state.first_sequence, state.last_sequence) == (8, 1, 12)
+    assert (state.num_ack_pending, state.num_pending) == (2, 6)
+    assert await broker.subjects(queue) == {f"{queue}.a": 6, f"{queue}.b": 2}
+    await taken[1].ack()  # Gone already.
+    await taken[0].ack()
+    left = await take(broker, queue)
+    assert [delivery.record.sequence for delivery in left] == [5, 7, 9, 10, 11, 12]
+
+
+async def test_what_a_queue_does_not_hold_is_told(broker, queue):
+    assert await broker.missing(queue, first=1, last=3) == {1, 2, 3}
+    for i in range(8):
+        await broker.publish(f"{queue}.{'ab'[i % 2]}", bytes([i]))
+    assert await broker.missing(queue, first=1, last=8) == set()
+    taken = await take(broker, queue, max_messages=1)
+    await taken[0].ack()
+    await broker.purge(queue, before=7, pattern=f"{queue}.b")
+    assert await broker.missing(queue, first=1, last=10) == {1, 2, 4, 6, 9, 10}
+    assert await broker.missing(queue, first=4, last=5) == {4}
+    await broker.purge(queue, before=9)
+    assert await broker.missing(queue, first=3, last=9) == {3, 4, 5, 6, 7, 8, 9}
+
+
 async def test_what_is_pulled_is_what_a_get_gives(broker, queue):
     await broker.publish(f"{queue}.a", b"one")
     (delivery,) = await take(broker, queue)

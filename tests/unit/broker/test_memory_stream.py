@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from broker.interface import StreamKind, StreamSpec
 from broker.memory.stream import MemoryStream
-from broker.memory.subjects import matches
+from broker.subjects import matches
 from schemas.errors import QueueFull
 from schemas.wire import sha256_hex
 

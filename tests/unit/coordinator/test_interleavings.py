@@ -24,6 +24,7 @@ from schemas.batch import Batch
 from schemas.errors import Fenced, QueueFull
 from schemas.lease import Lease
 from schemas.policy import PolicyId
+from schemas.purge import PurgeReason
 from schemas.verdict import Outcome
 from schemas.wire import decode, encode
 from tests.support.coordinators import DrivenCoordinator, World, make_request, manifest_of
@@ -228,6 +229,26 @@ class Interleavings(RuleBasedStateMachine):
     def sweep(self) -> None:
         self.run(self.coordinator.endings.sweep(self.now))
 
+    # Purges
+
+    @rule(
+        actor=st.sampled_from((None, *ACTORS)),
+        policy=st.sampled_from((None, PolicyId(1, 0), PolicyId(1, 1))),
+        reason=st.sampled_from(PurgeReason),
+    )
+    def purge(self, actor: str | None, policy: PolicyId | None, reason: PurgeReason) -> None:
+        """While rounds are in flight, and some of what goes may be in hand. More of this in
+        `test_purge_interleavings`."""
+        reply = self.run(self.coordinator.purge(actor=actor, policy=policy, reason=reason))
+        assert bool(reply.detail) == (reason is PurgeReason.CUT_OFF and actor is None)
+
+    @rule(actor=st.sampled_from(ACTORS))
+    def let_in(self, actor: str) -> None:
+        was_out = self.coordinator.log.state.is_cut_off(actor)
+        reply = self.run(self.coordinator.let_in(actor))
+        assert bool(reply.detail) == (not was_out)
+        assert not self.coordinator.log.state.is_cut_off(actor)
+
     # The actors
 
     @rule(actor=st.sampled_from(ACTORS), wanted=st.integers(1, 2))
@@ -321,6 +342,7 @@ class Interleavings(RuleBasedStateMachine):
             return
         report: AuditReport = self.run(audit_run(self.world.broker, "test", store=self.world.store))
         assert report.holds, report
+        assert report.num_reused_sequences == 0, "what was purged has been judged as well"
 
     @invariant()
     def what_was_stored_by_the_deadline_is_in_time(self) -> None:

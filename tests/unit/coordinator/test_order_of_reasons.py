@@ -34,6 +34,8 @@ class Message:
         """That its subject says."""
         self.subject = ""
         self.spoil: Callable[[bytes], bytes] = bytes
+        self.is_cut_off = False
+        """Its sender, when it comes."""
 
     def change(self, **changes: Any) -> None:
         self.group = msgspec.structs.replace(self.group, **changes)
@@ -73,6 +75,7 @@ def too_long(data: bytes) -> bytes:
 
 FAULTS: list[tuple[str, Callable[[Message], object]]] = [
     (Reason.SUBJECT, lambda it: setattr(it, "subject", "rollouts.test.s0.one.ALICE")),
+    (Reason.CUT_OFF, lambda it: setattr(it, "is_cut_off", True)),
     (Outcome.STALE, lambda it: it.make_with(STALE)),
     (Reason.POLICY_UNKNOWN, lambda it: it.make_with(UNKNOWN)),
     (Reason.OVERSIZE, lambda it: setattr(it, "spoil", too_long)),
@@ -126,6 +129,8 @@ class Scene:
         subject = names.rollouts_subject("test", "s0", message.policy, "ALICE")
         data = message.spoil(encode(message.group))
         await self.world.broker.publish(message.subject or subject, data)
+        if message.is_cut_off:
+            await self.coordinator.log.append([ledger.ActorCutOff(actor="ALICE", change=0)])
         await self.coordinator.round()
 
 

@@ -76,12 +76,12 @@ async def test_what_is_missing_in_a_queue_is_found(broker) -> None:
 
 
 async def test_what_is_judged_during_the_audit_is_no_loss(broker) -> None:
-    """The coordinator judges and acks message 13 between the states and the direct gets."""
+    """The coordinator judges and acks message 13 behind the states, before the queue is asked."""
 
     class Coordinator(MemoryBroker):
-        async def get(self, stream, sequence):
+        async def missing(self, stream, *, first, last):
             verdict = hand_built.entry(
-                replace(hand_built.contents()[7].events[3], sequence=sequence),
+                replace(hand_built.contents()[7].events[3], sequence=13),
                 instance="coordinator-2",
             )
             await broker.append("LOG_demo", "ledger.demo", encode(verdict), expected_last=11)
@@ -89,7 +89,7 @@ async def test_what_is_judged_during_the_audit_is_no_loss(broker) -> None:
                 "ROLLOUTS_demo_s0", "intake_s0", max_messages=1, max_bytes=1 << 20, timeout_s=0
             )
             await queued[0].ack()
-            return await super().get(stream, sequence)
+            return await super().missing(stream, first=first, last=last)
 
     report = await audit_run(Coordinator(broker._server), "demo")
     assert report.holds
