@@ -46,7 +46,7 @@ def backup(
         finally:
             await store.close()
 
-    report = ask(connection, take)
+    report = ask(connection, take, servers)
     screen.show_json(report) if json else views.show_backup(report)
     raise typer.Exit(0 if report.complete else 1)
 
@@ -81,6 +81,6 @@ def restore(
         finally:
             await store.close()
 
-    report = ask(connection, put)
+    report = ask(connection, put, servers)
     screen.show_json(report) if json else views.show_restore(report)
     raise typer.Exit(0 if report.audit.holds else 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from broker.backup import records, views
 from broker.backup.folder import BackupFolder
 from broker.backup.manifest import read_manifest
 from broker.backup.objects import PIECE_BYTES
@@ -187,6 +188,37 @@ async def test_one_that_is_killed_anywhere_is_gone_on_with(site: Site, folder) -
     fresh = await take(site, folder.with_name("fresh"))
     assert files(folder) == files(folder.with_name("fresh"))
     assert report.num_bytes == fresh.num_bytes
+
+
+async def test_a_long_log_comes_in_chunks(site: Site, folder, monkeypatch) -> None:
+    await take(site, folder.with_name("whole"))
+    monkeypatch.setattr(records, "CHUNK_BYTES", 1500)
+    await take(site, folder)
+    assert len(list(folder.glob("LOG/*"))) > 3
+    lines = [
+        b"".join(path.read_bytes() for path in sorted(where.glob("LOG/*")))
+        for where in (folder, folder.with_name("whole"))
+    ]
+    assert lines[0] == lines[1]
+    kept = (await open_backup(folder, Silence())).log
+    assert [record.sequence for record in kept.records()] == list(range(1, 12))
+    victim = sorted(folder.glob("LOG/*"))[1]
+    victim.write_bytes(b"damaged")
+    # Only what is behind it is read again.
+    assert (await take(site, folder)).complete
+    assert b"".join(path.read_bytes() for path in sorted(folder.glob("LOG/*"))) == lines[0]
+
+
+async def test_what_came_of_it_is_said_in_words(site: Site, folder, capsys) -> None:
+    views.show_backup(await take(site, folder))
+    said = capsys.readouterr().out
+    assert f"demo is in {folder}: LOG to 11, POLICIES to 5, 21 files" in said
+    assert "fetched 19 objects" in said
+    assert "not in it: 1 message without a verdict in the queues, and the run's key" in said
+    key = (await site.store.list("archive/demo/1/"))[0].key
+    await site.store.delete(key)
+    views.show_backup(await take(site, folder.with_name("other")))
+    assert "there is no manifest of this backup" in capsys.readouterr().out
 
 
 async def test_large_objects_come_in_pieces(site: Site, folder) -> None:
