@@ -3,6 +3,7 @@
 import time
 
 from broker.look.refusals import Refused, Sample
+from broker.look.short_keys import short_keys
 from broker.program.screen import Column, show_line, show_table
 from broker.program.words import counted, since, utc
 
@@ -38,7 +39,7 @@ def show_refused(refused: Refused) -> None:
         [Column("actor"), *right, Column("sample"), Column("reasons")],
         [
             [
-                each.actor,
+                short_keys(each.actor),
                 each.num_accepted,
                 each.num_refused,
                 f"{since(each.last_time, now=now)} ago",

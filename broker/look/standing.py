@@ -6,6 +6,7 @@
 | no further group may be asked for until a policy comes, and the trainer has work | the same |
 | too few groups for a batch, and every batch is trained | learner for the actors |
 | too few groups for a batch, and the trainer has work | nobody |
+| a full batch waits, and may be cut | nobody: it will be at once |
 """
 
 from enum import StrEnum
@@ -73,6 +74,9 @@ def who_waits(standing: Standing) -> Told:
             f"the actors wait for the learner: {groups} wait, and the trainer is "
             f"{counted(behind, 'step')} behind",
         )
+    if standing.num_waiting >= standing.batch_groups:
+        groups = counted(standing.num_waiting, "group")
+        return Told(Waits.NOBODY, f"nobody waits: {groups} wait for step {standing.step + 1}")
     if behind > 0 and _room(standing, standing.announced) <= 0:
         return Told(
             Waits.ACTORS,

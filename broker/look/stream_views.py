@@ -6,6 +6,7 @@ from broker.interface import StreamKind, StreamSpec
 from broker.look.consumers import ConsumerView
 from broker.look.info import StreamInfo
 from broker.look.listing import StreamView
+from broker.look.short_keys import short_keys
 from broker.look.subjects import SubjectView
 from broker.program.screen import Column, show_line, show_table
 from broker.program.words import age, counted, since, size, utc
@@ -114,7 +115,7 @@ def show_subjects(subjects: list[SubjectView]) -> None:
                 view.num_messages,
                 view.policy or "",
                 "" if view.behind is None else view.behind,
-                view.actor or "",
+                short_keys(view.actor or ""),
                 view.stream,
             ]
             for view in subjects

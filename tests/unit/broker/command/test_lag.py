@@ -92,6 +92,7 @@ STANDING = Standing(
         ({}, Waits.NOBODY, "the trainer works on step 7, and 1 of 2 groups for step 8 are there"),
         ({"announced": 7}, Waits.LEARNER, "1 of 2 groups for step 8 are there, 1 lease open"),
         ({"announced": 7, "num_queued": 3}, Waits.LEARNER, "3 messages to judge, 1 lease open"),
+        ({"num_waiting": 2}, Waits.NOBODY, "2 groups wait for step 8"),
         ({"announced": 5, "num_waiting": 5}, Waits.ACTORS, "5 groups wait, and the trainer is 2 s"),
         # (6 + 2 + 1) x 2 groups may be used; 14 rows, 1 that waits and 3 asked for are all of them.
         (
