@@ -37,9 +37,7 @@ def init(
             await broker.ensure_stream(spec)
 
     if found_authority(connection.accounts):
-        screen.show_line(
-            f"The operator's keys are in {connection.accounts}: keep them to yourself."
-        )
+        screen.show_line(f"The operator's keys are in {connection.accounts}: show them to nobody.")
         screen.show_line(
             f"Put {SERVER_CONFIG} from there beside your nats-server's configuration, and into it "
             f"`include {SERVER_CONFIG}`; start the server again, and then say this once more."
