@@ -106,14 +106,15 @@ def open_(
 
     from broker.look.health import require_health
     from learner.initial_policy import make_initial_policy
-    from learner.open_run import open_over_network
+    from learner.open_run import is_open_over_network, open_over_network
     from learner.run_folder import RunFolder
 
     settings = _settings(context, dry_run, servers)
     folder = RunFolder(settings)
     if initial is None and not folder.opening.exists():
         asyncio.run(require_health(settings.connection, servers))
-        make_initial_policy(settings, typer.echo)
+        if not asyncio.run(is_open_over_network(settings)):
+            make_initial_policy(settings, typer.echo)
     asyncio.run(open_over_network(settings, initial or folder.initial))
     typer.echo(f"run {settings.name} is open; actors need {folder.card}")
 

@@ -26,7 +26,7 @@ from learner.same_run import check_same_run
 from schemas.batch import most_rows
 from schemas.errors import ServerMissing, SettingsError, StoreUnavailable, UserError
 from schemas.ledger import RunOpened
-from schemas.names import policy_manifest_key
+from schemas.names import log_stream, policy_manifest_key
 from schemas.policy import PolicyId
 from schemas.run_card import RunCard, write_run_card
 from schemas.settings import LearnerSettings, run_settings
@@ -51,6 +51,27 @@ async def open_over_network(settings: LearnerSettings, initial: Path) -> RunOpen
     finally:
         await store.close()
         await broker.close()
+
+
+async def is_open_over_network(settings: LearnerSettings) -> bool:
+    """See `is_open`.
+
+    Raises:
+        UserError: a server does not answer.
+    """
+    broker = await login(settings.connection, Role.ADMIN, name="learner open")
+    try:
+        return await is_open(broker, settings.name)
+    finally:
+        await broker.close()
+
+
+async def is_open(broker: Broker, run: str) -> bool:
+    """Whether the run's log says how it was opened, so that no policy need be made for it: the
+    folder of a run that was restored from a backup may hold nothing but its key."""
+    if log_stream(run) not in await broker.streams():
+        return False
+    return await first_event(broker, run) is not None
 
 
 async def open_run(

@@ -54,8 +54,12 @@ class RestoreReport(Struct, frozen=True, kw_only=True):
     audit: AuditReport
 
 
-async def restore(broker: Broker, store: Store, path: Path, progress: Progress) -> RestoreReport:
+async def restore(
+    broker: Broker, store: Store, path: Path, progress: Progress, *, num_replicas: int = 1
+) -> RestoreReport:
     """Put the run of a backup onto these servers, and audit it.
+
+    `num_replicas` is how many nodes store each stream.
 
     Raises:
         UserError: the servers have something of the run.
@@ -67,13 +71,15 @@ async def restore(broker: Broker, store: Store, path: Path, progress: Progress) 
     await check_write_once(store)
     upload = _Upload(store, backup, await check_vacant(broker, store, backup))
     await upload.run(progress)
-    sequence = await _write_streams(broker, backup, progress)
+    await _make_streams(broker, backup, num_replicas)
+    for log in (backup.policies, backup.log):
+        await _write_log(broker, log, progress)
     took_s = time.monotonic() - began
     return RestoreReport(
         run=backup.run,
         folder=str(path),
         taken=backup.manifest.head.taken,
-        log_sequence=sequence,
+        log_sequence=backup.log.closing.sequence,
         num_objects=upload.num_objects,
         num_there=upload.num_there,
         num_bytes=upload.num_bytes,
@@ -135,16 +141,12 @@ class _Upload:
                 return digest.hexdigest()
 
 
-async def _write_streams(broker: Broker, backup: Backup, progress: Progress) -> int:
-    """Make the streams and fill the logs; returns the sequence of the last entry."""
+async def _make_streams(broker: Broker, backup: Backup, num_replicas: int) -> None:
     ends = {end.stream: end.last_sequence for end in backup.manifest.head.queues}
     ensure = retry.for_seconds(PATIENCE_S)
-    for spec in run_streams(backup.opened.settings):
+    for spec in run_streams(backup.opened.settings, num_replicas=num_replicas):
         first_sequence = ends.get(spec.name, 0) + 1
         await ensure(broker.ensure_stream, spec, first_sequence=first_sequence)
-    for log in (backup.policies, backup.log):
-        await _write_log(broker, log, progress)
-    return backup.log.closing.sequence
 
 
 async def _write_log(broker: Broker, log: KeptLog, progress: Progress) -> None:

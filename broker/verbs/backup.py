@@ -77,7 +77,8 @@ def restore(
         try:
             await store.ensure_bucket()
             with progress_bar() as progress:
-                return await put_back(broker, store, folder, progress)
+                replicas = connection.num_replicas
+                return await put_back(broker, store, folder, progress, num_replicas=replicas)
         finally:
             await store.close()
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from broker.memory import MemoryBroker, MemoryServer, MemoryStore
 from broker.program.version import code_sha256
-from learner.open_run import open_run
+from learner.open_run import is_open, open_run
 from learner.opening_file import read_opening
 from learner.other_code import warn_of_other_code
 from learner.run_folder import RunFolder
@@ -49,6 +49,23 @@ async def test_an_open_run_has_all_that_others_need(place) -> None:
     assert place.folder.key.stat().st_mode & 0o077 == 0
     assert await place.store.head(names.policy_manifest_key("tiny", (1, 0)))
     assert (await place.broker.state(names.policies_stream("tiny"))).last_sequence == 0
+
+
+async def test_the_log_says_whether_a_run_is_open(place) -> None:
+    """Also where the run's folder does not: a restored run needs no policy to be made."""
+    assert not await is_open(place.broker, "tiny")
+    opened = await place.open()
+    assert not await is_open(place.broker, "tiny")
+    await HandmadeLog(place.broker, place.store, place.settings).open(opened)
+    assert await is_open(place.broker, "tiny")
+    key = place.folder.key.read_bytes()
+    shutil.rmtree(place.folder.path)
+    shutil.rmtree(place.initial)
+    place.folder.path.mkdir()
+    place.folder.key.write_bytes(key)
+    place.folder.key.chmod(0o600)
+    assert await place.open() == opened
+    assert read_opening(place.folder.opening) == opened
 
 
 @pytest.mark.parametrize("in_log", [False, True], ids=["before", "after the coordinator began"])

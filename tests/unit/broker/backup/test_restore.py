@@ -78,6 +78,11 @@ async def test_it_has_the_same_records_and_objects(site: Site, other: Site, kept
     assert "put run.key into the run's folder" in said
 
 
+async def test_a_cluster_stores_it_on_as_many_nodes_as_it_has(other: Site, kept) -> None:
+    await put_back(other.broker, other.store, kept, Silence(), num_replicas=3)
+    assert {stream.spec.num_replicas for stream in other.server.streams.values()} == {3}
+
+
 async def test_the_queue_goes_on_behind_what_it_had(other: Site, kept) -> None:
     await restore(other, kept)
     stored = await other.broker.publish(hand_built.subject(9, 2), hand_built.group(9, 2))
