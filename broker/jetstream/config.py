@@ -22,7 +22,8 @@ class StreamConfig(Struct, kw_only=True, frozen=True):
     """What we say about a stream. All features driven by a publisher's headers are off."""
 
     name: str
-    subjects: tuple[str, ...]
+    subjects: tuple[str, ...] = ()
+    """A mirror, which is none of ours, has none, nor the window below."""
     retention: str
     storage: str = "file"
     num_replicas: int = 1
@@ -32,7 +33,7 @@ class StreamConfig(Struct, kw_only=True, frozen=True):
     max_bytes: int
     max_msg_size: int
     max_msgs_per_subject: int
-    duplicate_window: int
+    duplicate_window: int = 0
     compression: str = "none"
     allow_direct: bool = True
     deny_delete: bool = False

