@@ -64,6 +64,8 @@ class Looks:
         if self._live is None or self._following is None or self._following.done():
             self._live = Live(broker, await the_run(broker, self._run), badges=self._badges)
             self._following = asyncio.create_task(self._live.follow())
+            # It may end with the connection, after the last question.
+            self._following.add_done_callback(lambda task: task.cancelled() or task.exception())
             knowing = asyncio.create_task(self._live.until_known(timeout_s=HEARD_S))
             await asyncio.wait((knowing, self._following), return_when=asyncio.FIRST_COMPLETED)
             knowing.cancel()

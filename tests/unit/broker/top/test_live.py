@@ -1,6 +1,7 @@
 """What follows a run, on brokers in memory: it consumes nothing and waits for servers."""
 
 import asyncio
+import gc
 import sys
 
 import pytest
@@ -12,7 +13,7 @@ from broker.top.show import Looks, on_screen
 from broker.top.sort import Sort
 from broker.top.view import Badge, TopView
 from schemas import names
-from schemas.errors import BrokerUnavailable, UserError
+from schemas.errors import BrokerError, BrokerUnavailable, UserError
 from schemas.heartbeat import Heartbeat, State
 from schemas.policy import PolicyId
 from schemas.wire import encode
@@ -151,3 +152,24 @@ async def test_without_textual_the_screen_is_one_sentence(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "textual", None)
     with pytest.raises(UserError, match=r"pip install 'tributary-rl\[screen\]', or take --json"):
         await on_screen(run.broker, "", dict, sort=Sort.GROUPS, reverse=False, every_s=1.0)
+
+
+async def test_what_fails_after_the_last_question_is_not_told(run, monkeypatch):
+    """As when the connection is closed: nobody asks any more."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    looks = Looks("", dict, sort=Sort.GROUPS, reverse=False)
+    await looks(run.broker)
+    following = looks._following
+    assert following is not None
+
+    async def state(stream: str) -> None:
+        raise BrokerError("the connection is closed")
+
+    monkeypatch.setattr("broker.top.live._QUEUES_EVERY_S", 0.0)
+    monkeypatch.setattr(run.broker, "state", state)
+    await asyncio.wait((following,), timeout=5)
+    assert following.done()
+    del looks, following
+    gc.collect()
+    assert told == []
