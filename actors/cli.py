@@ -15,7 +15,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every setting, an
 WhichRun = Annotated[
     str,
     typer.Argument(
-        metavar="[RUN]",
+        metavar="RUN",
         help="Name of a run that was joined, if there are several; or a run card, where the run's "
         "servers ask nobody who he is.",
     ),

@@ -85,7 +85,12 @@ class SettingsCommand(TyperCommand):
                 self._refuse_unknown(ctx, name, options)
         rest = super().parse_args(ctx, args)
         for argument in self._arguments():
-            if str(ctx.params[argument.name]).startswith(("@", "--")):
+            if str(word := ctx.params[argument.name]).startswith(("@", "--")):
+                if not argument.required:
+                    # It was left out: what was taken for it is the first of the settings.
+                    ctx.args.insert(0, word)
+                    ctx.params[argument.name] = argument.default
+                    continue
                 typed = f"`{ctx.command_path} {argument.metavar} ...`"
                 raise UserError(f"{argument.metavar} comes before the settings: {typed}")
         return rest

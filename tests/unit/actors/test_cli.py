@@ -149,3 +149,27 @@ def test_check_measures_and_judges(card, home, monkeypatch):
     assert "It cannot contribute yet." in found.stdout
     tasks = f"tasks    reverse version 1 (source digest {ENVIRONMENT.digest[:12]}), installed here"
     assert tasks in found.stdout
+
+
+def test_without_a_run_the_settings_may_follow_at_once(tmp_path):
+    ended = run("start", "--home", str(tmp_path), "--max_leases", "2")
+    assert ended.exit_code == 2
+    assert "this machine has joined no run yet: `actor join LINK`" in ended.stderr
+
+
+def test_a_run_that_was_not_joined_is_named_with_those_that_were(tmp_path):
+    ended = run("start", "frist", "--home", str(tmp_path))
+    assert ended.exit_code == 2
+    assert "has joined no run called 'frist'" in ended.stderr
+
+
+def test_what_is_no_invitation_says_how_one_looks(tmp_path):
+    ended = run("join", "https://example.org", "--home", str(tmp_path))
+    assert ended.exit_code == 2
+    assert "one begins with tributary:join:" in ended.stderr or "no invitation" in ended.stderr
+
+
+def test_leaving_what_was_not_joined_says_so(tmp_path):
+    ended = run("leave", "first", "--home", str(tmp_path / "home"))
+    assert ended.exit_code == 2
+    assert "has joined no run called 'first'" in ended.stderr
