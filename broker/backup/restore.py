@@ -13,14 +13,16 @@ there are compared, and an append that was made is found made.
 
 import asyncio
 import hashlib
-import itertools
+import heapq
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
 from broker import retry
 from broker.audit import AuditReport, audit_run
+from broker.backup.chunks import KeptRecord
 from broker.backup.manifest import File
 from broker.backup.objects import AT_ONCE, PIECE_BYTES
 from broker.backup.progress import Progress
@@ -72,8 +74,7 @@ async def restore(
     upload = _Upload(store, backup, await check_vacant(broker, store, backup))
     await upload.run(progress)
     await _make_streams(broker, backup, num_replicas)
-    for log in (backup.policies, backup.log):
-        await _write_log(broker, log, progress)
+    await _write_logs(broker, backup, progress)
     took_s = time.monotonic() - began
     return RestoreReport(
         run=backup.run,
@@ -149,16 +150,33 @@ async def _make_streams(broker: Broker, backup: Backup, num_replicas: int) -> No
         await ensure(broker.ensure_stream, spec, first_sequence=first_sequence)
 
 
-async def _write_log(broker: Broker, log: KeptLog, progress: Progress) -> None:
-    append, stream = retry.for_seconds(PATIENCE_S), log.end.stream
-    progress.begin(f"records of {stream}", log.closing.sequence)
-    try:
-        for record in itertools.chain(log.records(), [log.closing]):
-            last = record.sequence - 1
+async def _write_logs(broker: Broker, backup: Backup, progress: Progress) -> None:
+    append = retry.for_seconds(PATIENCE_S)
+    total = backup.policies.closing.sequence + backup.log.closing.sequence
+    progress.begin("records", total)
+    for stream, record in _in_order(backup):
+        last = record.sequence - 1
+        try:
             await append(broker.append, stream, record.subject, record.data, expected_last=last)
-            progress.advance(1)
-    except Fenced:
-        raise UserError(
-            f"somebody else writes into {stream}: stop coordinators and trainers of this "
-            "run, and restore onto other servers"
-        ) from None
+        except Fenced:
+            raise UserError(
+                f"somebody else writes into {stream}: stop coordinators and trainers of this run, "
+                "and restore onto other servers"
+            ) from None
+        progress.advance(1)
+
+
+def _in_order(backup: Backup) -> Iterator[tuple[str, KeptRecord]]:
+    """The records of both logs with their streams, in the order in which they were written.
+
+    So an announcement stands behind the batch that it answers in its new time, too.
+    """
+    logs = (backup.policies, backup.log)
+    yield from heapq.merge(*map(_placed, logs), key=lambda one: one[1].time)
+    for log in logs:
+        yield log.end.stream, log.closing
+
+
+def _placed(log: KeptLog) -> Iterator[tuple[str, KeptRecord]]:
+    for record in log.records():
+        yield log.end.stream, record

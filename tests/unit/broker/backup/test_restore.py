@@ -78,6 +78,20 @@ async def test_it_has_the_same_records_and_objects(site: Site, other: Site, kept
     assert "put run.key into the run's folder" in said
 
 
+async def test_records_keep_their_order_from_one_log_to_the_other(
+    site: Site, other: Site, kept
+) -> None:
+    async def order(where: Site) -> list[tuple[str, int]]:
+        both = [record for stream in LOGS async for record in where.broker.read(stream)]
+        both.sort(key=lambda record: record.time)
+        return [(record.stream, record.sequence) for record in both]
+
+    await restore(other, kept)
+    *records, policies, log = await order(other)
+    assert records == await order(site)
+    assert (policies, log) == (("POLICIES_demo", 6), ("LOG_demo", 12))
+
+
 async def test_a_cluster_stores_it_on_as_many_nodes_as_it_has(other: Site, kept) -> None:
     await put_back(other.broker, other.store, kept, Silence(), num_replicas=3)
     assert {stream.spec.num_replicas for stream in other.server.streams.values()} == {3}
