@@ -120,4 +120,5 @@ def _says(path: Path, may: Rights) -> bool:
     """Whether a file grants exactly these rights."""
     if not path.exists():
         return False
-    return jwt.read_user(Credentials.load(path).token).pub.allow == may.publish
+    said = jwt.read_user(Credentials.load(path).token)
+    return said.pub.allow == may.publish and said.sub.allow[1:] == may.subscribe

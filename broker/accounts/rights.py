@@ -73,6 +73,7 @@ def coordinator(run: str, shards: Iterable[str]) -> Rights:
             names.grants_filter(run),
             names.heartbeats_filter(run),
             names.purge_subject(run),
+            names.let_in_subject(run),
             *_who(run),
         ),
     )
