@@ -151,10 +151,9 @@ def test_a_nats_server_alone_is_asked_alone() -> None:
     assert (server["server"], server["url"], server["answers"]) == ("NATS JetStream", url, False)
 
 
-@pytest.mark.parametrize("verb", ["ls", "lag", "tail"])
-def test_servers_that_do_not_run_are_named_and_so_is_how_to_start_them(tmp_path, verb: str) -> None:
+def test_servers_that_do_not_run_are_named_and_so_is_how_to_start_them(tmp_path) -> None:
     write_servers_file(tmp_path)
-    result = broker(verb, "--servers", str(tmp_path))
+    result = broker("tail", "--servers", str(tmp_path))
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
         "broker: no NATS server answers at nats://127.0.0.1:5001 (Connection refused); "
