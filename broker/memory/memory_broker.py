@@ -112,10 +112,18 @@ class MemoryBroker:
         self._server.deliver(subject, data)
 
     def _store(
-        self, subject: str, data: bytes, *, message_id: str, expected_last: int | None = None
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        message_id: str,
+        expected_stream: str | None = None,
+        expected_last: int | None = None,
     ) -> Stored:
         for stream in self._server.streams.values():
             if any(matches(pattern, subject) for pattern in stream.spec.subjects):
+                if expected_stream not in (None, stream.spec.name):
+                    raise BrokerError(f"{subject} is stored by {stream.spec.name}")
                 stored = stream.store(
                     subject,
                     data,
@@ -168,7 +176,13 @@ class MemoryBroker:
         self._deliver(subject, data)
         message_id = append_id(data, expected_last)
         try:
-            self._store(subject, data, message_id=message_id, expected_last=expected_last)
+            self._store(
+                subject,
+                data,
+                message_id=message_id,
+                expected_stream=stream,
+                expected_last=expected_last,
+            )
         except WrongLastSequence:
             found = self._server.stream(stream).records.get(expected_last + 1)
             settle(stream, subject, data, expected_last=expected_last, found=found, refused=True)

@@ -7,7 +7,7 @@ import pytest
 
 from broker.interface import Broker, StreamKind, StreamSpec
 from broker.jetstream import NatsBroker
-from schemas.errors import Fenced
+from schemas.errors import BrokerError, Fenced
 
 
 @pytest.fixture
@@ -49,6 +49,15 @@ async def test_a_write_whose_answer_was_lost_is_repeated_without_harm(broker, lo
     # Also when others have been written behind it.
     await write(broker, log, 1, first=3)
     assert await broker.append(log, f"{log}.ledger", b"entry 2", expected_last=1) == 2
+
+
+async def test_what_another_stream_stores_is_refused(broker, log, unique):
+    other = unique("log")
+    spec = StreamSpec(name=other, subjects=(f"{other}.ledger",), kind=StreamKind.LOG)
+    await broker.ensure_stream(spec)
+    with pytest.raises(BrokerError):
+        await broker.append(log, f"{other}.ledger", b"x", expected_last=0)
+    assert (await broker.state(other)).last_sequence == 0
 
 
 async def test_foreign_bytes_fence(broker, log):
