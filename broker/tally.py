@@ -92,6 +92,12 @@ class Tally(Struct, kw_only=True):
         """True when a message has a verdict, or was purged without one."""
         return (stream, sequence) in self.judged or (stream, sequence) in self.purged.by
 
+    def left_behind(self, stream: str, sequence: int) -> bool:
+        """True when a message was in a queue that was not restored, and nothing is said of it."""
+        return 1 <= sequence <= self.not_restored.get(stream, 0) and not self.is_settled(
+            stream, sequence
+        )
+
     def placed_rows(self) -> Iterator[tuple[LoggedBatch, Row]]:
         """Every row with its batch."""
         for logged in self.batches:

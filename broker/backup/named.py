@@ -34,7 +34,7 @@ class NamedPolicy(NamedTuple):
 
 
 class Verdicts:
-    """Which messages of each queue have a verdict: one byte each."""
+    """Which messages of each queue have a verdict, or were purged without: one byte each."""
 
     def __init__(self, ends: Iterable[ledger.QueueEnd]) -> None:
         self._seen = {end.stream: bytearray(end.last_sequence + 1) for end in ends}
@@ -44,6 +44,9 @@ class Verdicts:
         match event:
             case ledger.GroupAccepted() | ledger.GroupRefused():
                 self._mark(event.stream, event.sequence, event.sequence)
+            case ledger.MessagesPurged(stream=stream, spans=spans):
+                for first, last in spans:
+                    self._mark(stream, first, last)
             case ledger.RunRestored(queues=queues):
                 # What an earlier restore left behind is counted there.
                 for queue in queues:

@@ -79,6 +79,8 @@ def life_of(
         return Life(id=text, lease_id=None, moments=tuple(told))
     if record is not None:
         return Life(id=text, lease_id=None, moments=tuple(moments.queued(record, run)))
+    if identifier.place is not None and known.left_behind(*identifier.place):
+        return Life(id=text, lease_id=None, moments=(moments.lost_at_restore(),))
     raise nothing_has(run, text, known)
 
 

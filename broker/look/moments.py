@@ -154,5 +154,9 @@ def queued(record: Record, run: str) -> Iterator[Moment]:
     yield now("it is in the queue and has no verdict yet")
 
 
+def lost_at_restore() -> Moment:
+    return now("it had no verdict when the backup was taken that the run was restored from: lost")
+
+
 def now(text: str) -> Moment:
     return Moment(time=None, what=What.NOW, text=text)

@@ -13,6 +13,7 @@ from broker.backup.restore import RestoreReport
 from broker.backup.restore import restore as put_back
 from broker.backup.take import take_backup
 from broker.logbook import read_log, read_policies
+from broker.look.life import life_in_run
 from broker.memory import MemoryStore
 from learner.coordinator.log import RunLog
 from schemas import ledger, names
@@ -106,6 +107,14 @@ async def test_the_queue_goes_on_behind_what_it_had(other: Site, kept) -> None:
         "14 last sequence = 12 judged + 1 unjudged + 1 lost at a restore"
     )
     assert audit.holds
+
+
+async def test_a_message_that_is_lost_can_be_asked_for(other: Site, kept) -> None:
+    await restore(other, kept)
+    (moment,) = (await life_in_run(other.broker, "demo", "s0:13")).moments
+    assert moment.text.endswith("restored from: lost")
+    with pytest.raises(UserError):
+        await life_in_run(other.broker, "demo", "s0:14")
 
 
 async def test_a_coordinator_takes_over_what_was_restored(site: Site, other: Site, kept) -> None:

@@ -19,7 +19,8 @@ from broker.objects.archive import Archive
 from broker.streams import run_streams
 from schemas import names
 from schemas.errors import UserError
-from schemas.ledger import LeaseExpired
+from schemas.ledger import LeaseExpired, MessagesPurged, Span
+from schemas.purge import PurgeReason
 from schemas.wire import encode
 from tests.support import hand_built, kept_run
 from tests.support.kept_run import Site, empty_site
@@ -130,6 +131,14 @@ async def test_a_run_that_goes_on_is_kept_as_it_was_at_the_beginning(site: Site,
     head = (await open_backup(folder, Silence())).manifest.head
     assert [end.last_sequence for end in head.logs] == [5, 11]
     assert [end.last_sequence for end in head.queues] == [13]
+
+
+async def test_what_was_purged_does_not_count_as_without_a_verdict(site: Site, folder) -> None:
+    purged = MessagesPurged(
+        purge=0, stream=hand_built.QUEUE, reason=PurgeReason.PURGED, spans=(Span(13, 13),)
+    )
+    await append(site.broker, purged, expected_last=11)
+    assert (await take(site, folder)).num_without_verdict == 0
 
 
 async def test_the_ends_are_founded_in_each_other(site: Site, folder) -> None:
