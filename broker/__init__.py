@@ -7,6 +7,7 @@
 | behind them, in memory | `memory` |
 | a run's streams | `streams`, `inventory`, `subjects`, `fence`, `fenced_log`, `heard` |
 | what its logs say | `logbook`, `tally`, `purged` |
+| what leaves a queue unjudged | `removal` |
 | who is let in | `accounts`, `login`, `gate` |
 | weights on their way | `policies` |
 | going on when something is away or too much | `retry`, `again`, `publisher`, `turnstile` |

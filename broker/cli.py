@@ -15,6 +15,7 @@ from broker.verbs import (
     groups,
     measure,
     messages,
+    purge,
     runs,
     servers,
     streams,
@@ -48,6 +49,9 @@ app.command(cls=Looking)(groups.show)
 app.command()(groups.export)
 app.command(cls=Looking)(messages.why)
 app.command(cls=Looking)(runs.audit)
+app.command()(purge.purge)
+app.command()(purge.cut_off)
+app.command()(purge.let_in)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command(cls=Looking)(doctor.doctor)

@@ -12,6 +12,7 @@
 | lag, refused, tail | `flow` |
 | peek, why | `messages` |
 | show, export | `groups` |
+| purge, cut-off, let-in | `purge` |
 | backup, restore | `backup` |
 | doctor | `doctor` |
 | bench | `measure` |
