@@ -2,7 +2,7 @@
 
 consumes   requests to join, what accounts have sent
 produces   accounts, users, revocations
-waits for  the server, for ever; SIGTERM or Ctrl-C
+waits for  the server: half a minute at its start, then for ever; SIGTERM or Ctrl-C
 """
 
 import asyncio
