@@ -94,6 +94,9 @@ class Link:
                     servers,
                     name=name,
                     max_reconnect_attempts=-1,
+                    # No bound on what waits to be written: at one, nats-py waits for a writer that
+                    # may be gone, and is not to be cancelled. And nothing is kept for later.
+                    pending_size=0,
                     reconnect_time_wait=RECONNECT_WAIT_S,  # pyright: ignore[reportArgumentType]
                     reconnect_to_server_handler=_choose_server,
                     ping_interval=PING_INTERVAL_S,
@@ -137,6 +140,8 @@ class Link:
         Raises BrokerError when the connection is closed: by us, or for good by the server, for
         instance because the user was revoked.
         """
+        if self._client.is_reconnecting:
+            self._connected.clear()  # nats-py says so a moment later
         if not self._connected.is_set():
             try:
                 async with asyncio.timeout_at(deadline):
