@@ -3,8 +3,9 @@
 nats-py's own fetch knows no bound in bytes, and a server cuts off a client that has asked for more
 than it can take. So the requests are made here. First what lies ready is asked for; when there is
 nothing, one message is waited for, and then what has come with it. Every request is read to its
-end, so that none hands a message to somebody who no longer listens. None is made with `no_wait`,
-which a server leaves without an answer when too many messages are in hand.
+end, so that none hands a message to somebody who no longer listens; in a cluster the server's last
+word overtakes messages that wait for other nodes, so it is the count in it that tells the end. None
+is made with `no_wait`, which a server leaves without an answer when too many messages are in hand.
 """
 
 import asyncio
@@ -140,10 +141,11 @@ async def _take(
 ) -> tuple[list[NatsDelivery], int | None]:
     """The messages, and the status that ended them: 408 no more, 409 a bound is reached."""
     taken: list[NatsDelivery] = []
+    wanted, ending = batch, None
     request = api.NextRequest(batch=batch, max_bytes=max_bytes, expires=nanoseconds(wait_s))
     question = msgspec.json.encode(request)
     async with connection.ask(subject, question, timeout_s=wait_s + _ANSWER_S) as inbox:
-        while len(taken) < batch:
+        while len(taken) < wanted:
             try:
                 message = inbox.next_nowait() or await inbox.next()
             except BrokerUnavailable:
@@ -153,8 +155,15 @@ async def _take(
             # Only the server can put an ack subject there; a header could be a stranger's.
             if message.reply.startswith("$JS.ACK."):
                 taken.append(NatsDelivery(connection, message))
-            elif (code := status(message)) == 503:
+            elif (ending := status(message)) == 503:
                 raise NoResponders(f"nobody serves {subject}")
             else:
-                return taken, code
-    return taken, None
+                wanted = batch - _num_unsent(message, of=batch - len(taken))
+    return taken, ending
+
+
+def _num_unsent(message: Msg, *, of: int) -> int:
+    """How many of the messages asked for the server will not send; all that are left, unless its
+    last word says otherwise."""
+    count = (message.headers or {}).get("Nats-Pending-Messages", "")
+    return min(int(count), of) if count.isdigit() else of

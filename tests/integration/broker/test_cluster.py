@@ -163,3 +163,19 @@ async def until_room(broker: NatsBroker, queue: str, data: bytes):
                 return await broker.publish(f"{queue}.a", data)
             except QueueFull:
                 await asyncio.sleep(0.1)
+
+
+async def test_a_pull_waits_for_what_the_last_word_of_the_server_has_overtaken(brokers, queue):
+    """A message goes out when a majority knows of it, the word that a bound is reached at once."""
+    messages = [bytes([number]) * 1000 for number in range(16)]
+    for message in messages:
+        await brokers[0].publish(f"{queue}.a", message)
+    taken = []
+    while len(taken) < len(messages):
+        pulled = await brokers[0].pull(
+            queue, "intake", max_messages=len(messages), max_bytes=5000, timeout_s=2
+        )
+        assert pulled, "what was handed to nobody comes again after its ack wait only"
+        taken += pulled
+    assert [delivery.record.data for delivery in taken] == messages
+    assert (await brokers[0].state(queue)).num_redelivered == 0
