@@ -19,6 +19,7 @@ from schemas import ledger, names
 from schemas.batch import Batch, Row
 from schemas.lease import Lease, Sampling
 from schemas.policy import PolicyId, StepMetrics
+from schemas.purge import PurgeReason
 from schemas.rollout import RolloutGroup
 from schemas.settings import BatchSettings, LeaseSettings, RunSettings, TrainerSettings
 from schemas.trainer_events import TrainerEntry, TrainerStarted
@@ -48,6 +49,7 @@ class SyntheticRun:
         self.version = 0
         self.num_leases = 0
         self.num_messages = 0
+        self.num_purges = 0
         self.step = 0
         self._previous: str | None = None
         self._ends = {names.log_stream(name): 0, names.policies_stream(name): 0}
@@ -186,6 +188,28 @@ class SyntheticRun:
         )
         await self.say(event)
         return event
+
+    async def purge(self, actor: str, count: int, reason: PurgeReason) -> None:
+        """Both events of a purge of so many messages of one actor."""
+        first = self.num_messages + 1
+        self.num_messages += count
+        subject = names.selection_filter(self.settings.name, "s0", actor=actor)
+        span = ledger.Span(first, self.num_messages)
+        begun = ledger.PurgeBegun(
+            purge=self.num_purges,
+            stream=self._stream(),
+            subject=subject,
+            first=first,
+            through=self.num_messages,
+            num_messages=count,
+            reason=reason,
+        )
+        told = ledger.MessagesPurged(
+            purge=self.num_purges, stream=self._stream(), reason=reason, spans=(span,)
+        )
+        self.num_purges += 1
+        await self.say(begun)
+        await self.say(told)
 
     async def cut(self) -> Batch:
         """Put all waiting groups into the next batch."""

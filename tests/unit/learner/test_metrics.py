@@ -11,6 +11,7 @@ from learner.metrics import MetricsFold, StepFigures, edges, mean_reward, read_l
 from learner.metrics_file import follow_steps, read_steps, write_steps
 from schemas import ledger
 from schemas.policy import StepMetrics
+from schemas.purge import PurgeReason
 from schemas.verdict import Outcome, Reason
 from tests.support.runs import START, SyntheticRun
 
@@ -197,3 +198,11 @@ async def test_a_rejection_is_counted_under_its_reason():
     await run.announce()
     (figures,) = await steps_of(run)
     assert figures.judged == {"accepted": 1, "late": 1, "rejected(envelope)": 1}
+
+
+async def test_what_was_purged_is_counted_in_its_step(run):
+    await run.purge("mallory", 5, PurgeReason.CUT_OFF)
+    await run.accept("alice", [True, False], version=1)
+    await run.cut()
+    await run.announce()
+    assert (await steps_of(run))[-1].judged == {"accepted": 1, "purged(cut-off)": 5}

@@ -15,6 +15,7 @@ from broker.memory import MemoryBroker
 from schemas import ledger, names
 from schemas.errors import UserError
 from schemas.heartbeat import Heartbeat, State
+from schemas.purge import PurgeReason
 from schemas.trainer_events import StepSkipped, TrainerEntry
 from schemas.verdict import Outcome, Reason, Verdict
 from schemas.wire import encode
@@ -103,6 +104,26 @@ async def test_what_happens_is_told_as_it_happens() -> None:
         assert (announced.kind, announced.stream) == (Kind.POLICY, "POLICIES_live")
         assert announced.text.startswith("policy 1-1")
         assert seen.said == []
+
+
+async def test_a_purge_and_a_cut_are_told_as_they_happen() -> None:
+    run = SyntheticRun(name="live")
+    await run.open()
+    async with tailing(run.broker, "live") as seen:
+        await run.say(ledger.ActorCutOff(actor="MALLORY", change=0))
+        await run.purge("MALLORY", 20, PurgeReason.CUT_OFF)
+        await run.say(ledger.ActorLetIn(actor="MALLORY", change=1))
+        told = [await seen.next() for _ in range(4)]
+    assert [(each.kind, each.who, each.text) for each in told] == [
+        (Kind.CUT_OFF, "MALLORY", "its messages are rejected, it has no leases"),
+        (
+            Kind.PURGE,
+            "coordinator",
+            "purged(cut-off) 0 of s0: up to 20 messages on rollouts.live.s0.*.MALLORY",
+        ),
+        (Kind.PURGE, "coordinator", "purged(cut-off) 0 of s0: 20 messages gone without a verdict"),
+        (Kind.LET_IN, "MALLORY", "it may work again"),
+    ]
 
 
 async def test_what_nobody_of_the_run_wrote_is_told_as_unreadable() -> None:

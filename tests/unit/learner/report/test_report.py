@@ -26,6 +26,7 @@ from learner.report.groups import refused_group, used_group
 from schemas import ledger
 from schemas.errors import UserError
 from schemas.policy import PolicyId, PolicyKind, PolicyManifest, Probe, StepMetrics, TensorEntry
+from schemas.purge import PurgeReason
 from schemas.trainer_events import IncarnationStarted
 from schemas.verdict import Outcome, Reason
 from tests.support.examples import NUMERICS
@@ -254,6 +255,19 @@ async def test_every_fate_has_words_and_its_reason():
         if reason is not Reason.NONE:
             assert fates.in_words(f"rejected({reason})").startswith("rejected, ")
             assert fates.in_words(f"rejected({reason})").endswith(f"({reason})")
+
+
+async def test_what_was_purged_is_shown_with_its_reason_and_its_actor(run):
+    await run.purge("carl", 20, PurgeReason.CUT_OFF)
+    await run.purge("bob", 3, PurgeReason.PURGED)
+    story = await story_of(run)
+    counts = {each.target: each.count for each in flow.flows(story.tally)}
+    assert (counts["purged(cut-off)"], counts["purged"]) == (20, 3)
+    assert "carl" in story.actors
+    page = await document_of(run)
+    assert "purged unseen, their sender was cut off (cut-off)" in page
+    assert "20 purged(cut-off)" in page
+    assert "messages purged unseen, counted by reason" in page
 
 
 async def test_leases_end_under_the_names_of_the_audit(run):
