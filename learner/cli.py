@@ -107,7 +107,7 @@ def open_(
     from broker.look.health import require_health
     from learner.initial_policy import make_initial_policy
     from learner.open_run import is_open_over_network, open_over_network
-    from learner.run_folder import RunFolder
+    from learner.run_folder import RunFolder, how_to_contribute
 
     settings = _settings(context, dry_run, servers)
     folder = RunFolder(settings)
@@ -116,7 +116,7 @@ def open_(
         if not asyncio.run(is_open_over_network(settings)):
             make_initial_policy(settings, typer.echo)
     asyncio.run(open_over_network(settings, initial or folder.initial))
-    typer.echo(f"run {settings.name} is open; actors need {folder.card}")
+    typer.echo(f"run {settings.name} is open; to contribute: {how_to_contribute(settings)}")
 
 
 @app.command(**takes(LearnerSettings))

@@ -23,7 +23,7 @@ from learner import child_process
 from learner.child import Child, Say, run_until, verb_command
 from learner.progress import Progress
 from learner.role import check_free
-from learner.run_folder import RunFolder
+from learner.run_folder import RunFolder, how_to_contribute
 from learner.same_run import keep_settings
 from schemas.errors import BrokerError
 from schemas.names import COORDINATOR, TRAINER
@@ -106,8 +106,7 @@ async def _check_roles(settings: LearnerSettings, *, take_over: bool) -> None:
 
 async def _show_progress(settings: LearnerSettings, say: Say) -> None:
     """It is only shown: a run goes on without it."""
-    folder = RunFolder(settings)
-    progress = Progress(settings.name, settings.trainer.num_steps, str(folder.card), say)
+    progress = Progress(settings.name, settings.trainer.num_steps, how_to_contribute(settings), say)
     with contextlib.suppress(BrokerError):
         broker = await login(settings.connection, *OPERATOR, run=settings.name, name="learner run")
         try:

@@ -27,11 +27,11 @@ QUIET_S: Final = 10.0
 class Progress:
     """Follows one run."""
 
-    def __init__(self, run: str, num_steps: int, card: str, say: Callable[[str], None]) -> None:
-        """`card` is the path of the run card, `say` takes a line."""
+    def __init__(self, run: str, num_steps: int, how: str, say: Callable[[str], None]) -> None:
+        """`how` is what brings an actor into the run, `say` takes a line."""
         self._run = run
         self._num_steps = num_steps
-        self._card = card
+        self._how = how
         self._say = say
         self._any_lease = False
         self._heartbeat: Heartbeat | None = None
@@ -89,7 +89,7 @@ class Progress:
         if not broker.connected:
             return "away", "the NATS server is away; everybody waits for it"
         if not self._any_lease:
-            return "no actor", f"no actor has asked for work yet: actor start {self._card}"
+            return "no actor", f"no actor has asked for work yet: {self._how}"
         if self._heartbeat is None:
             return "silence", "no step for a while, and the coordinator says nothing"
         state, waiting_for = self._heartbeat.state, sanitise(self._heartbeat.waiting_for)

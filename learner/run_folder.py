@@ -34,3 +34,10 @@ class RunFolder:
         self.events = self.path / "events.jsonl"
         """What was done to the run from outside, see `learner.events`."""
         self.report = self.path / "report.html"
+
+
+def how_to_contribute(settings: LearnerSettings) -> str:
+    """What brings an actor into the run, as it is typed."""
+    if settings.connection.accounts:
+        return f"broker gate {settings.name}, and broker invite NAME"
+    return f"actor start {RunFolder(settings).card}"

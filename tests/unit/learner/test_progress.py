@@ -38,7 +38,7 @@ async def run():
 
 
 def follow(run: SyntheticRun, terminal: Terminal, quiet_s: float) -> asyncio.Task[None]:
-    progress = Progress(run.settings.name, 2, "runs/synthetic/run.json", terminal.say)
+    progress = Progress(run.settings.name, 2, "actor start runs/synthetic/run.json", terminal.say)
     return asyncio.create_task(progress.follow(run.broker, quiet_s=quiet_s))
 
 
