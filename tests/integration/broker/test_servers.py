@@ -14,9 +14,12 @@ import pytest
 
 from broker.embedded import launch, servers
 from broker.jetstream import NatsBroker
+from broker.look.health import check_health, require_health
 from broker.objects.s3 import S3Store
 from broker.program.process import is_running
+from broker.streams import run_streams
 from schemas.errors import ServerMissing, UserError
+from schemas.settings import RunSettings
 from tests.conftest import need
 
 pytestmark = pytest.mark.integration
@@ -99,6 +102,39 @@ def test_up_starts_the_one_that_is_dead(tmp_path, dead):
         assert is_running(again.s3_process)
     finally:
         servers.down(tmp_path)
+
+
+async def test_three_nodes_of_which_one_may_be_away(tmp_path):
+    up = servers.up(tmp_path, num_nodes=3, detached=True)
+    try:
+        connection = up.connection()
+        assert (len(connection.nats.split(",")), connection.num_replicas) == (3, 3)
+        broker = await NatsBroker.connect(connection.nats, name="test")
+        specs = run_streams(RunSettings(name="mine"), num_replicas=connection.num_replicas)
+        for spec in specs:
+            await broker.ensure_stream(spec)
+        assert {(await broker.spec(spec.name)).num_replicas for spec in specs} == {3}
+        await broker.close()
+
+        stopped = servers.down(tmp_path, 2)
+        assert stopped.stopped == ("nats-server 2",)
+        found = await check_health(connection)
+        assert [server.answers for server in found.servers] == [True, False, True, True]
+        await require_health(connection)
+        for wrong in (1, 2):
+            with pytest.raises(UserError):
+                servers.up(tmp_path, num_nodes=wrong, detached=True)
+        with pytest.raises(UserError, match="there is no node 4"):
+            servers.down(tmp_path, 4)
+        again = servers.up(tmp_path, detached=True)
+        same = [before == after for before, after in zip(up.nodes, again.nodes, strict=True)]
+        assert same == [True, False, True]
+        assert (await check_health(connection)).healthy
+    finally:
+        servers.down(tmp_path)
+    # Its members know each other by a password, which nobody else may read.
+    for path in tmp_path.glob("node-*/nats.conf"):
+        assert path.stat().st_mode & 0o077 == 0
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path):
