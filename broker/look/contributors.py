@@ -8,10 +8,11 @@ from msgspec import Struct
 
 from broker.accounts.roster import Contributor
 from broker.interface import Broker
-from broker.logbook import LogItem, read_log
+from broker.logbook import LogItem
+from broker.look.read_on import LogFold
 from broker.program import words
 from broker.program.screen import Column, show_line, show_table
-from schemas import ledger
+from schemas import ledger, names
 
 
 class ContributorView(Struct, frozen=True, kw_only=True):
@@ -42,17 +43,45 @@ class _Deeds(Struct):
     num_bytes: int = 0
 
 
+class Contributions:
+    """What each actor has done: a fold of LOG."""
+
+    def __init__(self) -> None:
+        self._deeds: dict[str, _Deeds] = {}
+
+    def add(self, item: LogItem) -> None:
+        """Enter the next record."""
+        if isinstance(item.content, ledger.LedgerEntry):
+            for event in item.content.events:
+                self._enter(event, item.time)
+
+    def of(self, actor: str) -> _Deeds:
+        return self._deeds.get(actor, _Deeds())
+
+    def _enter(self, event: ledger.LedgerEvent, time: float) -> None:
+        match event:
+            case ledger.LeaseIssued(lease=lease):
+                self._seen(lease.actor, time)
+            case ledger.GroupAccepted():
+                deeds = self._seen(event.actor, time)
+                deeds.num_accepted += 1
+                deeds.num_bytes += event.length
+            case ledger.GroupRefused():
+                self._seen(event.actor, time).num_refused += 1
+
+    def _seen(self, actor: str, time: float) -> _Deeds:
+        deeds = self._deeds.setdefault(actor, _Deeds())
+        deeds.last_seen = time
+        return deeds
+
+
 async def list_contributors(
-    broker: Broker, run: str, contributors: Sequence[Contributor]
+    broker: Broker, log: LogFold[Contributions], run: str, contributors: Sequence[Contributor]
 ) -> list[ContributorView]:
     """The contributors of a run, in the order of their invitations."""
-    deeds: dict[str, _Deeds] = {}
-    async for item in read_log(broker, run):
-        _enter(deeds, item)
+    done = await log.up_to(broker, await broker.state(names.log_stream(run)))
     now = time.time()
-    return [
-        _view(one, deeds.get(one.actor, _Deeds()), now) for one in contributors if one.run == run
-    ]
+    return [_view(one, done.of(one.actor), now) for one in contributors if one.run == run]
 
 
 def show_contributors(views: Sequence[ContributorView]) -> None:
@@ -86,24 +115,6 @@ def show_contributors(views: Sequence[ContributorView]) -> None:
     )
     standings = Counter(view.standing for view in views)
     show_line(", ".join(f"{number} {standing}" for standing, number in standings.items()))
-
-
-def _enter(deeds: dict[str, _Deeds], item: LogItem) -> None:
-    if not isinstance(item.content, ledger.LedgerEntry):
-        return
-    for event in item.content.events:
-        match event:
-            case ledger.LeaseIssued(lease=lease):
-                deeds.setdefault(lease.actor, _Deeds()).last_seen = item.time
-            case ledger.GroupAccepted():
-                deed = deeds.setdefault(event.actor, _Deeds())
-                deed.last_seen = item.time
-                deed.num_accepted += 1
-                deed.num_bytes += event.length
-            case ledger.GroupRefused():
-                deed = deeds.setdefault(event.actor, _Deeds())
-                deed.last_seen = item.time
-                deed.num_refused += 1
 
 
 def _view(one: Contributor, deed: _Deeds, now: float) -> ContributorView:

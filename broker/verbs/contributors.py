@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,14 @@ from broker.addresses import SERVERS_DIRECTORY, find_connection
 from broker.gate.meter import FloodLimits
 from broker.interface import Broker
 from broker.program.command import Servers, settings_from, takes
-from broker.verbs.options import Json, Run, SettingsFile, ask, named_file
+from broker.verbs.looking import Where, look
+from broker.verbs.options import Json, Run, SettingsFile, Watch, ask, named_file
 from schemas.errors import UserError
-from schemas.settings import Connection
+from schemas.run_card import RunCard
+from schemas.settings import Connection, IntakeSettings
+
+if TYPE_CHECKING:
+    from broker.accounts.roster import Roster
 
 LIMITS = takes(FloodLimits)
 
@@ -60,7 +65,7 @@ def invite(
     folder = Path(connection.accounts)
     keyring, roster = Keyring.load(folder), _roster(folder)
 
-    async def read(broker: Broker):
+    async def read(broker: Broker) -> tuple[RunCard, IntakeSettings]:
         return await read_card(broker, run, reach or connection.nats, _pem(tls_ca))
 
     card, intake = ask(connection, read, servers)
@@ -110,20 +115,27 @@ def contributors(
     settings: SettingsFile = "",
     servers: Servers = SERVERS_DIRECTORY,
     json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """List who was invited: tier, since when, last seen, accepted, refused, bytes."""
     from broker.inventory import the_run
-    from broker.look.contributors import list_contributors, show_contributors
-    from broker.program import screen
+    from broker.look.contributors import (
+        Contributions,
+        ContributorView,
+        list_contributors,
+        show_contributors,
+    )
+    from broker.look.read_on import LogFold
 
-    connection = _with_accounts(settings, servers)
-    roster = _roster(Path(connection.accounts))
+    roster = _roster(Path(_with_accounts(settings, servers).accounts))
+    logs: dict[str, LogFold[Contributions]] = {}
 
-    async def read(broker: Broker):
-        return await list_contributors(broker, await the_run(broker, run), roster.all())
+    async def read(broker: Broker) -> list[ContributorView]:
+        name = await the_run(broker, run)
+        log = logs.setdefault(name, LogFold(name, Contributions))
+        return await list_contributors(broker, log, name, roster.all())
 
-    found = ask(connection, read, servers)
-    screen.show_json(found) if json else show_contributors(found)
+    look(Where("", settings, servers), read, show_contributors, json=json, watch=watch)
 
 
 def gate(
@@ -149,7 +161,7 @@ def gate(
     log_to_stderr(logging.INFO)
     connection = _with_accounts(settings, servers)
 
-    async def read(broker: Broker):
+    async def read(broker: Broker) -> tuple[RunCard, IntakeSettings]:
         return await read_card(broker, run, reach or connection.nats, _pem(tls_ca))
 
     card, _ = ask(connection, read, servers)
@@ -165,7 +177,7 @@ def _with_accounts(settings: str, servers: Path) -> Connection:
     return connection
 
 
-def _roster(folder: Path):
+def _roster(folder: Path) -> "Roster":
     from broker.accounts.roster import Roster
 
     return Roster(folder / "contributors")
