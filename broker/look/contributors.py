@@ -48,6 +48,8 @@ class Contributions:
 
     def __init__(self) -> None:
         self._deeds: dict[str, _Deeds] = {}
+        self._judged: set[tuple[str, int, str]] = set()
+        """Stream, sequence and digest: what is said twice counts once."""
 
     def add(self, item: LogItem) -> None:
         """Enter the next record."""
@@ -59,6 +61,11 @@ class Contributions:
         return self._deeds.get(actor, _Deeds())
 
     def _enter(self, event: ledger.LedgerEvent, time: float) -> None:
+        if isinstance(event, ledger.VerdictEvent):
+            judged = (event.stream, event.sequence, event.sha256)
+            if judged in self._judged:
+                return
+            self._judged.add(judged)
         match event:
             case ledger.LeaseIssued(lease=lease):
                 self._seen(lease.actor, time)
