@@ -10,7 +10,7 @@ from broker import retry
 from broker.changes import Changes
 from broker.fenced_log import FencedLog
 from broker.interface import Broker, StreamKind, StreamSpec
-from broker.jetstream import follow, pull
+from broker.jetstream import NatsBroker, follow, pull
 from broker.publisher import Publisher
 
 NUM_SENDERS = 4
@@ -21,7 +21,9 @@ SIZE = 500
 
 
 def make_impatient(monkeypatch) -> None:
-    """Shorten what a reader waits for a node that has died without a word to him."""
+    """Shorten what they wait for a node that has died without a word to them."""
+    for call in (NatsBroker.append, NatsBroker.publish):
+        monkeypatch.setitem(call.__kwdefaults__, "timeout_s", 2.0)
     monkeypatch.setattr(pull, "_ANSWER_S", 1.0)
     monkeypatch.setattr(pull, "_ACK_S", 1.0)
     monkeypatch.setattr(follow, "_HEARTBEAT_S", 0.5)
