@@ -2,6 +2,7 @@
 honest actors answer them with, made without a model."""
 
 import random
+import time
 import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,7 +25,7 @@ _RUN_KEY = RunKey(bytes(32))
 _MANIFEST = "0" * 64
 _PROFILE = EngineProfile(engine="b", version="1", dtype="f32", track="f32", max_context=8192)
 _LEASES_PER_ACTOR = 16
-"""As many as the settings let one hold."""
+_LIFETIME_S = 1e6
 
 
 class Message(NamedTuple):
@@ -32,19 +33,28 @@ class Message(NamedTuple):
 
     subject: str
     data: bytes
+    actor: str
 
 
 class OpenedRun:
     """A run with a name of its own, and `num_leases` open leases of 8 rollouts each."""
 
-    def __init__(self, num_tokens: int, num_leases: int) -> None:
+    def __init__(
+        self, num_tokens: int, num_leases: int, *, leases_per_actor: int = _LEASES_PER_ACTOR
+    ) -> None:
         self.name = f"bench-{uuid.uuid4().hex[:8]}"
         self._num_leases = num_leases
+        self._leases_per_actor = leases_per_actor
         self._settings = RunSettings(
             name=self.name,
             model=ModelSettings(max_positions=2 * num_tokens),
             sampling=SamplingSettings(group_size=8, max_new_tokens=num_tokens),
-            leases=LeaseSettings(lifetime_s=1e6, max_staleness=1000),
+            leases=LeaseSettings(
+                lifetime_s=_LIFETIME_S,
+                max_staleness=1000,
+                # The queue has room for four times as many messages of one actor.
+                max_open_per_actor=min(64, leases_per_actor),
+            ),
         )
         self._environment = open_environment(self._settings.environment)
         self.opening = ledger.RunOpened(
@@ -77,6 +87,7 @@ class OpenedRun:
             Message(
                 names.rollouts_subject(self.name, lease.shard, _POLICY, lease.actor),
                 wire.encode(self._group(lease, chance)),
+                lease.actor,
             )
             for lease in leases
         ]
@@ -84,7 +95,7 @@ class OpenedRun:
     def _lease(self, number: int) -> Lease:
         request = LeaseRequest(
             run=self.name,
-            actor=f"ACTOR{number // _LEASES_PER_ACTOR}",
+            actor=f"ACTOR{number // self._leases_per_actor}",
             request_id="r",
             instance="i",
             wanted=1,
@@ -92,7 +103,9 @@ class OpenedRun:
             profile=_PROFILE,
         )
         stop_ids = self._environment.stop_ids
-        return draw_lease(self.opening, number, request, _POLICY, 1e10, stop_ids)
+        # A later deadline is taken for one of a wrong clock, and its lease ends.
+        deadline = time.time() + _LIFETIME_S
+        return draw_lease(self.opening, number, request, _POLICY, deadline, stop_ids)
 
     def _group(self, lease: Lease, chance: random.Random) -> RolloutGroup:
         """One right answer, and completions that ran into the limit: a group with signal."""

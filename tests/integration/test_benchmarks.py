@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks import actor, broker, demo_waiting, intake, trainer
+from benchmarks import actor, broker, demo_waiting, intake, queue, swarm, trainer
 from benchmarks.table import Figure
 
 pytestmark = pytest.mark.integration
@@ -31,6 +31,25 @@ def test_intake(monkeypatch):
 def test_broker(monkeypatch):
     monkeypatch.setattr(broker, "_NUM_APPENDS", 5)
     check(broker.measure(num_rounds=2), num_rows=4)
+
+
+def test_queue(monkeypatch):
+    """With Redis or without: the rows are the same."""
+    monkeypatch.setattr(queue, "_SIZES", {1000: 20, queue._MIDDLE: 4})
+    figures = queue.measure(num_rounds=1)
+    check([one for one in figures if one.figure is not None], num_rows=16 - num_missing(figures))
+
+
+def num_missing(figures: Sequence[Figure]) -> int:
+    missing = [one for one in figures if one.figure is None]
+    assert all("redis-server" in one.how for one in missing)
+    return len(missing)
+
+
+def test_swarm(monkeypatch):
+    for name, value in (("_COUNTS", (1, 2)), ("_NUM_MESSAGES", 12), ("_NUM_KILLS", 1)):
+        monkeypatch.setattr(swarm, name, value)
+    check(swarm.measure(num_rounds=1), num_rows=4)
 
 
 def test_actor(monkeypatch):

@@ -7,7 +7,9 @@ import pytest
 import structlog
 
 from benchmarks import __main__ as command
-from benchmarks import broker, codec
+from benchmarks import broker, codec, queue, swarm
+from benchmarks.sides import Turn, at_once
+from benchmarks.swarm import Cost
 from benchmarks.table import Figure, missing, of_rounds, to_json, to_markdown
 
 FIGURES = [
@@ -43,6 +45,32 @@ def test_appends_are_told_by_rate_and_percentile():
     assert ratio.figure == pytest.approx(0.1 / 0.216, abs=1e-3)
     assert rate.figure == pytest.approx(100 / 0.216, abs=1e-3)
     assert (p50.figure, p99.figure) == (2.0, 10.0)
+
+
+def test_a_ratio_of_queues_is_above_one_where_the_first_is_faster():
+    pair = queue.Pair("a / b", "a", "b", "0.9", "-", "how")
+    turns = {"a": [Turn(1.0, 4.0)] * 3, "b": [Turn(2.0, 2.0)] * 3}
+    publish, pull = queue.to_figures(turns, [pair], 1 << 20, 10)
+    assert (publish.figure, publish.aim, pull.figure, pull.aim) == (2.0, "0.9", 0.5, "-")
+    assert publish.name == "queue: publish of 1024 KiB, a / b"
+    assert "10 against 5 MB/s" in publish.how
+
+
+def test_a_pull_is_bounded_in_messages_and_in_bytes():
+    assert [at_once([bytes(size)]) for size in (1 << 10, 1 << 20, 16 << 20)] == [64, 8, 1]
+
+
+def test_without_redis_its_rows_say_what_to_install(monkeypatch):
+    rows = queue._redis_figures({}, 1 << 18, 10)
+    assert len(rows) == 4
+    assert all(one.figure is None and "apt-get install redis-server" in one.how for one in rows)
+
+
+def test_a_swarm_is_told_against_the_smallest():
+    costs = {10: [Cost(2.0, 1.0, 100.0)], 200: [Cost(4.0, 1.5, 110.0)]}
+    rate, cpu, memory, back = swarm.to_figures(costs, [1.0, 3.0, 2.0])
+    assert (rate.figure, cpu.figure, memory.figure, back.figure) == (0.5, 1.5, 1.1, 2.0)
+    assert back.name == "swarm: 200 contributors back after a kill of the server"
 
 
 def test_lists_and_our_envelope_carry_the_same_values(monkeypatch):
