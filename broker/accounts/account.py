@@ -26,7 +26,7 @@ _PAYLOAD_BYTES: Final = MAX_WIRE_BYTES + 4096
 CONTRIBUTOR_LIMITS: Final = AccountLimits(
     subs=64, conn=4, leaf=1, payload=_PAYLOAD_BYTES, exports=0, imports=len(EXPORTS)
 )
-"""A server (2.15) counts subscriptions for each connection; a limit on `data` it knows and ignores."""
+"""A server (2.15) counts subscriptions for each connection; a limit on `data` it ignores."""
 _JOIN: Final = AccountLimits(subs=2048, conn=512, leaf=0, payload=4096, exports=0, imports=1)
 
 

@@ -16,9 +16,11 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Final
 
+import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport, Transport, WebSocketTransport
 from nats.protocol import parser
 
 _MAX_HEADER_BYTES: Final = 4096
@@ -45,10 +47,17 @@ class HearingClient(Client):
         super().__init__()
         self.takers: dict[int, Take] = {}
         """By subscription id: who takes its messages, in place of nats-py's queue."""
+        self.must_encrypt = False
+        """nats-py goes without TLS where a server, or who stands between, does not ask for it."""
         # The library's parser with two of its patterns replaced.
         code = parser.Parser.parse.__code__
         parse = FunctionType(code, {**vars(parser), **_PARSER}, argdefs=(b"",))
         self._ps.parse = MethodType(parse, self._ps)
+
+    def _connect_command(self) -> bytes:
+        if self.must_encrypt and not _is_encrypted(self._transport):
+            raise nats.errors.Error("it does not speak TLS")
+        return super()._connect_command()
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         if not headers or len(headers) > _MAX_HEADER_BYTES:
@@ -74,6 +83,15 @@ class HearingClient(Client):
             await super()._process_msg(sid, subject, reply, data, headers)
         except Exception as error:  # As above: the next message is somebody else's.
             structlog.get_logger().warning("message_unread", why=repr(error))
+
+
+def _is_encrypted(transport: Transport | None) -> bool:
+    match transport:
+        case TcpTransport(_io_writer=writer):
+            return writer is not None and writer.get_extra_info("ssl_object") is not None
+        case WebSocketTransport(_using_tls=encrypted):
+            return bool(encrypted)
+    return False
 
 
 def _escaped(name: bytes) -> bytes:

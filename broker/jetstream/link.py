@@ -8,6 +8,7 @@ sends waits for the server, within his own time, and what the server refuses or 
 import asyncio
 import base64
 import contextlib
+import importlib.util
 import random
 import re
 import ssl
@@ -38,6 +39,8 @@ _STALE_AFTER_S = PING_INTERVAL_S * (MAX_OUTSTANDING_PINGS + 1)
 """When nats-py gives up a connection whose server does not answer its PINGs."""
 _HEADER_ALLOWANCE_BYTES = 512
 """Our headers count towards the server's limit, and nats-py does not check them."""
+_WEBSOCKET = ("ws://", "wss://")
+_ENCRYPTED = ("tls://", "wss://")
 _DENIED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
 
 
@@ -84,9 +87,13 @@ class Link:
 
         Raises:
             ServerMissing: no server lets us in within the time given.
-            UserError: the URL is none of a NATS server.
+            UserError: the URL is none of a NATS server, or of a kind that is not installed here.
         """
         servers = each_url(url)
+        _need_websocket(servers)
+        self._client.must_encrypt = bool(tls_ca) or any(
+            server.startswith(_ENCRYPTED) for server in servers
+        )
         self._refusals_left = len(servers)
         try:
             async with asyncio.timeout(timeout_s):
@@ -322,6 +329,14 @@ class Link:
 def _is_refusal(error: Exception | None) -> bool:
     """Whether a server does not know who connects, or does not want him."""
     return "authorization" in str(error).lower()
+
+
+def _need_websocket(servers: list[str]) -> None:
+    """Raises UserError when a server is to be reached by what is not installed."""
+    # nats-py would try again until the time is up, and say only that it cannot.
+    needed = any(server.startswith(_WEBSOCKET) for server in servers)
+    if needed and importlib.util.find_spec("aiohttp") is None:
+        raise UserError("ws:// and wss:// need aiohttp: pip install 'tributary-rl[websocket]'")
 
 
 def _tls(authority: str) -> dict[str, Any]:

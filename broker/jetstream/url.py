@@ -16,6 +16,7 @@ from broker.program.endpoint import shown
 from schemas.errors import ServerMissing, UserError
 
 _SCHEMES: Final = ("nats", "tls", "ws", "wss")
+_UNTRUSTED: Final = re.compile(r"certificate verify failed: ([^(]*[^( ])")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:%-]+\Z")
 
 
@@ -50,5 +51,7 @@ def no_answer(url: str, error: Exception, *, timeout_s: float) -> ServerMissing:
 def _words(error: Exception, timeout_s: float) -> str:
     if isinstance(error, TimeoutError):
         return f"silence for {timeout_s:g} s"
+    if untrusted := _UNTRUSTED.search(str(error)):
+        return f"its certificate is not one to trust: {untrusted[1]}"
     said = error.strerror if isinstance(error, OSError) else str(error)
     return said or type(error).__name__

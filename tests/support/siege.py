@@ -48,21 +48,31 @@ class Siege:
         self.num_rounds = 0
         self.num_announced = 0
         self._honest: set[bytes] = set()
-        self._opened: list[Wire | NatsBroker] = []
+        self._opened = contextlib.AsyncExitStack()
         self._judged: dict[bytes, asyncio.Event] = {}
         self.held: asyncio.Queue[NatsDelivery] | None = None
         """Where the coordinator puts what it takes, without an ack; None: it judges at once."""
 
-    async def open(self, url: str = "") -> None:
-        """`url` is where the honest contributor connects, if not as everybody does."""
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator["Siege"]:
+        """Leaves the queue empty."""
+        async with self._opened:
+            await self._open()
+            yield self
+            while (await self.coordinator.state(QUEUE)).num_messages:
+                await self.work()
+
+    async def _open(self) -> None:
         guarded = self.guarded
         admin = find_credentials(guarded.accounts, Role.ADMIN)
         await self.admin.connect(guarded.url, name="admin", timeout_s=5, credentials=admin)
+        self._opened.push_async_callback(self.admin.link.close)
         await self._make_bucket()
         self.coordinator = await guarded.login(Role.COORDINATOR)
         self.trainer = await guarded.login(Role.TRAINER)
-        self.honest = await NatsBroker.connect(url or guarded.url, name="bob", credentials=self.bob)
-        self._opened += [self.coordinator, self.trainer, self.honest]
+        self.honest = await NatsBroker.connect(guarded.url, name="bob", credentials=self.bob)
+        for broker in (self.coordinator, self.trainer, self.honest):
+            self._opened.push_async_callback(broker.close)
         for pattern in (names.leases_filter(RUN), names.grants_filter(RUN)):
             await self.coordinator.serve(pattern, self._answer)
         self._inboxes = tuple(
@@ -82,23 +92,15 @@ class Siege:
             self.ear.subscribe(subject)
         for wire in (self.core, self.ear):
             await wire.settle()
-        self._judging = asyncio.create_task(self._judge())
-
-    async def close(self) -> None:
-        """Leave the queue empty."""
-        while (await self.coordinator.state(QUEUE)).num_messages:
-            await self.work()
-        self._judging.cancel()
-        await asyncio.gather(self._judging, return_exceptions=True)
-        for one in reversed(self._opened):
-            await one.close()
-        await self.admin.link.close()
+        judging = asyncio.create_task(self._judge())
+        self._opened.push_async_callback(asyncio.gather, judging, return_exceptions=True)
+        self._opened.callback(judging.cancel)
 
     async def wire(
         self, credentials: Credentials | None = None, *, port: int = 0, reads: bool = True
     ) -> Wire:
         wire = await Wire.open(port or self.guarded.port, credentials, reads=reads)
-        self._opened.append(wire)
+        self._opened.push_async_callback(wire.close)
         return wire
 
     async def attacker(self, *, port: int = 0) -> Wire:

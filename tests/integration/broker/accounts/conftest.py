@@ -19,7 +19,5 @@ def guarded(tmp_path_factory):
 @pytest.fixture
 async def siege(guarded):
     mallory, bob = await guarded.contributor(name="mallory"), await guarded.contributor(name="bob")
-    siege = Siege(guarded, mallory, bob)
-    await siege.open()
-    yield siege
-    await siege.close()
+    async with Siege(guarded, mallory, bob).opened() as siege:
+        yield siege

@@ -81,6 +81,18 @@ async def test_sixty_open_batches_deny_nobody(siege):
     assert await siege.attackers_groups() == []
 
 
+async def test_nor_do_fast_batches_which_a_reply_subject_asks_for(siege):
+    mallory = await siege.attacker()
+    async with siege.goes_on():
+        said = [
+            json.loads(await mallory.ask(siege.rollouts_of(siege.mallory_id), MARK, inbox=inbox))
+            for number in range(60)
+            for inbox in (f"_INBOX.batch{number}.10.fail.1.0.$FI",)
+        ]
+    assert {answer["error"]["err_code"] for answer in said} == {10205}
+    assert await siege.attackers_groups() == []
+
+
 @pytest.mark.parametrize("target", ["policy.{run}", "verdict.{run}.{bob}", "{inbox}.forged"])
 async def test_a_trace_of_a_message_goes_to_no_subject_of_others(siege, target):
     mallory = await siege.attacker()
