@@ -36,6 +36,7 @@ MODULES = (
     "trainer_events",
     "heartbeat",
     "run_card",
+    "join",
     "settings",
     "model_settings",
 )
@@ -102,6 +103,12 @@ SUBJECTS = (
         (names.COORDINATOR,),
         "empty, reply: who it is, as UTF-8 text",
         "core request, by a coordinator or trainer that starts, to the one that is there",
+    ),
+    _subject(
+        names.join_subject,
+        (),
+        "`JoinRequest`, reply `JoinReply`",
+        "core request, by who was invited to the gate",
     ),
     _subject(
         names.purge_subject,

@@ -1,6 +1,6 @@
 """One example of every message, with every field set."""
 
-from schemas import ledger, purge, trainer_events
+from schemas import join, ledger, purge, trainer_events
 from schemas.arrays import pack_f32, pack_u32
 from schemas.batch import Batch, Row
 from schemas.heartbeat import Heartbeat, State
@@ -28,12 +28,14 @@ from schemas.policy import (
     TensorEntry,
 )
 from schemas.rollout import Finish, Rollout, RolloutGroup, VersionSpan
+from schemas.run_card import RunCard
 from schemas.settings import IntakeSettings, RunSettings
 from schemas.verdict import Outcome, Reason, Verdict
 
 SHA = "ab" * 32
 SEGMENT = f"2-{SHA}"
 ACTOR = "A" + "B2" * 27 + "C"
+USER = "U" + ACTOR[1:]
 PROFILE = EngineProfile(
     engine="torch", version="2.13.0", dtype="float32", track="f32", max_context=256
 )
@@ -297,4 +299,17 @@ EXAMPLES = (
     ),
     purge.LetInRequest(run="demo", actor=ACTOR),
     purge.LetInReply(detail="a detail"),
+    join.JoinRequest(ticket="7" * 32, user=USER),
+    join.JoinReply(
+        token="header.claims.signature",
+        card=RunCard(
+            run="demo",
+            nats="tls://broker.example.org:4222",
+            tls_ca="-----BEGIN CERTIFICATE-----",
+            run_key=SHA,
+            environment=ENVIRONMENT,
+        ),
+        refusal="a refusal",
+        for_now=True,
+    ),
 )
