@@ -214,11 +214,14 @@ async def reached(siege, broker):
                 )
 
 
-async def test_a_leaf_node_gives_its_actors_what_its_credentials_do(behind_leaf):
+@pytest.mark.parametrize("shows_credentials", [False, True])
+async def test_a_leaf_node_gives_its_actors_what_its_credentials_do(behind_leaf, shows_credentials):
+    """Whether its actors have those too or not: it asks for none."""
     siege, port = behind_leaf
+    credentials = siege.mallory if shows_credentials else None
     siege.held = asyncio.Queue()
     subject = siege.rollouts_of(siege.mallory_id)
-    actor = await NatsBroker.connect(nats_server.url(port), name="actor")
+    actor = await NatsBroker.connect(nats_server.url(port), name="actor", credentials=credentials)
     assert (await reached(siege, actor)).startswith(b"answer to lease.")
     heard = [
         actor.listen(what)
