@@ -13,7 +13,7 @@ from schemas.settings import PositiveInt
 
 
 class Traffic(Struct, frozen=True, kw_only=True):
-    """What a server has had from an account since it knows of it."""
+    """What servers have had from an account."""
 
     num_messages: int = 0
     """Also those that it has refused."""
@@ -25,6 +25,13 @@ class Traffic(Struct, frozen=True, kw_only=True):
             num_messages=self.num_messages + other.num_messages,
             num_bytes=self.num_bytes + other.num_bytes,
             num_connects=self.num_connects + other.num_connects,
+        )
+
+    def __sub__(self, other: "Traffic") -> "Traffic":
+        return Traffic(
+            num_messages=self.num_messages - other.num_messages,
+            num_bytes=self.num_bytes - other.num_bytes,
+            num_connects=self.num_connects - other.num_connects,
         )
 
 
@@ -70,15 +77,15 @@ class Meter:
     def look(self, now: float, traffic: Mapping[str, Traffic]) -> dict[str, str]:
         """Take in what each account has sent so far; returns whose bucket runs over, and why.
 
-        `now` is in seconds on a clock that never goes back. An account that is seen for the first
-        time has sent all of it since the last look.
+        `now` is in seconds on a clock that never goes back, and what an account has sent never gets
+        less. One that is seen for the first time has sent all of it since the last look.
         """
         elapsed_s = 0.0 if self._last_look is None else now - self._last_look
         self._last_look = now
         limits, over = self._limits, dict[str, str]()
         for account, total in traffic.items():
             bucket = self._buckets.setdefault(account, _Bucket(seen=Traffic()))
-            came = _since(bucket.seen, total)
+            came = total - bucket.seen
             bucket.seen = total
             bucket.messages = _fill(
                 bucket.messages, came.num_messages, limits.messages_per_s * elapsed_s
@@ -117,14 +124,3 @@ class Meter:
 
 def _fill(level: float, came: float, ran_out: float) -> float:
     return max(0.0, level - ran_out) + came
-
-
-def _since(before: Traffic, total: Traffic) -> Traffic:
-    """What came since; a server that was restarted counts from nothing."""
-    if total.num_messages < before.num_messages or total.num_bytes < before.num_bytes:
-        return total
-    return Traffic(
-        num_messages=total.num_messages - before.num_messages,
-        num_bytes=total.num_bytes - before.num_bytes,
-        num_connects=max(0, total.num_connects - before.num_connects),
-    )

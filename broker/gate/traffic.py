@@ -7,7 +7,9 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from broker.gate.counts import Counts
 from broker.gate.meter import Traffic
 from broker.jetstream.connection import NatsConnection
 
@@ -38,7 +40,12 @@ class _Accounts(Struct):
     account_statz: tuple[_Account, ...] | None = None
 
 
+class _Server(Struct):
+    id: str
+
+
 class _Answer(Struct):
+    server: _Server
     data: _Accounts | None = None
 
 
@@ -53,6 +60,7 @@ class TrafficReader:
 
     def __init__(self, system: NatsConnection) -> None:
         self._system = system
+        self._counts = Counts()
         self._num_connects: Counter[str] = Counter()
 
     async def begin(self) -> None:
@@ -60,12 +68,11 @@ class TrafficReader:
         await self._system.link.subscribe(_CONNECTS, take=self._on_connect)
 
     async def read(self, accounts: Sequence[str]) -> dict[str, Traffic]:
-        """What each of the accounts has sent; one that no server has heard of is left out.
+        """What each of the accounts has sent since the first call.
 
         Raises:
             BrokerUnavailable: no server answers.
         """
-        found: dict[str, Traffic] = {}
         question = msgspec.json.encode(_Request(accounts=accounts))
         async with self._system.ask(
             "$SYS.REQ.ACCOUNT.PING.STATZ", question, timeout_s=_ANSWER_S
@@ -73,17 +80,21 @@ class TrafficReader:
             answer = await inbox.next()
             await asyncio.sleep(_OTHERS_S)
             while answer is not None:
-                said = msgspec.json.decode(answer.data, type=_Answer).data
-                for account in (said and said.account_statz) or ():
-                    found[account.acc] = found.get(account.acc, Traffic()) + _sent(account.received)
+                said = msgspec.json.decode(answer.data, type=_Answer)
+                self._counts.enter(said.server.id, _sent_by_account(said))
                 answer = inbox.next_nowait()
         return {
-            account: msgspec.structs.replace(traffic, num_connects=self._num_connects[account])
-            for account, traffic in found.items()
+            account: replace(self._counts.of(account), num_connects=self._num_connects[account])
+            for account in accounts
         }
 
     def _on_connect(self, subject: str, reply_to: str, data: bytes) -> None:
         self._num_connects[subject.split(".")[2]] += 1
+
+
+def _sent_by_account(answer: _Answer) -> dict[str, Traffic]:
+    accounts = (answer.data and answer.data.account_statz) or ()
+    return {account.acc: _sent(account.received) for account in accounts}
 
 
 def _sent(received: _Received) -> Traffic:

@@ -176,3 +176,30 @@ async def _first_message(traffic, actor):
         if await sent_by(traffic, actor):
             return time.monotonic()
         await asyncio.sleep(LOOK_EVERY_S / 40)
+
+
+async def test_a_gate_that_is_started_again_cuts_nobody_off_for_what_was_before(guarded):
+    bob = await guarded.contributor("s0")
+    actor = actor_of(bob)
+    broker = await NatsBroker.connect(guarded.url, name="bob", credentials=bob)
+    limits = FloodLimits(burst_messages=20, messages_per_s=1)
+
+    async def send(num_messages):
+        for _ in range(num_messages):
+            await broker.notify(names.heartbeat_subject(RUN, actor), b"x")
+        # The server has seen those before it when it answers.
+        await broker.publish(names.rollouts_subject(RUN, "s0", (1, 0), actor), os.urandom(8))
+
+    await send(50)
+    async with guarded.system() as system:
+        traffic, meter = TrafficReader(system), Meter(limits)
+
+        async def look():
+            return meter.look(time.monotonic(), await traffic.read([actor]))
+
+        assert not await look()
+        await send(5)
+        assert not await look()
+        await send(30)
+        assert set(await look()) == {actor}
+    await broker.close()

@@ -60,16 +60,6 @@ def test_bytes_and_connections_are_counted_too():
     assert "connections" in over["bob"]
 
 
-def test_a_server_that_was_restarted_counts_from_nothing():
-    meter = Meter(LIMITS)
-    meter.look(0.0, messages(50))
-    assert meter.look(100.0, messages(1_000))["alice"]
-    meter = Meter(LIMITS)
-    meter.look(0.0, messages(40))
-    assert not meter.look(0.2, messages(3))
-    assert meter.look(0.4, messages(100))
-
-
 def test_who_is_gone_is_forgotten():
     meter = Meter(LIMITS)
     meter.look(0.0, messages(50))
