@@ -153,7 +153,13 @@ def _sees(stream: str) -> tuple[str, ...]:
 
 
 def _reads(*logs: str) -> tuple[str, ...]:
-    """Follows logs, by passing consumers that ack nothing."""
+    """Follows logs, by passing consumers that ack nothing.
+
+    Where a consumer delivers is for its maker to say, and the server (2.15) does not ask whether he
+    may publish there. So a role that makes consumers is trusted not to: one that has fallen into
+    wrong hands can have what it may read delivered to listeners, and a trainer his own messages
+    stored in LOG, where readers pass them over and the audit names them. Contributors make none.
+    """
     return tuple(
         subject
         for log in logs
