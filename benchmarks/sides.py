@@ -11,8 +11,6 @@ Ours pulls the next messages while it removes the last, as the coordinator does.
 """
 
 import asyncio
-import socket
-import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import nats
 
+from broker.bench.floor import socket_s
 from broker.interface import StreamKind, StreamSpec
 from broker.jetstream import NatsBroker
 from broker.publisher import Publisher
@@ -95,19 +94,19 @@ class Ours:
         await _spread(lambda data: publisher.publish(spec.subjects[0], data), messages)
         published = time.perf_counter()
         hand = Hand(self._broker, spec.name, _CONSUMER, at_once(messages))
-        await self._take_all(hand, len(messages))
+        await self._take_all(hand, len(messages), at_once(messages))
         turn = Turn(published - began, time.perf_counter() - published)
         assert (await self._broker.state(spec.name)).num_messages == 0
         return turn
 
-    async def _take_all(self, hand: Hand, num_messages: int) -> None:
+    async def _take_all(self, hand: Hand, num_messages: int, batch: int) -> None:
         left = num_messages
-        pulling = asyncio.create_task(hand.pull())
+        pulling = asyncio.create_task(hand.pull(max_messages=min(batch, left)))
         while left:
             deliveries = await pulling
             left -= len(deliveries)
             if left:
-                pulling = asyncio.create_task(hand.pull())
+                pulling = asyncio.create_task(hand.pull(max_messages=min(batch, left)))
             await hand.release([delivery.record for delivery in deliveries])
 
     async def close(self) -> None:
@@ -184,26 +183,8 @@ class RawSocket:
     """One blocking socket on loopback: the floor that no queue passes."""
 
     async def turn(self, messages: Sequence[bytes]) -> Turn:
-        ours, theirs = _pair()
-        with ours, theirs:
-            sending = threading.Thread(target=lambda: [ours.sendall(each) for each in messages])
-            buffer = memoryview(bytearray(len(messages[0])))
-            left = sum(map(len, messages))
-            began = time.perf_counter()
-            sending.start()
-            while left:
-                left -= theirs.recv_into(buffer[:left])
-            elapsed = time.perf_counter() - began
-            sending.join()
+        elapsed = socket_s(messages)
         return Turn(elapsed, elapsed)
 
     async def close(self) -> None:
         """There is nothing to close."""
-
-
-def _pair() -> tuple[socket.socket, socket.socket]:
-    """Both ends of a TCP connection."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        ours = socket.create_connection(server.getsockname())
-        theirs, _ = server.accept()
-    return ours, theirs

@@ -152,6 +152,14 @@ class Broker(Protocol):
         """
         ...
 
+    async def remove_stream(self, stream: str) -> None:
+        """Remove a stream with all that is in it; never one of a run.
+
+        Raises:
+            BrokerError: there is no such stream.
+        """
+        ...
+
     async def state(self, stream: str) -> StreamState:
         """Raises BrokerError when there is no such stream."""
         ...

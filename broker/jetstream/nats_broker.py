@@ -100,6 +100,9 @@ class NatsBroker:
             info = await self._api(f"CONSUMER.INFO.{where}", None, api.ConsumerInfo)
             config.check_equal(f"consumer {spec.consumer}", info.config, wanted)
 
+    async def remove_stream(self, stream: str) -> None:
+        await self._api(f"STREAM.DELETE.{stream}", None, api.ErrorReply)
+
     async def state(self, stream: str) -> StreamState:
         return await told.state(self._connection, stream)
 

@@ -80,6 +80,11 @@ class MemoryBroker:
             if is_ != wanted:
                 raise BrokerError(f"stream {spec.name} has {field} {is_!r}, wanted is {wanted!r}")
 
+    async def remove_stream(self, stream: str) -> None:
+        self._check_open()
+        self._server.stream(stream)  # raises when there is none
+        del self._server.streams[stream]
+
     async def state(self, stream: str) -> StreamState:
         followers = self._server.followers[stream]
         return self._server.stream(stream).state(num_followers=followers)

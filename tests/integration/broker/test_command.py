@@ -239,6 +239,21 @@ def test_down_within_seconds_and_up_again_with_everything(tmp_path) -> None:
         broker("down", *where)
 
 
+def test_bench_measures_the_servers_at_hand_and_leaves_nothing_on_them(run) -> None:
+    before = answer("ls", "demo", *run)["streams"]
+    found = answer("bench", "--messages", 20, "--bytes", 1000, *run)
+    assert (found["num_messages"], found["num_bytes"], found["num_replicas"]) == (20, 1000, 1)
+    assert all(found[kind]["messages_per_s"] > 0 for kind in ("publish", "fetch", "round_trip"))
+    shown = broker("bench", "--messages", 20, "--bytes", 1000, *run)
+    assert shown.stdout.startswith("20 messages of 1000 B, 1 replica\n"), shown
+    assert [stream["name"] for stream in answer("ls", "demo", *run)["streams"]] == [
+        stream["name"] for stream in before
+    ]
+    assert "BENCH" not in broker("ls", *run).stdout
+    too_many = broker("bench", "--replicas", 3, *run)
+    assert (too_many.returncode, too_many.stderr.count("\n")) == (2, 1), too_many
+
+
 def test_bench_measures_a_disk_and_leaves_nothing_on_it(tmp_path) -> None:
     found = answer("bench", "--directory", tmp_path, "--writes", 20)
     assert found["num_writes"] == 20

@@ -349,6 +349,17 @@ async def test_what_does_not_exist(broker, spec):
         await broker.pull(spec.name, "nobody", **ALL, timeout_s=0.0)
 
 
+async def test_a_stream_that_is_removed_is_gone_with_all_that_is_in_it(broker, queue, spec):
+    await broker.publish(f"{queue}.a", b"one")
+    await broker.remove_stream(queue)
+    assert queue not in await broker.streams()
+    with pytest.raises(BrokerError):
+        await broker.remove_stream(queue)
+    await broker.ensure_stream(spec)
+    assert (await broker.state(queue)).num_messages == 0
+    assert not (await broker.publish(f"{queue}.a", b"one")).duplicate
+
+
 async def test_get_and_read_do_not_consume(broker, queue):
     for i in range(3):
         await broker.publish(f"{queue}.a", bytes([i]))
