@@ -95,6 +95,10 @@ class Siege:
         judging = asyncio.create_task(self._judge())
         self._opened.push_async_callback(asyncio.gather, judging, return_exceptions=True)
         self._opened.callback(judging.cancel)
+        # What others have left in the queue, or in hand, is none of the attacker's.
+        await self.coordinator.take_back(QUEUE, INTAKE)
+        await self.work()
+        self.taken.clear()
 
     async def wire(
         self, credentials: Credentials | None = None, *, port: int = 0, reads: bool = True
