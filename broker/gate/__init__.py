@@ -5,6 +5,6 @@ request.
 | what | files, in an order to read them |
 |---|---|
 | letting in | `admission` |
-| throwing out | `meter`, `counts`, `traffic`, `guard` |
+| throwing out | `meter`, `counts`, `traffic`, `revoking`, `guard` |
 | the daemon | `service` |
 """

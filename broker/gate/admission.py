@@ -1,7 +1,7 @@
 """Answers who was invited: signs his key's user, tells the server of his account, and notes it."""
 
 import time
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from broker.accounts import rights
 from broker.accounts.account import contributor_account
 from broker.accounts.keyring import Keyring
 from broker.accounts.roster import Contributor, Roster
+from broker.gate.revoking import PushAccount, revoke
 from broker.interface import Broker
 from schemas import names, wire
 from schemas.errors import BrokerError, Rejected, UserError
@@ -17,14 +18,9 @@ from schemas.join import JoinReply, JoinRequest
 from schemas.run_card import RunCard
 
 MAX_REQUEST_BYTES: Final = 1024
+_TAKEN_BACK: Final = "this invitation was taken back"
 
 _log = structlog.get_logger(__name__)
-
-
-class PushAccount(Protocol):
-    async def __call__(self, token: str) -> None:
-        """Tell the server of an account. Raises BrokerError."""
-        ...
 
 
 class Admission:
@@ -56,11 +52,14 @@ class Admission:
             joined = self._roster.change(invited.name, lambda one: _join(one, request.user))
         except (Rejected, UserError) as error:
             return JoinReply(refusal=str(error)[:500])
+        except OSError as error:
+            return _not_now(error)
         try:
             await self.let_in(joined)
+        except UserError as error:
+            return JoinReply(refusal=str(error)[:500])
         except BrokerError as error:
-            _log.warning("not let in for now", name=joined.name, why=str(error))
-            return JoinReply(refusal="the run cannot let anybody in for now", for_now=True)
+            return _not_now(error)
         _log.info("joined", name=joined.name, actor=joined.actor, shard=joined.shard)
         return JoinReply(token=self._user_token(joined), card=self._card)
 
@@ -68,11 +67,16 @@ class Admission:
         """Make the server know the account; it may know it already.
 
         Raises:
+            UserError: he was thrown out meanwhile.
             BrokerError
         """
         keyring, actor = self._keyring, contributor.actor
         about = contributor_account(keyring.signer, keyring.accounts.core, actor)
         await self._push_account(keyring.account_token(actor, about, contributor.name))
+        if self._roster.find(contributor.name).revoked:
+            # The word that he is out may have come to the server before this one.
+            await revoke(keyring, self._push_account, contributor)
+            raise UserError(_TAKEN_BACK)
 
     def _user_token(self, contributor: Contributor) -> str:
         may = rights.contributor(contributor.run, contributor.shard, contributor.actor)
@@ -81,10 +85,15 @@ class Admission:
         )
 
 
+def _not_now(error: Exception) -> JoinReply:
+    _log.warning("not let in for now", why=str(error))
+    return JoinReply(refusal="the run cannot let anybody in for now", for_now=True)
+
+
 def _join(one: Contributor, user: str) -> Contributor:
     """Raises UserError when the invitation is not good for this key, or not any more."""
     if one.revoked:
-        raise UserError("this invitation was taken back")
+        raise UserError(_TAKEN_BACK)
     if one.user == user:
         return one  # He asks again: the answer was lost.
     if one.user:

@@ -1,11 +1,16 @@
 """Throws out who floods: within a look, for good, with what he has left in the queue removed.
 
+The roster is told first, then the servers, then the coordinator. Whoever ends this process in
+between, the next one goes on from the roster; and what a coordinator takes its time for keeps the
+guard from no look.
+
 consumes   what each account has sent, from the servers
 produces   revoked accounts, and words to the coordinator about whose messages are to go
 waits for  the next look
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -13,11 +18,10 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
-from broker.accounts.account import revoked_account
 from broker.accounts.keyring import Keyring
 from broker.accounts.roster import Contributor, Roster
-from broker.gate.admission import PushAccount
 from broker.gate.meter import Meter
+from broker.gate.revoking import PushAccount, revoke
 from broker.gate.traffic import TrafficReader
 from schemas.errors import BrokerError
 
@@ -50,13 +54,16 @@ class Guard:
         self._traffic = traffic
         self._meter = meter
         self._purge = purge
+        self._out: set[str] = set()
+        """Of those who were thrown out, whom the servers know of from this process."""
+        self._cut_one = asyncio.Event()
 
     async def watch(self) -> None:
         """Look, for ever."""
         while True:
             try:
                 await self.look()
-            except BrokerError as error:
+            except (BrokerError, OSError) as error:
                 _log.warning("cannot look", why=str(error))
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -74,39 +81,42 @@ class Guard:
             await self._cut(there[actor], why)
 
     async def clean_up(self) -> None:
-        """Have removed what those left behind who were thrown out, for ever."""
+        """Keep out who was thrown out, and have removed what he left behind, for ever."""
         while True:
+            self._cut_one.clear()
             for one in self._of_run():
-                if one.to_purge:
+                if one.revoked and (one.to_purge or one.actor not in self._out):
                     await self._clean_up_after(one)
-            await asyncio.sleep(_PURGE_AGAIN_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PURGE_AGAIN_S):
+                    await self._cut_one.wait()
 
     async def _cut(self, contributor: Contributor, why: str) -> None:
-        """The server first: what it takes in the meantime has to be removed again."""
-        await revoke(self._keyring, self._push_account, contributor)
-        revoked = self._roster.revoke(contributor.name, why, to_purge=True)
-        _log.warning("cut off", name=revoked.name, actor=revoked.actor, why=why)
-        await self._clean_up_after(revoked)
+        try:
+            self._roster.revoke(contributor.name, why, to_purge=True)
+        except OSError as error:
+            # A flood may have filled the disk. He is out all the same.
+            _log.error("cannot be noted", name=contributor.name, why=str(error))
+        try:
+            await revoke(self._keyring, self._push_account, contributor)
+        finally:
+            self._cut_one.set()
+        _log.warning("cut off", name=contributor.name, actor=contributor.actor, why=why)
 
     async def _clean_up_after(self, contributor: Contributor) -> None:
+        """The server first: what it takes in the meantime has to be removed again."""
         try:
+            await revoke(self._keyring, self._push_account, contributor)
+            self._out.add(contributor.actor)
+            if not contributor.to_purge:
+                return
             num_messages = await self._purge(contributor)
-        except BrokerError as error:
+            self._roster.change(contributor.name, lambda one: replace(one, to_purge=False))
+        except (BrokerError, OSError) as error:
             # `clean_up` tries again.
             _log.warning("not purged yet", name=contributor.name, why=str(error))
             return
-        self._roster.change(contributor.name, lambda one: replace(one, to_purge=False))
         _log.info("purged", name=contributor.name, messages=num_messages)
 
     def _of_run(self) -> Sequence[Contributor]:
         return [one for one in self._roster.all() if one.run == self._run]
-
-
-async def revoke(keyring: Keyring, push_account: PushAccount, contributor: Contributor) -> None:
-    """Cut a contributor's connections, and let him in no more.
-
-    Raises:
-        BrokerError
-    """
-    about = revoked_account(keyring.signer, time.time())
-    await push_account(keyring.account_token(contributor.actor, about, contributor.name))

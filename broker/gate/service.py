@@ -83,7 +83,7 @@ async def serve_gate(url: str, folder: Path, card: RunCard, limits: FloodLimits,
 
     Raises:
         ServerMissing: no server lets us in.
-        UserError: the folder lacks what is needed.
+        UserError: the folder lacks what is needed, or a contributor's file is damaged.
     """
     stop = stop_on_signals()
     keyring, roster = Keyring.load(folder), Roster(folder / "contributors")
@@ -103,11 +103,14 @@ async def serve_gate(url: str, folder: Path, card: RunCard, limits: FloodLimits,
         )
         await admission.serve(doors.broker)
         say(f"The gate of run {card.run} is open; Ctrl-C closes it.")
-        async with asyncio.TaskGroup() as tasks:
-            loops = [tasks.create_task(guard.watch()), tasks.create_task(guard.clean_up())]
-            await stop.wait()
-            for loop in loops:
-                loop.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                loops = [tasks.create_task(guard.watch()), tasks.create_task(guard.clean_up())]
+                await stop.wait()
+                for loop in loops:
+                    loop.cancel()
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
     say(f"The gate of run {card.run} is closed.")
 
 

@@ -19,6 +19,7 @@ from broker.gate.purging import purge_contributor
 from broker.gate.traffic import TrafficReader
 from broker.jetstream import NatsBroker
 from broker.memory import MemoryStore
+from broker.publisher import Publisher
 from broker.streams import run_streams
 from environments.catalogue import open_environment
 from learner.coordinator.service import Coordinator
@@ -56,6 +57,7 @@ class Honest:
 
     def __init__(self, broker, actor):
         self._broker, self._actor = broker, actor
+        self._publisher = Publisher(broker)
         self._environment = open_environment(SETTINGS.environment)
         self._number = 0
         self.verdicts = []
@@ -70,7 +72,8 @@ class Honest:
                 self._environment, lease, POLICY, manifest_of(POLICY), right=(True, False)
             )
             subject = names.rollouts_subject(RUN, lease.shard, POLICY, self._actor)
-            await self._broker.publish(subject, wire.encode(group))
+            # As an actor does: an answer may come late while the queue is flooded.
+            await self._publisher.publish(subject, wire.encode(group))
             async with asyncio.timeout(20):
                 self.verdicts.append(wire.decode((await hearing)[1], Verdict))
         await heard.aclose()

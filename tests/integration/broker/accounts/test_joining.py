@@ -15,13 +15,14 @@ from broker.accounts.resolver import push_account
 from broker.accounts.rights import Role
 from broker.accounts.tier import Tier
 from broker.gate.admission import Admission
-from broker.gate.guard import revoke
+from broker.gate.revoking import revoke
+from broker.gate.throwing_out import throw_out
 from broker.jetstream import NatsBroker
 from schemas import names, wire
 from schemas.errors import BrokerError, ServerMissing, UserError
-from schemas.join import JoinReply
+from schemas.join import JoinReply, JoinRequest
 from schemas.run_card import RunCard
-from schemas.settings import IntakeSettings
+from schemas.settings import Connection, IntakeSettings
 from tests.support.examples import ENVIRONMENT
 from tests.support.guarded import RUN, SHARDS
 
@@ -195,6 +196,47 @@ async def test_who_is_revoked_is_cut_within_a_second_and_stays_out(
     with pytest.raises(ServerMissing, match=r"[Rr]evoked|[Aa]uthorization"):
         await login(thrown_out)
     await (await login(stays)).close()
+
+
+async def test_who_asks_again_while_he_is_thrown_out_is_not_let_in_by_that(
+    guarded, card, inviting, tmp_path
+):
+    """The word that lets him in comes to the server behind the one that throws him out."""
+    invitation, is_late, may_go_on = inviting(), asyncio.Event(), asyncio.Event()
+    connection = Connection(nats=guarded.url, accounts=str(guarded.accounts))
+    async with guarded.system() as system:
+
+        async def push_late(token):
+            is_late.set()
+            await may_go_on.wait()
+            await push_account(system, token)
+
+        gate = await guarded.login(Role.GATE)
+        await Admission(card, guarded.keyring, guarded.roster, push_late).serve(gate)
+        may_go_on.set()
+        membership = await join(invitation, tmp_path / "home")
+        await (await login(membership)).close()
+
+        may_go_on.clear()
+        is_late.clear()
+        again = wire.encode(
+            JoinRequest(ticket=invitation.ticket, user=membership.credentials.key.public)
+        )
+        guest = await NatsBroker.connect(
+            guarded.url, name="guest", credentials=invitation.guest_credentials()
+        )
+        asking = asyncio.create_task(guest.request(names.join_subject(RUN), again, timeout_s=5))
+        await is_late.wait()
+        name = guarded.roster.find(membership.actor).name
+        await throw_out(connection, guarded.keyring, guarded.roster, name, "")
+        may_go_on.set()
+        reply = wire.decode(await asking, JoinReply)
+        assert "taken back" in reply.refusal
+        assert not reply.token
+        for broker in (guest, gate):
+            await broker.close()
+    with pytest.raises(ServerMissing, match=r"[Rr]evoked|[Aa]uthorization"):
+        await login(membership)
 
 
 async def test_leaving_forgets_the_key(gate, inviting, tmp_path):

@@ -1,0 +1,155 @@
+"""What the guard does about a flooder while coordinator, server or disk are in trouble."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from broker.accounts import jwt
+from broker.accounts.claims import AccountClaims
+from broker.accounts.keyring import Keyring, new_account
+from broker.accounts.roster import Contributor, Roster
+from broker.accounts.tier import Tier
+from broker.gate.guard import Guard
+from broker.gate.meter import FloodLimits, Meter, Traffic
+from schemas.errors import BrokerUnavailable
+
+LIMITS = FloodLimits(burst_messages=10, messages_per_s=1)
+
+
+class Stage:
+    """A guard between a server, a coordinator and a disk that are played."""
+
+    def __init__(self, folder):
+        self.keyring = Keyring.open(folder)
+        self.roster = Roster(folder / "contributors")
+        self.sent = {}
+        self.out, self.said, self.purged = [], asyncio.Queue(), asyncio.Queue()
+        self.push_fails = False
+        self.may_purge = asyncio.Event()
+        self.may_purge.set()
+
+    def enter(self, name, **more):
+        one = Contributor(
+            name=name,
+            actor=new_account(),
+            run="demo",
+            shard="s0",
+            tier=Tier.STRANGER,
+            ticket_sha256="0" * 64,
+            invited=time.time(),
+            expires=time.time(),
+            user="U",
+            joined=time.time(),
+            **more,
+        )
+        self.roster.add(one)
+        self.sent[one.actor] = Traffic()
+        return one
+
+    def flood(self, one):
+        self.sent[one.actor] += Traffic(num_messages=1000)
+
+    async def push(self, token):
+        if self.push_fails:
+            raise BrokerUnavailable("the server is away")
+        assert _about(token).revocations
+        self.out.append(jwt.read(token).sub)
+        self.said.put_nowait(self.out[-1])
+
+    async def purge(self, contributor):
+        await self.may_purge.wait()
+        self.purged.put_nowait(contributor.name)
+        return 1
+
+    async def read(self, actors):
+        return {actor: self.sent[actor] for actor in actors}
+
+    def guard(self):
+        return Guard(
+            run="demo",
+            keyring=self.keyring,
+            roster=self.roster,
+            push_account=self.push,
+            traffic=self,
+            meter=Meter(LIMITS),
+            purge=self.purge,
+        )
+
+
+class _Claims(msgspec.Struct):
+    nats: AccountClaims
+
+
+def _about(token):
+    return jwt._decode(token, _Claims).nats
+
+
+@asynccontextmanager
+async def cleaning(guard):
+    task = asyncio.create_task(guard.clean_up())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def stage(tmp_path):
+    return Stage(tmp_path)
+
+
+async def test_a_coordinator_that_takes_its_time_keeps_nobody_in(stage):
+    first, second = stage.enter("first"), stage.enter("second")
+    stage.may_purge.clear()
+    guard = stage.guard()
+    async with cleaning(guard), asyncio.timeout(2):
+        stage.flood(first)
+        await guard.look()
+        stage.flood(second)
+        await guard.look()
+        assert {first.actor, second.actor} <= set(stage.out)
+        assert stage.purged.empty()
+        stage.may_purge.set()
+        assert {await stage.purged.get(), await stage.purged.get()} == {"first", "second"}
+
+
+async def test_a_server_that_is_away_does_not_save_a_flooder(stage):
+    one = stage.enter("one")
+    guard = stage.guard()
+    stage.flood(one)
+    stage.push_fails = True
+    with pytest.raises(BrokerUnavailable):
+        await guard.look()
+    stage.push_fails = False
+    async with cleaning(guard), asyncio.timeout(2):
+        assert await stage.purged.get() == "one"
+    assert stage.out == [one.actor]
+    assert not stage.roster.find("one").to_purge
+
+
+async def test_a_disk_that_is_full_does_not_save_a_flooder(stage, monkeypatch):
+    one = stage.enter("one")
+    stage.flood(one)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stage.roster, "revoke", full)
+    await stage.guard().look()
+    assert stage.out == [one.actor]
+
+
+async def test_who_was_thrown_out_is_kept_out_by_the_next_gate(stage):
+    """The one before may have been killed before the server knew."""
+    killed = stage.enter("killed", revoked=1.0, to_purge=True)
+    said = stage.enter("said", revoked=1.0)
+    stage.enter("stays")
+    async with cleaning(stage.guard()), asyncio.timeout(2):
+        assert await stage.purged.get() == "killed"
+        assert await stage.said.get() == killed.actor
+        assert await stage.said.get() == said.actor
+    assert set(stage.out) == {killed.actor, said.actor}
