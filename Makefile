@@ -16,7 +16,8 @@ demo: .venv/.installed
 	$(BIN)/learner demo @ examples/demo.toml
 
 test: .venv/.installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 -m "not alone and not acceptance"
+	$(BIN)/pytest -m "alone or acceptance"
 
 check: .venv/.installed-dev
 	$(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ import tempfile
 from glob import escape
 from pathlib import Path
 
+from broker.program.os_error import in_words
 from schemas.atomic_file import sync_folder
 from schemas.errors import UserError
 
@@ -37,7 +38,7 @@ def write_private(path: Path, data: bytes) -> None:
     except FileExistsError:
         raise UserError(f"{path} is already there; a key is never overwritten") from None
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+        raise UserError(f"cannot write {path}: {in_words(error, str(path.parent))}") from None
 
 
 def _stage(path: Path, data: bytes) -> Path:

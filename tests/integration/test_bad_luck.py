@@ -79,6 +79,6 @@ def test_a_full_disk_is_one_sentence(tmp_path):
         filling = ["dd", "if=/dev/zero", f"of={disk / 'filler'}", "bs=4k"]
         assert b"No space left" in subprocess.run(filling, capture_output=True, check=False).stderr
         is_one_sentence(run(disk, "broker", "up"), "is full", "free some space")
-        is_one_sentence(run(disk, "actor", "id", "--home", str(disk / "home")), "No space left")
+        is_one_sentence(run(disk, "actor", "id", "--home", str(disk / "home")), "is full")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -15,7 +15,7 @@ from broker.jetstream import NatsBroker, api
 from schemas.errors import BrokerError, BrokerUnavailable, Fenced, QueueFull
 from tests.support.clusters import NUM_NODES, until_done, until_made
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tests.support.clusters import NUM_NODES, Cluster
 from tests.support.traffic import Traffic, make_impatient
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.support.clusters import NUM_NODES, members, start_on
 from tests.support.network import open_network
 from tests.support.traffic import Traffic, make_impatient
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 PING_INTERVAL_S = 0.5
 NOTICED_S = PING_INTERVAL_S * (link.MAX_OUTSTANDING_PINGS + 1)

@@ -19,7 +19,7 @@ from tests.conftest import need
 from tests.support.nats import Server
 from tests.support.traffic import ACK_WAIT_S, Traffic
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 NUM_KILLS = 3
 AWAY_S = float(os.environ.get("TRIBUTARY_AWAY_S", "2"))

@@ -22,7 +22,7 @@ from schemas.errors import ServerMissing, UserError
 from schemas.settings import RunSettings
 from tests.conftest import need
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 
 @pytest.fixture(autouse=True)

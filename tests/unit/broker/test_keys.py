@@ -86,7 +86,7 @@ def test_a_disk_that_fails_leaves_nothing_behind(step, tmp_path, monkeypatch):
 
     with monkeypatch.context() as failing:
         failing.setattr(os, step, fails)
-        with pytest.raises(UserError, match=r"cannot write .*key: No space left"):
+        with pytest.raises(UserError, match=r"cannot write .*key: .* is full: free some space"):
             RunKey.generate().save(tmp_path / "key")
     assert not list(tmp_path.iterdir())
     RunKey.generate().save(tmp_path / "key")

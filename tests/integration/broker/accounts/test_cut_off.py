@@ -40,7 +40,7 @@ from tests.support.coordinators import announce, make_opening, make_request, man
 from tests.support.groups import make_group
 from tests.support.guarded import RUN, SHARDS, Guarded, actor_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 SETTINGS = RunSettings(
     name=RUN,

@@ -24,7 +24,7 @@ from broker.jetstream import NatsBroker
 from schemas import names
 from tests.support.guarded import RUN, actor_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 QUIET_S, FLOOD_S = 1.5, 1.0
 FLOODER = """

@@ -11,7 +11,7 @@ from schemas.types import MAX_WIRE_BYTES
 from tests.support.guarded import RUN
 from tests.support.siege import MARK, QUEUE
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 NUM_CONNECTIONS = CONTRIBUTOR_LIMITS.conn
 
