@@ -16,7 +16,7 @@ from actors.membership import Membership
 from actors.report import Report
 from broker import retry
 from broker.jetstream import NatsBroker
-from schemas.errors import ServerMissing
+from schemas.errors import ServerMissing, UserError
 from schemas.heartbeat import State
 
 _log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ async def arrive(
     A wrong address looks like a server that is away, so the first failure is said in full.
 
     Raises:
-        UserError: the address is none of a NATS server.
+        UserError: the address is none of a NATS server, or the broker does not let this actor in.
     """
     card, actor = membership.card, membership.actor
     for attempt in itertools.count(1):
@@ -42,6 +42,8 @@ async def arrive(
                 tls_ca=card.tls_ca,
             )
         except ServerMissing as error:
+            if error.refuses:
+                raise not_let_in(actor) from error
             if attempt == 1:
                 _log.warning("waiting for the run's broker", run=card.run, why=str(error))
         show(Report(run=card.run, actor=actor, state=State.CONNECTING, waiting_for="the broker"))
@@ -52,3 +54,11 @@ async def arrive(
             show(Report(run=card.run, actor=actor, state=State.STOPPED))
             return None
     raise AssertionError("the count has no end")
+
+
+def not_let_in(actor: str) -> UserError:
+    """What to raise when the broker refuses an actor."""
+    return UserError(
+        f"the run's broker does not let {actor} in, or not any more; send this id to the run's "
+        "operator, who knows why and can invite you"
+    )

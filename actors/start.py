@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors.arrival import arrive
+from actors.arrival import arrive, not_let_in
 from actors.engine import Engine
 from actors.grant_client import GrantClient
 from actors.groups import Groups
@@ -30,7 +30,7 @@ from broker.policies.download import open_http
 from broker.policies.fetch import PolicyFetcher
 from broker.program.signals import stop_on_signals
 from environments.catalogue import open_pinned
-from schemas.errors import PermissionDenied, UserError
+from schemas.errors import NotLetIn, PermissionDenied, UserError
 from schemas.settings import ActorSettings
 
 if TYPE_CHECKING:
@@ -100,13 +100,9 @@ async def _run(
         try:
             await daemon.run(stop, show)
         except ExceptionGroup as failures:
-            denied = failures.subgroup(PermissionDenied)
-            if denied is None:
+            if failures.subgroup((PermissionDenied, NotLetIn)) is None:
                 raise
-            raise UserError(
-                f"the run's broker does not let {actor} in; "
-                "send this id to the run's operator, who can invite it"
-            ) from failures
+            raise not_let_in(actor) from failures
 
 
 def _show(screen: Screen, stop: asyncio.Event, report: Report) -> None:

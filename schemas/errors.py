@@ -11,6 +11,7 @@ TributaryError
     BrokerUnavailable  no answer in time: retry
     QueueFull          the unconsumed backlog is full: wait and retry the same bytes
     PermissionDenied   the server refuses this subject: never retried
+    NotLetIn           the server does not want this user any more: never retried
     MessageTooLarge    the message is above its reader's, the stream's or the server's limit
     NoResponders       nobody serves the subject of a request
     Fenced             another writer holds this log: stop at once
@@ -60,10 +61,12 @@ class RoleTaken(UserError):
 class ServerMissing(UserError):
     """Raised when a server program is not installed or a server does not answer at start."""
 
-    def __init__(self, sentence: str, *, nobody_at: str = "") -> None:
+    def __init__(self, sentence: str, *, nobody_at: str = "", refuses: bool = False) -> None:
         super().__init__(sentence)
         self.nobody_at = nobody_at
         """The URL, where nothing listens there; whoever knows how to start it may say so."""
+        self.refuses = refuses
+        """True: it is there, and does not let this user in."""
 
 
 class BackupDamaged(UserError):
@@ -97,6 +100,10 @@ class PermissionDenied(BrokerError):
     def __init__(self, subject: str, *, to: str = "publish to") -> None:
         super().__init__(f"the server does not let this user {to} {subject}")
         self.subject = subject
+
+
+class NotLetIn(BrokerError):
+    """Raised when the server throws this user out, or knows him no more; a retry cannot help."""
 
 
 class MessageTooLarge(BrokerError):

@@ -23,11 +23,12 @@ from nats.aio.subscription import DEFAULT_SUB_PENDING_BYTES_LIMIT, Subscription
 
 from broker.accounts.credentials import Credentials
 from broker.jetstream.client import HearingClient, Take
-from broker.jetstream.url import each_url, no_answer
+from broker.jetstream.url import each_url, is_refusal, no_answer
 from schemas.errors import (
     BrokerError,
     BrokerUnavailable,
     MessageTooLarge,
+    NotLetIn,
     PermissionDenied,
     UserError,
 )
@@ -144,8 +145,8 @@ class Link:
     async def wait_connected(self, deadline: float) -> None:
         """Raises BrokerUnavailable when the server is not back in time.
 
-        Raises BrokerError when the connection is closed: by us, or for good by the server, for
-        instance because the user was revoked.
+        Raises BrokerError when the connection is closed: by us, or for good by the server; NotLetIn
+        when that is because the user was revoked.
         """
         if self._client.is_reconnecting:
             self._connected.clear()  # nats-py says so a moment later
@@ -158,7 +159,8 @@ class Link:
         if self._closing:
             raise BrokerError("the connection is closed")
         if self._client.is_closed:
-            raise BrokerError(f"the server has closed the connection: {self._client.last_error}")
+            why = f"the server has closed the connection: {self._client.last_error}"
+            raise (NotLetIn if is_refusal(self._client.last_error) else BrokerError)(why)
 
     def new_inbox(self) -> str:
         """A subject that nobody else knows."""
@@ -294,9 +296,9 @@ class Link:
 
     async def _on_error(self, error: Exception) -> None:
         # What the server says is the cause; that it then hangs up is not.
-        if not _is_refusal(self._last_error):
+        if not is_refusal(self._last_error):
             self._last_error = error
-        if self._refusals_left > 0 and _is_refusal(error):
+        if self._refusals_left > 0 and is_refusal(error):
             self._refusals_left -= 1
             if self._refusals_left == 0:
                 # None of the servers lets us in, and waiting helps nobody: this ends `connect`.
@@ -324,11 +326,6 @@ class Link:
         for flushing in self._flushes:
             flushing.cancel()
         self._on_lost(error)
-
-
-def _is_refusal(error: Exception | None) -> bool:
-    """Whether a server does not know who connects, or does not want him."""
-    return "authorization" in str(error).lower()
 
 
 def _need_websocket(servers: list[str]) -> None:

@@ -17,6 +17,7 @@ from schemas.errors import ServerMissing, UserError
 
 _SCHEMES: Final = ("nats", "tls", "ws", "wss")
 _UNTRUSTED: Final = re.compile(r"certificate verify failed: ([^(]*[^( ])")
+_REFUSAL: Final = re.compile(r"authorization|authentication", re.IGNORECASE)
 _HOST: Final = re.compile(r"[A-Za-z0-9._:%-]+\Z")
 
 
@@ -45,7 +46,16 @@ def no_answer(url: str, error: Exception, *, timeout_s: float) -> ServerMissing:
     refused = f"[Errno {errno.ECONNREFUSED}]" in str(error)
     why = os.strerror(errno.ECONNREFUSED) if refused else _words(error, timeout_s)
     sentence = f"no NATS server answers at {shown(url)} ({why})"
-    return ServerMissing(sentence, nobody_at=url if refused else "")
+    return ServerMissing(sentence, nobody_at=url if refused else "", refuses=is_refusal(error))
+
+
+def is_refusal(error: Exception | None) -> bool:
+    """Whether a server does not know who connects, or does not want him any more.
+
+    >>> is_refusal(Exception("nats: user authentication revoked")), is_refusal(TimeoutError())
+    (True, False)
+    """
+    return _REFUSAL.search(str(error)) is not None
 
 
 def _words(error: Exception, timeout_s: float) -> str:
