@@ -20,6 +20,8 @@ from broker.program.process import free_ports, is_running, stop
 from broker.program.words import counted
 from schemas.errors import UserError
 
+_STREAMS_OF_NOBODY = ("nats/jetstream/$G/streams/*", "node-*/nats/jetstream/$G/streams/*")
+"""Where nats-server keeps what belongs to no account of ours."""
 _NATS_GRACE_S = 10.0
 _S3_GRACE_S = 2.0
 """SeaweedFS takes 25 s to end by itself; what it has acknowledged is on the disk."""
@@ -66,10 +68,12 @@ def up(
         _check_same_size(directory, last, num_nodes)
         if last.running():
             _check_stays(last, nats_port, s3_port)
+            if accounts and not last.accounts:
+                raise UserError("servers that run ask nobody who he is: stop them first")
             return _start_the_others(directory, last, detached=detached)
         ports, free_s3_port = [node.port for node in last.nodes], last.s3_port
     if accounts:
-        make_credentials(Keyring.open(directory / cluster.ACCOUNTS), directory / cluster.ACCOUNTS)
+        _require_accounts(directory)
     servers = launch(
         directory,
         nats_port or ports[0],
@@ -82,6 +86,17 @@ def up(
         wait(directory, servers)
         undo.pop_all()
     return servers
+
+
+def _require_accounts(directory: Path) -> None:
+    """Make the operator's keys, unless they are there."""
+    folder = directory / cluster.ACCOUNTS
+    if not folder.exists() and any(any(directory.glob(streams)) for streams in _STREAMS_OF_NOBODY):
+        raise UserError(
+            f"{directory} has streams of servers that asked nobody who he is, and they would be out "
+            "of reach: name another directory with --servers, and `broker restore` a backup there"
+        )
+    make_credentials(Keyring.open(folder), folder)
 
 
 def _start_the_others(directory: Path, last: Servers, *, detached: bool) -> Servers:

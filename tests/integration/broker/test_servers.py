@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from broker.accounts.rights import Role
 from broker.embedded import launch, servers
+from broker.interface import StreamKind, StreamSpec
 from broker.jetstream import NatsBroker
+from broker.login import login
 from broker.look.health import check_health, require_health
 from broker.objects.s3 import S3Store
 from broker.program.process import is_running
@@ -188,3 +191,34 @@ def test_a_server_dies_with_its_launcher(tmp_path):
     ended, _, _ = select.select([descriptor], [], [], 10)
     os.close(descriptor)
     assert ended
+
+
+async def test_accounts_do_not_hide_what_is_there(tmp_path):
+    """Streams of servers without accounts would be out of reach once there are some."""
+    started = servers.up(tmp_path, detached=False)
+    broker = await NatsBroker.connect(started.connection().nats, name="test")
+    await broker.ensure_stream(StreamSpec(name="LOG_old", subjects=("old",), kind=StreamKind.LOG))
+    await broker.close()
+    with pytest.raises(UserError, match=r"stop them first|run already"):
+        servers.up(tmp_path, accounts=True, detached=False)
+    servers.down(tmp_path)
+    with pytest.raises(UserError, match="out of reach"):
+        servers.up(tmp_path, accounts=True, detached=False)
+    assert not (tmp_path / "accounts").exists()
+
+
+async def test_with_accounts_from_the_first_day_all_is_there_again(tmp_path):
+    spec = StreamSpec(name="LOG_run", subjects=("run",), kind=StreamKind.LOG)
+    started = servers.up(tmp_path, accounts=True, detached=False)
+    broker = await login(started.connection(), Role.ADMIN, name="test")
+    await broker.ensure_stream(spec)
+    await broker.close()
+    servers.down(tmp_path)
+    # It is not said again, and stays.
+    started = servers.up(tmp_path, detached=False)
+    with pytest.raises(ServerMissing):
+        await NatsBroker.connect(started.connection().nats, name="nobody")
+    broker = await login(started.connection(), Role.ADMIN, name="test")
+    assert await broker.streams() == ["LOG_run"]
+    await broker.close()
+    servers.down(tmp_path)
