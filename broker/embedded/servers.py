@@ -93,7 +93,7 @@ def _require_accounts(directory: Path) -> None:
     folder = directory / cluster.ACCOUNTS
     if not folder.exists() and any(any(directory.glob(streams)) for streams in _STREAMS_OF_NOBODY):
         raise UserError(
-            f"{directory} has streams of servers that asked nobody who he is, and they would be out "
+            f"{directory} has streams of servers that asked nobody who he is, which are then out "
             "of reach: name another directory with --servers, and `broker restore` a backup there"
         )
     make_credentials(Keyring.open(folder), folder)
