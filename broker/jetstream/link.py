@@ -159,8 +159,7 @@ class Link:
         if self._closing:
             raise BrokerError("the connection is closed")
         if self._client.is_closed:
-            why = f"the server has closed the connection: {self._client.last_error}"
-            raise (NotLetIn if is_refusal(self._client.last_error) else BrokerError)(why)
+            raise self._closed_by_server()
 
     def new_inbox(self) -> str:
         """A subject that nobody else knows."""
@@ -314,10 +313,17 @@ class Link:
     async def _on_disconnect(self) -> None:
         if self._client.is_closed:  # for good; whoever waits for the server looks again
             self._connected.set()
-            self._lose(BrokerError("the connection is closed"))
+            if not self._closing:
+                self._lose(self._closed_by_server())
         else:
             self._connected.clear()
             self._lose(BrokerUnavailable("the connection to the server was lost"))
+
+    def _closed_by_server(self) -> BrokerError:
+        """Why nothing comes any more, once the connection is closed for good."""
+        why = self._client.last_error
+        kind = NotLetIn if is_refusal(why) else BrokerError
+        return kind(f"the server has closed the connection: {why}")
 
     async def _on_reconnect(self) -> None:
         self._connected.set()
