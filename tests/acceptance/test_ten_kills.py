@@ -38,8 +38,8 @@ pytestmark = pytest.mark.acceptance
 NUM_KILLS = 10
 NUM_STEPS = 90
 KILLING = 0.45
-"""Share of the run in which kills happen: who is killed last must be seen at work again. Steps go on
-meanwhile with whoever is left, and a process that imports torch on a busy machine takes many: 22
+"""Share of the run in which kills happen: who is killed last must be seen at work again. Steps go
+on meanwhile with whoever is left, and a process that imports torch on a busy machine takes many: 22
 were not enough once, and with three of these tests at once on two cores it takes 50 s."""
 VICTIMS = (names.COORDINATOR, names.TRAINER, NATS, S3, *HONEST, LIAR)
 
