@@ -29,6 +29,9 @@ from schemas.wire import sha256_hex
 
 _READ_AHEAD = 16
 """Records asked for at once by `read`."""
+_ASIDE_BYTES = 128 << 10
+"""From here on the digest of a message is worked out beside the event loop, which sends others
+meanwhile: it takes a millisecond a MiB."""
 _INBOXES = ("_INBOX.", "_R_.")
 """Beginnings of the subjects that answers go to: in this account, and in others."""
 _SILENT_STORE = "if this goes on, its disk is full or was: make room, then restart nats-server"
@@ -119,8 +122,13 @@ class NatsBroker:
         return await told.consumers(self._connection, stream)
 
     async def publish(self, subject: str, data: bytes, *, timeout_s: float = 5.0) -> Stored:
-        headers = {"Nats-Msg-Id": self._message_id(data)}
+        headers = {"Nats-Msg-Id": await self._identify(data)}
         return await self._store(subject, data, headers, timeout_s)
+
+    async def _identify(self, data: bytes) -> str:
+        if len(data) < _ASIDE_BYTES:
+            return self._message_id(data)
+        return await asyncio.to_thread(self._message_id, data)
 
     async def _store(
         self, subject: str, data: bytes, headers: Mapping[str, str], timeout_s: float
