@@ -39,6 +39,20 @@ class Admission:
         """Answer from now on, until the connection closes."""
         await broker.serve(names.join_subject(self._card.run), self.answer)
 
+    async def let_in_all(self) -> None:
+        """Make the server know all who have joined: it may be another one than they joined at,
+        after a restore, or one that has lost its disk.
+
+        Raises:
+            UserError: a contributor's file is damaged.
+        """
+        for one in self._roster.all():
+            if one.run == self._card.run and one.joined and not one.revoked:
+                try:
+                    await self.let_in(one)
+                except BrokerError as error:
+                    _log.warning("the server may not know him", name=one.name, why=str(error))
+
     async def answer(self, subject: str, data: bytes) -> bytes:
         """The reply to one request."""
         return wire.encode(await self._answer(data))

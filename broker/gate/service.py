@@ -101,6 +101,7 @@ async def serve_gate(url: str, folder: Path, card: RunCard, limits: FloodLimits,
             meter=Meter(limits),
             purge=partial(purge_contributor, doors.broker),
         )
+        await admission.let_in_all()
         await admission.serve(doors.broker)
         say(f"The gate of run {card.run} is open; Ctrl-C closes it.")
         try:

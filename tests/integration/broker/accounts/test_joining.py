@@ -257,6 +257,43 @@ async def test_who_asks_again_while_he_is_thrown_out_is_not_let_in_by_that(
         await login(membership)
 
 
+async def test_a_gate_makes_a_server_without_memory_know_who_has_joined(
+    guarded, gate, card, inviting, tmp_path
+):
+    """And one that knows them goes on hearing and being heard."""
+    membership = await join(inviting(), tmp_path)
+    gone = await join(inviting(), tmp_path / "gone")
+    connection = Connection(nats=guarded.url, accounts=str(guarded.accounts))
+    name = guarded.roster.find(gone.actor).name
+    await throw_out(connection, guarded.keyring, guarded.roster, name, "")
+    await gate.close()
+    guarded.stop()
+    [resolver] = {path.parent for path in guarded.folder.rglob(f"{membership.actor}.jwt")}
+    for path in resolver.glob("*.jwt"):
+        path.unlink()
+    guarded.start()
+    with pytest.raises(ServerMissing) as caught:
+        await login(membership)
+    assert caught.value.refuses
+    async with guarded.system() as system:
+        push = partial(push_account, system)
+        admission = Admission(card, guarded.keyring, guarded.roster, push)
+        await admission.let_in_all()
+        actor = await login(membership)
+        hearing = asyncio.ensure_future(anext(actor.listen(names.policy_subject(RUN))))
+        await actor.publish(group_subject(guarded, membership), b"first")
+        await admission.let_in_all()
+        await actor.publish(group_subject(guarded, membership), b"second")
+    admin = await guarded.login(Role.ADMIN)
+    await admin.notify(names.policy_subject(RUN), b"heard")
+    async with asyncio.timeout(5):
+        assert (await hearing)[1] == b"heard"
+    with pytest.raises(ServerMissing):
+        await login(gone)
+    for broker in (actor, admin):
+        await broker.close()
+
+
 async def test_leaving_forgets_the_key(gate, inviting, tmp_path):
     await join(inviting(), tmp_path / "home")
     with pytest.raises(UserError, match="has joined run guarded already"):
