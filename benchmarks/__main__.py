@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Final
 
 _RESULTS: Final = Path(__file__).parent / "results.json"
-_PARTS: Final = ("intake", "queue", "swarm", "broker", "codec", "actor", "trainer", "demo_waiting")
+_PARTS: Final = (
+    "intake",
+    "queue",
+    "event_loop",
+    "swarm",
+    "broker",
+    "codec",
+    "actor",
+    "trainer",
+    "demo_waiting",
+)
 """In the order of measuring. The trainer comes behind the actor: it makes torch deterministic in
 the whole process."""
 _WARNING: Final = 30

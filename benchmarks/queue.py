@@ -25,7 +25,9 @@ _MIDDLE: Final = 256 << 10
 OURS, BARE, SOCKET = "ours", "bare nats-py", "raw socket"
 LAZY, THREE = "ours, default sync", "ours, R3"
 REDIS: Final = {"always": "Redis, always", "everysec": "Redis, everysec"}
-_NO_REDIS: Final = "needs redis-server and its client: apt-get install redis-server; pip install "
+_NO_REDIS: Final = (
+    "redis-server or its client is missing: apt-get install redis-server; pip install '.[bench]'"
+)
 
 
 class Pair(NamedTuple):
@@ -149,7 +151,7 @@ def _redis_figures(turns: dict[str, list[Turn]], size: int, num_messages: int) -
     if REDIS["always"] in turns:
         return to_figures(turns, _WITH_REDIS, size, num_messages)
     return [
-        missing(_row(verb, size, pair), unit="x", aim="-", how=f"{_NO_REDIS}'redis[hiredis]'")
+        missing(_row(verb, size, pair), unit="x", aim="-", how=_NO_REDIS)
         for pair in _WITH_REDIS
         for verb in ("publish", "pull")
     ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks import actor, broker, demo_waiting, intake, queue, swarm, trainer
+from benchmarks import actor, broker, demo_waiting, event_loop, intake, queue, swarm, trainer
 from benchmarks.table import Figure
 
 pytestmark = pytest.mark.integration
@@ -44,6 +44,16 @@ def num_missing(figures: Sequence[Figure]) -> int:
     missing = [one for one in figures if one.figure is None]
     assert all("redis-server" in one.how for one in missing)
     return len(missing)
+
+
+def test_event_loop(monkeypatch):
+    """With uvloop or without: the rows are the same."""
+    monkeypatch.setattr(event_loop, "_NUM_MESSAGES", 4)
+    rows = event_loop.measure(num_rounds=1)
+    if rows[0].figure is None:
+        assert all("uvloop is not installed" in row.how for row in rows)
+    else:
+        check(rows, num_rows=2)
 
 
 def test_swarm(monkeypatch):
