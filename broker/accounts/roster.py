@@ -20,6 +20,7 @@ from broker.accounts.keyring import new_account
 from broker.accounts.tier import Tier
 from schemas.atomic_file import write_atomically
 from schemas.errors import UserError
+from schemas.names import token
 from schemas.nearest import nearest
 from schemas.shard import shard_of
 from schemas.types import Detail, Sha256, Token
@@ -97,7 +98,11 @@ class Roster:
         return next((one for one in self.all() if one.ticket_sha256 == digest), None)
 
     def add(self, contributor: Contributor) -> None:
-        """Raises UserError when the name is taken."""
+        """Raises UserError when the name is taken, or is none."""
+        try:
+            token(contributor.name)
+        except ValueError as error:
+            raise UserError(str(error)) from None
         with self._locked():
             path = self._path(contributor.name)
             if path.exists():

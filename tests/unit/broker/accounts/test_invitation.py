@@ -45,6 +45,14 @@ def inviting(keyring, roster):
     return make
 
 
+@pytest.mark.parametrize("name", ["alice smith", "../../alice", "", ".alice", "a" * 65, "älice"])
+def test_what_is_no_name_invites_nobody_and_leaves_the_list_readable(inviting, roster, name):
+    inviting("bob")
+    with pytest.raises(UserError, match="is not a name"):
+        inviting(name)
+    assert [one.name for one in roster.all()] == ["bob"]
+
+
 def test_a_link_is_read_back(inviting, tmp_path):
     invitation = inviting()
     link = invitation.link()
