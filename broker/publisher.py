@@ -5,6 +5,7 @@
 | subject and bytes per call | stored messages | room in the window, the broker, room in the queue |
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
@@ -48,17 +49,29 @@ class Publisher:
         Raises:
             PermissionDenied, MessageTooLarge: no retry can help.
         """
+        async with self._window(len(data)):
+            try:
+                # Most go through at once, and the books of a retry cost more than a small message.
+                return await self._broker.publish(subject, data)
+            except retry.NOT_STORED as error:
+                return await self._go_on(subject, data, error)
+
+    async def _go_on(self, subject: str, data: bytes, first_error: Exception) -> Stored:
+        """Try again, after a first failure, until the queue has the message."""
         message = object()
 
         def note_outcome(attempt: tenacity.RetryCallState) -> None:
-            error = attempt.outcome and attempt.outcome.exception()
+            note(attempt.outcome and attempt.outcome.exception())
+
+        def note(error: BaseException | None) -> None:
             self._note(message, turned_away=isinstance(error, QueueFull))
 
-        async with self._window(len(data)):
-            try:
-                return await retry.until_stored(note_outcome)(self._broker.publish, subject, data)
-            finally:
-                self._note(message, turned_away=False)
+        try:
+            note(first_error)
+            await asyncio.sleep(retry.full_jitter_s(1))
+            return await retry.until_stored(note_outcome)(self._broker.publish, subject, data)
+        finally:
+            note(None)
 
     def _note(self, message: object, *, turned_away: bool) -> None:
         was_full = bool(self._turned_away)
@@ -69,7 +82,8 @@ class Publisher:
 
     @contextlib.asynccontextmanager
     async def _window(self, size: int) -> AsyncIterator[None]:
-        await self._changes.until(lambda: self._has_room(size))
+        if not self._has_room(size):
+            await self._changes.until(lambda: self._has_room(size))
         self._num_messages += 1
         self._num_bytes += size
         try:

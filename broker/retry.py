@@ -7,6 +7,7 @@ that a thousand clients that lost the same server do not come back in step. What
 
 import random
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import tenacity
 
@@ -14,6 +15,9 @@ from schemas.errors import BrokerUnavailable, QueueFull, StoreUnavailable
 
 FIRST_BOUND_S = 0.1
 LONGEST_BOUND_S = 5.0
+
+NOT_STORED: Final = (BrokerUnavailable, QueueFull)
+"""What a publish may get over by itself."""
 
 BeforeWait = Callable[[tenacity.RetryCallState], Awaitable[None] | None]
 
@@ -32,7 +36,7 @@ def until_stored(before_wait: BeforeWait | None = None) -> tenacity.AsyncRetryin
     """For a publish: tries until the broker is there and the queue has room, or it is cancelled."""
     return tenacity.AsyncRetrying(
         wait=_wait,
-        retry=tenacity.retry_if_exception_type((BrokerUnavailable, QueueFull)),
+        retry=tenacity.retry_if_exception_type(NOT_STORED),
         before_sleep=before_wait,
         reraise=True,
     )
