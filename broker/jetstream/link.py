@@ -6,14 +6,11 @@ sends waits for the server, within his own time, and what the server refuses or 
 """
 
 import asyncio
-import base64
 import contextlib
-import importlib.util
 import random
 import re
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import nats.errors
 import structlog
@@ -22,6 +19,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import DEFAULT_SUB_PENDING_BYTES_LIMIT, Subscription
 
 from broker.accounts.credentials import Credentials
+from broker.jetstream import dialing
 from broker.jetstream.client import HearingClient, Take
 from broker.jetstream.url import each_url, is_refusal, no_answer
 from schemas.errors import (
@@ -30,7 +28,6 @@ from schemas.errors import (
     MessageTooLarge,
     NotLetIn,
     PermissionDenied,
-    UserError,
 )
 
 PING_INTERVAL_S = 10
@@ -40,8 +37,6 @@ _STALE_AFTER_S = PING_INTERVAL_S * (MAX_OUTSTANDING_PINGS + 1)
 """When nats-py gives up a connection whose server does not answer its PINGs."""
 _HEADER_ALLOWANCE_BYTES = 512
 """Our headers count towards the server's limit, and nats-py does not check them."""
-_WEBSOCKET = ("ws://", "wss://")
-_ENCRYPTED = ("tls://", "wss://")
 _DENIED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
 
 
@@ -91,10 +86,8 @@ class Link:
             UserError: the URL is none of a NATS server, or of a kind that is not installed here.
         """
         servers = each_url(url)
-        _need_websocket(servers)
-        self._client.must_encrypt = bool(tls_ca) or any(
-            server.startswith(_ENCRYPTED) for server in servers
-        )
+        dialing.check_installed(servers)
+        self._client.must_encrypt = dialing.must_encrypt(servers, tls_ca)
         self._refusals_left = len(servers)
         try:
             async with asyncio.timeout(timeout_s):
@@ -112,8 +105,8 @@ class Link:
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnect,
                     reconnected_cb=self._on_reconnect,
-                    **_login(credentials),
-                    **_tls(tls_ca),
+                    **dialing.login(credentials),
+                    **dialing.trust(tls_ca),
                 )
         except (TimeoutError, OSError, nats.errors.Error) as error:
             await self._client.close()
@@ -332,36 +325,6 @@ class Link:
         for flushing in self._flushes:
             flushing.cancel()
         self._on_lost(error)
-
-
-def _need_websocket(servers: list[str]) -> None:
-    """Raises UserError when a server is to be reached by what is not installed."""
-    # nats-py would try again until the time is up, and say only that it cannot.
-    needed = any(server.startswith(_WEBSOCKET) for server in servers)
-    if needed and importlib.util.find_spec("aiohttp") is None:
-        raise UserError("ws:// and wss:// need aiohttp: pip install 'tributary-rl[websocket]'")
-
-
-def _tls(authority: str) -> dict[str, Any]:
-    """Raises UserError when the PEM is none."""
-    if not authority:
-        return {}
-    try:
-        return {"tls": ssl.create_default_context(cadata=authority)}
-    except ssl.SSLError as error:
-        raise UserError(f"the certificate of the server's authority is none: {error}") from None
-
-
-def _login(credentials: Credentials | None) -> dict[str, Any]:
-    """What nats-py is told about who connects."""
-    if credentials is None:
-        return {}
-    key = credentials.key
-    return {
-        "user_jwt_cb": lambda: credentials.token.encode(),
-        "signature_cb": lambda nonce: base64.b64encode(key.sign(nonce.encode())),
-        "inbox_prefix": credentials.inbox_prefix,
-    }
 
 
 def _choose_server(servers: list[Server], info: object) -> tuple[Server, float]:
