@@ -23,7 +23,7 @@ from broker.accounts.roster import Contributor, Roster
 from broker.gate.meter import Meter
 from broker.gate.revoking import PushAccount, revoke
 from broker.gate.traffic import TrafficReader
-from schemas.errors import BrokerError
+from schemas.errors import BrokerError, NotLetIn
 
 LOOK_EVERY_S: Final = 0.2
 _PURGE_AGAIN_S: Final = 5.0
@@ -59,10 +59,16 @@ class Guard:
         self._cut_one = asyncio.Event()
 
     async def watch(self) -> None:
-        """Look, for ever."""
+        """Look, for ever.
+
+        Raises:
+            NotLetIn: the servers do not let the gate in any more.
+        """
         while True:
             try:
                 await self.look()
+            except NotLetIn:
+                raise
             except (BrokerError, OSError) as error:
                 _log.warning("cannot look", why=str(error))
             await asyncio.sleep(LOOK_EVERY_S)

@@ -12,8 +12,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from broker.accounts.access import find_credentials
 from broker.accounts.keyring import Keyring
 from broker.accounts.resolver import push_account
@@ -84,6 +82,7 @@ async def serve_gate(url: str, folder: Path, card: RunCard, limits: FloodLimits,
     Raises:
         ServerMissing: no server lets us in.
         UserError: the folder lacks what is needed, or a contributor's file is damaged.
+        NotLetIn: the servers do not let the gate in any more.
     """
     stop = stop_on_signals()
     keyring, roster = Keyring.load(folder), Roster(folder / "contributors")
@@ -113,8 +112,3 @@ async def serve_gate(url: str, folder: Path, card: RunCard, limits: FloodLimits,
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
     say(f"The gate of run {card.run} is closed.")
-
-
-def reached_at(card: RunCard, nats: str, tls_ca: str) -> RunCard:
-    """The card for who reaches the server at another address than the learner's side does."""
-    return replace(card, nats=nats or card.nats, tls_ca=tls_ca or card.tls_ca)

@@ -14,7 +14,7 @@ from broker.accounts.roster import Contributor, Roster
 from broker.accounts.tier import Tier
 from broker.gate.guard import Guard
 from broker.gate.meter import FloodLimits, Meter, Traffic
-from schemas.errors import BrokerUnavailable
+from schemas.errors import BrokerUnavailable, NotLetIn
 
 LIMITS = FloodLimits(burst_messages=10, messages_per_s=1)
 
@@ -153,3 +153,14 @@ async def test_who_was_thrown_out_is_kept_out_by_the_next_gate(stage):
         assert await stage.said.get() == killed.actor
         assert await stage.said.get() == said.actor
     assert set(stage.out) == {killed.actor, said.actor}
+
+
+async def test_a_gate_that_is_thrown_out_itself_ends(stage):
+    async def read(actors):
+        raise NotLetIn("the server has closed the connection: user authentication revoked")
+
+    stage.enter("alice")
+    stage.read = read
+    with pytest.raises(NotLetIn):
+        async with asyncio.timeout(5):
+            await stage.guard().watch()
