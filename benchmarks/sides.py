@@ -2,7 +2,7 @@
 
 | side | stores | hands over |
 |---|---|---|
-| ours | `Publisher`, called by 16 tasks | `Hand`: pull, then one purge for all of it |
+| ours | `Publisher`, called by 16 tasks | `Hand`: pull, then one purge; acks where they are large |
 | bare | `js.publish` of nats-py, called by 16 tasks | `fetch`, then `ack_sync` side by side |
 | redis | XADD, 16 in a pipeline | XREADGROUP, then one XACK |
 | socket | nothing: a thread sends | `recv_into` one buffer |

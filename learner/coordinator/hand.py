@@ -16,6 +16,8 @@ from schemas.errors import BrokerUnavailable
 _PULL_TIMEOUT_S = 5.0
 _MAX_ROUND_BYTES = 8 << 20
 """Several rounds are in memory at once. And a server cuts off who reads too slowly, at 64 MB."""
+_READ_AGAIN_BYTES = 512 << 10
+"""To read a larger message again takes longer than to ack the few of its size in a round."""
 _IN_PROGRESS_EVERY_S = 5.0
 """A third of the queue's ack wait."""
 
@@ -69,7 +71,7 @@ class Hand:
 
         What stands at the queue's front goes in one purge: every message below its end has its
         verdict, or was purged and gets none. The rest stands behind others that have none, and is
-        acked.
+        acked; so are all where the last of the front is large.
         """
         await retry.until_available()(self._remove, judged)
         for record in judged:
@@ -90,6 +92,8 @@ class Hand:
         end = first = (await self._broker.state(self.stream)).first_sequence
         while end in settled:
             end += 1
+        if end > first and len(settled[end - 1].data) > _READ_AGAIN_BYTES:
+            end = first
         last = await self._last_there(first, end)
         if last is not None:
             # If the last of the front is still what was judged, so are those below it. If not,

@@ -8,7 +8,7 @@ import pytest
 
 from broker.interface import StreamState
 from broker.memory import MemoryBroker
-from learner.coordinator import round_writer
+from learner.coordinator import hand, round_writer
 from learner.coordinator.finding import Finding
 from learner.coordinator.job import WorkerJob
 from schemas import names
@@ -68,6 +68,21 @@ async def test_what_is_judged_and_comes_again_is_only_removed(stage, monkeypatch
     monkeypatch.undo()
     clock = stage.world.server.clock
     stage.world.server.clock = lambda: clock() + 60.0
+    assert await stage.coordinator.round() == 3
+    assert await stage.num_queued() == 0
+    assert stage.state.num_judged == {Outcome.ACCEPTED: 3}
+
+
+async def test_large_messages_are_acked_and_not_read_again(stage, monkeypatch):
+    for actor in ("ALICE", "BOB", "CAROL"):
+        await stage.send(await stage.group(actor))
+
+    async def unwanted(*_: object, **__: object) -> None:
+        raise AssertionError("a large message is read again, or purged")
+
+    monkeypatch.setattr(hand, "_READ_AGAIN_BYTES", 0)
+    monkeypatch.setattr(MemoryBroker, "purge", unwanted)
+    monkeypatch.setattr(MemoryBroker, "get", unwanted)
     assert await stage.coordinator.round() == 3
     assert await stage.num_queued() == 0
     assert stage.state.num_judged == {Outcome.ACCEPTED: 3}
