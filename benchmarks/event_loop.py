@@ -2,7 +2,7 @@
 
 Both loops take turns on one nats-server that syncs when it pleases, so that as little as possible
 of the time is the disk's: what a faster loop gains is seen best there. The coordinator and actors
-run on asyncio's own: see `docs/decisions/0018-event-loop.md`.
+run on asyncio's own: see `docs/decisions/0016-event-loop.md`.
 """
 
 import asyncio
