@@ -9,6 +9,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 import pytest
+import structlog
 
 from broker.embedded import nats_server, s3_server
 from broker.embedded.launch import find_program
@@ -29,6 +30,13 @@ def need(program: str, wheel: str) -> None:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    """Whatever a command has set up for its process does not last beyond its test."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
