@@ -46,7 +46,6 @@ _NUM_MESSAGES: Final = 2000
 """Of all contributors together."""
 _UNDER_WAY: Final = 200
 _NUM_KILLS: Final = 5
-_TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Cost(NamedTuple):
@@ -197,8 +196,8 @@ async def _until_told(connection: Connection, opening: RunOpened, ready) -> None
 
 
 def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
+    # The clock of another process's CPU time (clock_getcpuclockid): /proc counts in 10 ms.
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def _memory_mib(pid: int) -> float:
