@@ -79,6 +79,8 @@ async def test_of_racing_writers_exactly_one_wins_each_time(brokers, log):
 async def test_a_write_that_is_under_way_is_to_be_tried_again(
     brokers, log, urls, code, header, value
 ):
+    # From here on the client's node knows who serves the new subjects.
+    await until_done(brokers[0].append, log, f"{log}.ready", b"x", expected_last=0)
     client = await nats.connect(urls[0])
 
     async def burst(number: int) -> list[Msg]:
@@ -87,8 +89,10 @@ async def test_a_write_that_is_under_way_is_to_be_tried_again(
         return await asyncio.gather(*writes)
 
     # Of twenty at once some come while the first has no majority yet: nearly always.
-    bursts = [await burst(number) for number in range(5)]
-    await client.close()
+    try:
+        bursts = [await burst(number) for number in range(5)]
+    finally:
+        await client.close()
     told = b'"err_code":%d' % code
     under_way = [one for answers in bursts for one in answers if told in one.data]
     assert under_way
