@@ -6,7 +6,7 @@ our tree at once. Logs are read through their leader, which never answers with l
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import TypeVar
 
 import structlog
@@ -46,8 +46,7 @@ class NatsBroker:
         """`credentials` are those that the connection has logged in with."""
         self._connection = connection
         self._message_id = credentials.message_id if credentials else sha256_hex
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._served: list[Subscription] = []
+        self._serving: list[tuple[Subscription, Turnstile]] = []
 
     @classmethod
     async def connect(
@@ -254,25 +253,14 @@ class NatsBroker:
         turnstile = Turnstile()
 
         def take(subject: str, reply_to: str, data: bytes) -> None:
-            # To any other subject the answer would be a message of ours that a stranger has placed.
-            if reply_to.startswith(_INBOXES) and turnstile.enter(subject):
-                self._spawn(answer(subject, reply_to, data))
-
-        async def answer(subject: str, reply_to: str, data: bytes) -> None:
-            with turnstile.inside(subject):
+            async def answer() -> None:
                 await self._connection.link.send(reply_to, await handler(subject, data))
 
-        self._served.append(await self._subscribe(subject, take=take))
+            # To any other subject the answer would be a message of ours that a stranger has placed.
+            if reply_to.startswith(_INBOXES):
+                turnstile.let_in(subject, answer)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finish)
-
-    def _finish(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            structlog.get_logger().error("request_unanswered", exc_info=error)
+        self._serving.append((await self._subscribe(subject, take=take), turnstile))
 
     async def notify(self, subject: str, data: bytes) -> None:
         await self._connection.link.send(subject, data)
@@ -302,12 +290,10 @@ class NatsBroker:
 
     async def close(self) -> None:
         # Before the connection closes, so that the next request finds nobody at once.
-        for subscription in self._served:
+        for subscription, _ in self._serving:
             await self._connection.link.unsubscribe(subscription)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for _, turnstile in self._serving:
+            await turnstile.close()
         await self._connection.link.close()
 
     async def _api(self, verb: str, request: Struct | None, kind: type[T]) -> T:

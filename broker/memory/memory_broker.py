@@ -7,8 +7,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 
-import structlog
-
 from broker.fence import WrongLastSequence, append_id, settle
 from broker.interface import ConsumerState, Handler, Record, Stored, StreamSpec, StreamState
 from broker.memory.server import Listener, MemoryServer, Servant
@@ -51,7 +49,7 @@ class MemoryBroker:
     ) -> None:
         self._server = server
         self._may_publish = may_publish
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._turnstiles: list[Turnstile] = []
         self._at_close: list[Callable[[], None]] = []
         self._closed = False
 
@@ -252,25 +250,17 @@ class MemoryBroker:
         turnstile = Turnstile()
 
         def take(subject: str, data: bytes, reply: asyncio.Future[bytes]) -> None:
-            if turnstile.enter(subject):
-                task = asyncio.create_task(answer(subject, data, reply))
-                self._tasks.add(task)
-                task.add_done_callback(self._finish)
-
-        async def answer(subject: str, data: bytes, reply: asyncio.Future[bytes]) -> None:
-            with turnstile.inside(subject):
+            async def answer() -> None:
                 found = await handler(subject, data)
                 if self._server.running and not reply.done():
                     reply.set_result(found)
 
+            turnstile.let_in(subject, answer)
+
         servant = Servant(subject, take)
         self._server.servants.append(servant)
+        self._turnstiles.append(turnstile)
         self._at_close.append(lambda: self._server.servants.remove(servant))
-
-    def _finish(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            structlog.get_logger().error("request_unanswered", exc_info=error)
 
     async def notify(self, subject: str, data: bytes) -> None:
         self._deliver(subject, data)
@@ -292,7 +282,6 @@ class MemoryBroker:
         self._closed = True
         while self._at_close:
             self._at_close.pop()()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for turnstile in self._turnstiles:
+            await turnstile.close()
         self._server.wake()
