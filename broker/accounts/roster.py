@@ -65,37 +65,64 @@ class Roster:
         self._folder = folder
         self._known: list[Contributor] = []
         self._read_at = 0
+        self.damaged: Sequence[UserError] = ()
+        """A sentence for each file that could not be read the last time."""
 
     def all(self) -> Sequence[Contributor]:
-        """In the order of their invitations. Files are read again only when one has changed.
+        """In the order of their invitations.
 
         Raises:
             UserError: a file is damaged or cannot be read.
         """
+        known = self.readable()
+        for error in self.damaged:
+            raise error
+        return known
+
+    def readable(self) -> Sequence[Contributor]:
+        """All whose files can be read, in the order of their invitations; the others' files are in
+        `damaged`. Files are read again only when one has changed."""
         # A file is changed by putting another one in its place, which changes the folder.
         changed = self._folder.stat().st_mtime_ns if self._folder.exists() else 0
         # A folder's clock is coarse: another change may have come within the same tick.
         is_fresh = time.time_ns() - changed < _COARSE_NS
-        if changed != self._read_at or is_fresh:
-            found = [_read(path) for path in self._folder.glob("*.json")]
+        # And a file may be mended in its place.
+        if changed != self._read_at or is_fresh or self.damaged:
+            found, damaged = list[Contributor](), list[UserError]()
+            for path in sorted(self._folder.glob("*.json")):
+                try:
+                    found.append(_read(path))
+                except UserError as error:
+                    damaged.append(error)
             self._known = sorted(found, key=lambda one: one.invited)
-            self._read_at = changed
+            self._read_at, self.damaged = changed, damaged
         return self._known
 
     def find(self, name: str) -> Contributor:
         """Raises UserError when there is nobody of that name or id; says who is nearest."""
-        known = self.all()
+        known = self.readable()
         for one in known:
             if name in (one.name, one.actor):
                 return one
+        for error in self.damaged:
+            raise error  # It may be his.
         near = nearest(name, [one.name for one in known])
         hint = f"; the nearest is {near}" if near else ""
         raise UserError(f"nobody called {name[:80]!r} was invited{hint}")
 
     def of_ticket(self, ticket: str) -> Contributor | None:
-        """Who was invited with this secret."""
+        """Who was invited with this secret.
+
+        Raises:
+            UserError: nobody whose file can be read, and a file cannot.
+        """
         digest = ticket_sha256(ticket)
-        return next((one for one in self.all() if one.ticket_sha256 == digest), None)
+        for one in self.readable():
+            if one.ticket_sha256 == digest:
+                return one
+        for error in self.damaged:
+            raise error
+        return None
 
     def add(self, contributor: Contributor) -> None:
         """Raises UserError when the name is taken, or is none."""
@@ -163,7 +190,10 @@ def _read(path: Path) -> Contributor:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Contributor)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the contributor {path}: {error}") from None
+        raise UserError(
+            f"cannot read the contributor {path}: {error}; mend it or put back a copy of it: until "
+            "then the gate does not know him"
+        ) from None
 
 
 def _write(path: Path, contributor: Contributor) -> None:

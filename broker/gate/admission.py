@@ -41,16 +41,12 @@ class Admission:
 
     async def let_in_all(self) -> None:
         """Make the server know all who have joined: it may be another one than they joined at,
-        after a restore, or one that has lost its disk.
-
-        Raises:
-            UserError: a contributor's file is damaged.
-        """
-        for one in self._roster.all():
+        after a restore, or one that has lost its disk."""
+        for one in self._roster.readable():
             if one.run == self._card.run and one.joined and not one.revoked:
                 try:
                     await self.let_in(one)
-                except BrokerError as error:
+                except (BrokerError, UserError) as error:
                     _log.warning("the server may not know him", name=one.name, why=str(error))
 
     async def answer(self, subject: str, data: bytes) -> bytes:

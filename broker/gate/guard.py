@@ -23,7 +23,7 @@ from broker.accounts.roster import Contributor, Roster
 from broker.gate.meter import Meter
 from broker.gate.revoking import PushAccount, revoke
 from broker.gate.traffic import TrafficReader
-from schemas.errors import BrokerError, NotLetIn
+from schemas.errors import BrokerError, NotLetIn, UserError
 
 LOOK_EVERY_S: Final = 0.2
 _PURGE_AGAIN_S: Final = 5.0
@@ -57,6 +57,8 @@ class Guard:
         self._out: set[str] = set()
         """Of those who were thrown out, whom the servers know of from this process."""
         self._cut_one = asyncio.Event()
+        self._damaged: set[str] = set()
+        """Sentences about files that were logged already."""
 
     async def watch(self) -> None:
         """Look, for ever.
@@ -90,7 +92,12 @@ class Guard:
         """Keep out who was thrown out, and have removed what he left behind, for ever."""
         while True:
             self._cut_one.clear()
-            for one in self._of_run():
+            try:
+                of_run = self._of_run()
+            except OSError as error:
+                of_run = ()
+                _log.warning("cannot read the contributors", why=str(error))
+            for one in of_run:
                 if one.revoked and (one.to_purge or one.actor not in self._out):
                     await self._clean_up_after(one)
             with contextlib.suppress(TimeoutError):
@@ -100,8 +107,8 @@ class Guard:
     async def _cut(self, contributor: Contributor, why: str) -> None:
         try:
             self._roster.revoke(contributor.name, why, to_purge=True)
-        except OSError as error:
-            # A flood may have filled the disk. He is out all the same.
+        except (OSError, UserError) as error:
+            # A flood may have filled the disk, or damaged his file. He is out all the same.
             _log.error("cannot be noted", name=contributor.name, why=str(error))
         try:
             await revoke(self._keyring, self._push_account, contributor)
@@ -118,11 +125,16 @@ class Guard:
                 return
             num_messages = await self._purge(contributor)
             self._roster.change(contributor.name, lambda one: replace(one, to_purge=False))
-        except (BrokerError, OSError) as error:
+        except (BrokerError, OSError, UserError) as error:
             # `clean_up` tries again.
             _log.warning("not purged yet", name=contributor.name, why=str(error))
             return
         _log.info("purged", name=contributor.name, messages=num_messages)
 
     def _of_run(self) -> Sequence[Contributor]:
-        return [one for one in self._roster.all() if one.run == self._run]
+        """Those whose files can be read: a damaged one is logged, and the others are served."""
+        of_run = [one for one in self._roster.readable() if one.run == self._run]
+        for sentence in {str(error) for error in self._roster.damaged} - self._damaged:
+            _log.error("passed over", why=sentence)
+        self._damaged = {str(error) for error in self._roster.damaged}
+        return of_run

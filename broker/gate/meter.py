@@ -1,7 +1,7 @@
 """Who sends more than anybody honest would: a bucket for each account, that runs over. Pure.
 
-What an account has sent so far is looked at now and then. Each look empties its buckets by what the
-rate allows since the last one, and pours in what has come; a bucket above its burst runs over.
+What an account has sent so far is looked at now and then. Each look pours into its buckets what has
+come since the last one, and takes out what the rate allows; a bucket above its burst runs over.
 """
 
 from collections.abc import Mapping
@@ -78,13 +78,14 @@ class Meter:
         """Take in what each account has sent so far; returns whose bucket runs over, and why.
 
         `now` is in seconds on a clock that never goes back, and what an account has sent never gets
-        less. One that is seen for the first time has sent all of it since the last look.
+        less. Who is seen for the first time, or after a time away, is counted from there: nobody
+        knows when he sent what he sent before.
         """
         elapsed_s = 0.0 if self._last_look is None else now - self._last_look
         self._last_look = now
         limits, over = self._limits, dict[str, str]()
         for account, total in traffic.items():
-            bucket = self._buckets.setdefault(account, _Bucket(seen=Traffic()))
+            bucket = self._buckets.setdefault(account, _Bucket(seen=total))
             came = total - bucket.seen
             bucket.seen = total
             bucket.messages = _fill(
@@ -123,4 +124,5 @@ class Meter:
 
 
 def _fill(level: float, came: float, ran_out: float) -> float:
-    return max(0.0, level - ran_out) + came
+    """As if it came evenly: after looks that failed for a minute, a minute's work is no flood."""
+    return max(0.0, level + came - ran_out)

@@ -81,7 +81,7 @@ async def serve_gate(url: str, folder: Path, card: RunCard, limits: FloodLimits,
 
     Raises:
         ServerMissing: no server lets us in.
-        UserError: the folder lacks what is needed, or a contributor's file is damaged.
+        UserError: the folder lacks what is needed.
         NotLetIn: the servers do not let the gate in any more.
     """
     stop = stop_on_signals()

@@ -67,8 +67,9 @@ class Stage:
     async def read(self, actors):
         return {actor: self.sent[actor] for actor in actors}
 
-    def guard(self):
-        return Guard(
+    async def guard(self):
+        """One that has looked once."""
+        guard = Guard(
             run="demo",
             keyring=self.keyring,
             roster=self.roster,
@@ -77,6 +78,8 @@ class Stage:
             meter=Meter(LIMITS),
             purge=self.purge,
         )
+        await guard.look()
+        return guard
 
 
 class _Claims(msgspec.Struct):
@@ -105,7 +108,7 @@ def stage(tmp_path):
 async def test_a_coordinator_that_takes_its_time_keeps_nobody_in(stage):
     first, second = stage.enter("first"), stage.enter("second")
     stage.may_purge.clear()
-    guard = stage.guard()
+    guard = await stage.guard()
     async with cleaning(guard), asyncio.timeout(2):
         stage.flood(first)
         await guard.look()
@@ -119,7 +122,7 @@ async def test_a_coordinator_that_takes_its_time_keeps_nobody_in(stage):
 
 async def test_a_server_that_is_away_does_not_save_a_flooder(stage):
     one = stage.enter("one")
-    guard = stage.guard()
+    guard = await stage.guard()
     stage.flood(one)
     stage.push_fails = True
     with pytest.raises(BrokerUnavailable):
@@ -133,13 +136,14 @@ async def test_a_server_that_is_away_does_not_save_a_flooder(stage):
 
 async def test_a_disk_that_is_full_does_not_save_a_flooder(stage, monkeypatch):
     one = stage.enter("one")
+    guard = await stage.guard()
     stage.flood(one)
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(stage.roster, "revoke", full)
-    await stage.guard().look()
+    await guard.look()
     assert stage.out == [one.actor]
 
 
@@ -148,11 +152,52 @@ async def test_who_was_thrown_out_is_kept_out_by_the_next_gate(stage):
     killed = stage.enter("killed", revoked=1.0, to_purge=True)
     said = stage.enter("said", revoked=1.0)
     stage.enter("stays")
-    async with cleaning(stage.guard()), asyncio.timeout(2):
+    async with cleaning(await stage.guard()), asyncio.timeout(2):
         assert await stage.purged.get() == "killed"
         assert await stage.said.get() == killed.actor
         assert await stage.said.get() == said.actor
     assert set(stage.out) == {killed.actor, said.actor}
+
+
+async def test_a_damaged_file_is_passed_over_and_the_others_are_watched(stage, capsys):
+    mallory, bob = stage.enter("mallory"), stage.enter("bob")
+    guard = await stage.guard()
+    file = stage.roster._path("bob")
+    whole = file.read_text()
+    file.write_text("{")
+    stage.flood(mallory)
+    stage.flood(bob)
+    async with cleaning(guard), asyncio.timeout(2):
+        for _ in range(3):
+            await guard.look()
+        assert await stage.purged.get() == "mallory"
+    assert set(stage.out) == {mallory.actor}
+    log = capsys.readouterr().out
+    assert log.count("passed over") == 1
+    assert f"{file}: " in log
+    assert "mend it or put back a copy" in log
+    # Mended, he is watched again, from what he has sent by then.
+    file.write_text(whole)
+    await guard.look()
+    assert set(stage.out) == {mallory.actor}
+    stage.flood(bob)
+    await guard.look()
+    assert set(stage.out) == {mallory.actor, bob.actor}
+
+
+async def test_a_file_that_is_damaged_while_he_floods_keeps_nobody_in(stage):
+    mallory = stage.enter("mallory")
+    guard = await stage.guard()
+    stage.flood(mallory)
+    read = stage.read
+
+    async def read_and_damage(actors):
+        stage.roster._path("mallory").write_text("{")
+        return await read(actors)
+
+    stage.read = read_and_damage
+    await guard.look()
+    assert stage.out == [mallory.actor]
 
 
 async def test_a_gate_that_is_thrown_out_itself_ends(stage):
@@ -160,7 +205,8 @@ async def test_a_gate_that_is_thrown_out_itself_ends(stage):
         raise NotLetIn("the server has closed the connection: user authentication revoked")
 
     stage.enter("alice")
+    guard = await stage.guard()
     stage.read = read
     with pytest.raises(NotLetIn):
         async with asyncio.timeout(5):
-            await stage.guard().watch()
+            await guard.watch()

@@ -19,18 +19,25 @@ def messages(count):
     return {"alice": Traffic(num_messages=count)}
 
 
+def meter_of(*accounts):
+    """One that has seen these accounts, and nothing of theirs."""
+    meter = Meter(LIMITS)
+    meter.look(0.0, dict.fromkeys(accounts, Traffic()))
+    return meter
+
+
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=200), st.integers(0, 50))
 def test_who_keeps_to_the_rate_is_never_over_whatever_came_first(steps, burst):
     """At most 2 messages in each look of 0.2 s is the rate; the burst may come at once."""
-    meter, total = Meter(LIMITS), burst
-    assert not meter.look(0.0, messages(total))
-    for number, step in enumerate(steps, 1):
+    meter, total = meter_of("alice"), burst
+    assert not meter.look(0.2, messages(total))
+    for number, step in enumerate(steps, 2):
         total += step
         assert not meter.look(0.2 * number, messages(total))
 
 
 def test_who_sends_more_than_the_burst_at_once_is_over_at_the_next_look():
-    meter = Meter(LIMITS)
+    meter = meter_of("alice")
     assert not meter.look(0.0, messages(10))
     assert "61 messages" not in meter.look(0.2, messages(12)).get("alice", "")
     over = meter.look(0.4, messages(73))
@@ -45,8 +52,14 @@ def test_who_sends_a_little_too_much_for_long_is_over_in_the_end():
     assert 24 <= first <= 27
 
 
+def test_a_minute_without_a_look_makes_an_honest_minute_no_flood():
+    meter = meter_of("alice")
+    assert not meter.look(60.0, messages(600))
+    assert meter.look(120.0, messages(1251))
+
+
 def test_bytes_and_connections_are_counted_too():
-    meter = Meter(LIMITS)
+    meter = meter_of("alice", "bob", "carol")
     over = meter.look(
         0.0,
         {
@@ -60,8 +73,11 @@ def test_bytes_and_connections_are_counted_too():
     assert "connections" in over["bob"]
 
 
-def test_who_is_gone_is_forgotten():
-    meter = Meter(LIMITS)
+def test_who_comes_back_is_counted_from_there():
+    """His file may have been damaged for a day."""
+    meter = meter_of("alice")
     meter.look(0.0, messages(50))
     assert not meter.look(0.2, {})
-    assert not meter.look(0.4, messages(50))
+    assert not meter.look(0.4, messages(9000))
+    assert not meter.look(0.4, messages(9050))
+    assert meter.look(0.4, messages(9051))
