@@ -89,14 +89,13 @@ def leave(
 ) -> None:
     """Leave a run: forgets the key, so that nobody works for it from here any more."""
     from actors.identity import home_of
-    from actors.instance_lock import instance_lock
     from actors.leaving import leave as leave_run
     from broker.program import screen
 
     settings = settings_from(context, ActorSettings)
+    writes_below(context, settings.home)
     home = home_of(settings)
-    with instance_lock(home):
-        removed = leave_run(home, run, delete_data=delete_data)
+    removed = leave_run(home, run, delete_data=delete_data)
     if json:
         screen.show_json({"run": run, "removed": [str(path) for path in removed]})
         return

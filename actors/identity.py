@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from broker.actor_key import ActorKey
+from broker.program.os_error import in_words
 from schemas.errors import UserError
 from schemas.settings import ActorSettings
 
@@ -10,6 +11,19 @@ from schemas.settings import ActorSettings
 def home_of(settings: ActorSettings) -> Path:
     """The actor's folder; `~` is the user's."""
     return Path(settings.home).expanduser()
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder in which keys lie, for its owner alone, and those above it that are missing.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        for missing in reversed([part for part in (folder, *folder.parents) if not part.exists()]):
+            missing.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UserError(f"cannot write to the actor's home: {in_words(error)}") from None
 
 
 def open_key(home: Path) -> ActorKey:
@@ -20,9 +34,6 @@ def open_key(home: Path) -> ActorKey:
     """
     path = home / "actor.key"
     if not path.exists():
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot make the actor's home {home}: {error.strerror}") from None
+        make_private(home)
         ActorKey.generate().save(path)
     return ActorKey.load(path)

@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from actors.membership import Membership, check_not_joined, save_membership
+from actors.identity import make_private
+from actors.membership import Membership, check_not_joined, joining_key, save_membership
 from broker.accounts import jwt
 from broker.accounts.credentials import Credentials
 from broker.accounts.invitation import Invitation
@@ -43,7 +44,7 @@ async def join(invitation: Invitation, home: Path) -> Membership:
         credentials=_credentials(reply.token, key),
     )
     save_membership(home, membership)
-    _key_path(home, invitation.run).unlink(missing_ok=True)
+    joining_key(home, invitation.run).unlink(missing_ok=True)
     return membership
 
 
@@ -74,18 +75,11 @@ async def _ask(invitation: Invitation, key: Nkey) -> JoinReply:
 
 def _key(home: Path, run: str) -> Nkey:
     """The key that asks to be let in: kept until it is, because an answer may be lost."""
-    path = _key_path(home, run)
+    path = joining_key(home, run)
     if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise UserError(f"cannot make {path.parent}: {error.strerror}") from None
+        make_private(path.parent)
         write_private(path, Nkey.generate(Kind.USER).seed + b"\n")
     return Nkey.load(path, Kind.USER)
-
-
-def _key_path(home: Path, run: str) -> Path:
-    return home / "memberships" / f"{run}.joining"
 
 
 def _account(token: str) -> str:

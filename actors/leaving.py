@@ -4,8 +4,8 @@ import contextlib
 import shutil
 from pathlib import Path
 
-from actors.instance_lock import LOCK
-from actors.membership import forget_membership, joined, load_membership
+from actors.instance_lock import LOCK, instance_lock
+from actors.membership import MEMBERSHIPS, card_of, forget_membership, joined
 from schemas.errors import UserError
 
 
@@ -13,34 +13,40 @@ def leave(home: Path, run: str, *, delete_data: bool) -> list[Path]:
     """Forget a run; returns what was removed. Nobody can work for it from here any more.
 
     With `delete_data`, finished groups that were not sent go too, and with the last run the
-    policies too, and the home unless something else is in it.
+    policies too, and the home unless something else is in it. The key goes last: who is
+    interrupted says the same again.
 
     Raises:
-        UserError: this machine has not joined that run.
+        UserError: this machine has not joined that run, or an actor works in the home.
+        OSError: something cannot be removed.
     """
-    if run not in joined(home):
-        raise UserError(f"this machine has joined no run called {run[:80]!r}")
-    card = load_membership(home, run).card
-    forget_membership(home, run)
-    removed = [home / "memberships" / f"{run}.creds"]
-    if delete_data:
+    runs = joined(home)
+    if run not in runs:
+        there = f"; it has joined {', '.join(runs)}" if runs else ""
+        raise UserError(f"this machine has joined no run called {run[:80]!r}{there}")
+    with instance_lock(home, advice="stop it first"):
+        if not delete_data:
+            return forget_membership(home, run)
+        card = card_of(home, run)
         spool = home / "spool" / f"{card.run}-{card.run_key[:16]}"
-        there = [path for path in (spool, *_of_all_runs(home)) if path.exists()]
-        for path in there:
-            shutil.rmtree(path)
-        removed += there
+        last = runs == [run] and not (home / "actor.key").exists()
+        # With the last one goes what is of no one run. A home may be any folder that somebody has
+        # named: what actors have not made there stays.
+        removed = _remove([spool, *([home / "spool", home / "policies"] if last else [])])
+        removed += forget_membership(home, run)
+        if last:
+            removed += _remove([home / MEMBERSHIPS])
         _remove_if_empty(home)
     return removed
 
 
-def _of_all_runs(home: Path) -> list[Path]:
-    """What is of no one run, once the home serves none any more.
-
-    A home may be any folder that somebody has named: what actors have not made there stays.
-    """
-    if joined(home) or (home / "actor.key").exists():
-        return []
-    return [home / folder for folder in ("memberships", "spool", "policies")]
+def _remove(folders: list[Path]) -> list[Path]:
+    there = [folder for folder in folders if folder.exists()]
+    for folder in there:
+        # The spool of a run may have gone with that of all.
+        if folder.exists():
+            shutil.rmtree(folder)
+    return there
 
 
 def _remove_if_empty(home: Path) -> None:

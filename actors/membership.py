@@ -2,6 +2,7 @@
 
     memberships/<run>.json    what the run is, and who this actor is in it
     memberships/<run>.creds   the token that the operator signed, and the key that was made here
+    memberships/<run>.joining the key of one who asks to be let in, until he is
 
 Where servers ask nobody who he is, a run card is enough, and the id is that of the home's own key.
 """
@@ -13,14 +14,16 @@ from typing import Final, Self
 import msgspec
 from msgspec import Struct
 
-from actors.identity import open_key
+from actors.identity import make_private, open_key
 from broker.accounts.credentials import Credentials
+from broker.program.os_error import in_words
 from schemas.atomic_file import write_atomically
 from schemas.errors import UserError
 from schemas.run_card import RunCard, read_run_card
 from schemas.types import Token
 
-_FOLDER: Final = "memberships"
+MEMBERSHIPS: Final = "memberships"
+"""The folder of them all, in a home."""
 
 
 class _Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,13 +56,13 @@ def save_membership(home: Path, membership: Membership) -> None:
     assert membership.credentials is not None
     card, credentials = _paths(home, membership.card.run)
     try:
-        card.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(card.parent)
         # The card last: it says that all is there.
         membership.credentials.save(credentials)
         kept = _Kept(actor=membership.actor, card=membership.card)
         write_atomically(card, msgspec.json.format(msgspec.json.encode(kept)) + b"\n")
     except OSError as error:
-        raise UserError(f"cannot write below {card.parent}: {error.strerror}") from None
+        raise UserError(f"not joined yet: {in_words(error, str(card.parent))}") from None
 
 
 def check_not_joined(home: Path, run: str) -> None:
@@ -75,7 +78,7 @@ def check_not_joined(home: Path, run: str) -> None:
 
 def joined(home: Path) -> Sequence[str]:
     """The names of the runs that this machine has joined, sorted."""
-    return sorted(path.stem for path in (home / _FOLDER).glob("*.json"))
+    return sorted(path.stem for path in (home / MEMBERSHIPS).glob("*.json"))
 
 
 def find_membership(home: Path, named: str) -> Membership:
@@ -101,20 +104,40 @@ def find_membership(home: Path, named: str) -> Membership:
 
 def load_membership(home: Path, run: str) -> Membership:
     """Raises UserError when a file of it is missing, damaged, or others can read the key."""
-    card, credentials = _paths(home, run)
+    kept = _read(home, run)
+    credentials = Credentials.load(_paths(home, run)[1])
+    return Membership(card=kept.card, actor=kept.actor, credentials=credentials)
+
+
+def card_of(home: Path, run: str) -> RunCard:
+    """The card of a run that was joined. Raises UserError when it is missing or damaged."""
+    return _read(home, run).card
+
+
+def _read(home: Path, run: str) -> _Kept:
+    path, _ = _paths(home, run)
     try:
-        kept = msgspec.json.decode(card.read_bytes(), type=_Kept)
+        return msgspec.json.decode(path.read_bytes(), type=_Kept)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {card}: {error}") from None
-    return Membership(card=kept.card, actor=kept.actor, credentials=Credentials.load(credentials))
+        raise UserError(
+            f"{path} cannot be used: {error}; `actor leave {run}` forgets the run, and the "
+            "operator can invite you again"
+        ) from None
 
 
-def forget_membership(home: Path, run: str) -> None:
-    """Remove what `save_membership` wrote; the card first, so that nothing half is left."""
-    for path in _paths(home, run):
-        path.unlink(missing_ok=True)
+def forget_membership(home: Path, run: str) -> list[Path]:
+    """Remove all keys of a run, and its card first, so that nothing half is left; returns what."""
+    there = [path for path in (*_paths(home, run), joining_key(home, run)) if path.exists()]
+    for path in there:
+        path.unlink()
+    return there
+
+
+def joining_key(home: Path, run: str) -> Path:
+    """Where the key is that asks to be let in into a run."""
+    return home / MEMBERSHIPS / f"{run}.joining"
 
 
 def _paths(home: Path, run: str) -> tuple[Path, Path]:
-    folder = home / _FOLDER
+    folder = home / MEMBERSHIPS
     return folder / f"{run}.json", folder / f"{run}.creds"
