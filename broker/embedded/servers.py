@@ -72,13 +72,12 @@ def up(
                 raise UserError("servers that run ask nobody who he is: stop them first")
             return _start_the_others(directory, last, detached=detached)
         ports, free_s3_port = [node.port for node in last.nodes], last.s3_port
-    if accounts:
-        _require_accounts(directory)
     servers = launch(
         directory,
         nats_port or ports[0],
         s3_port or free_s3_port,
         peer_ports=ports[1:],
+        accounts=accounts,
         detached=detached,
     )
     with contextlib.ExitStack() as undo:
@@ -119,15 +118,16 @@ def launch(
     s3_port: int,
     *,
     peer_ports: Sequence[int] = (),
+    accounts: bool = False,
     detached: bool,
 ) -> Servers:
     """Start both servers on these ports, without waiting: see `wait`, for which any thread will do.
 
-    With `peer_ports`, NATS is a cluster whose other nodes have these.
+    With `peer_ports`, NATS is a cluster whose other nodes have these. For `accounts` see `up`.
 
     Raises:
         ServerMissing: a program is not installed, or a port is in use.
-        UserError: two have the same port.
+        UserError: two have the same port, or what is stored belongs to no account.
         OSError: the directory cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -138,6 +138,8 @@ def launch(
     for port in nats_ports:
         check_port_free(NATS, port)
     check_port_free(S3, s3_port)
+    if accounts:
+        _require_accounts(directory)
     credentials = s3_server.write_keys(directory)
     nodes = cluster.launch(directory, nats_ports, detached=detached)
     with contextlib.ExitStack() as undo:
@@ -145,13 +147,13 @@ def launch(
             undo.callback(stop, node.process, grace_s=0)
         s3_process = s3_server.launch(directory, s3_port, detached=detached)
         undo.pop_all()
-    accounts = directory / cluster.ACCOUNTS
+    keys = directory / cluster.ACCOUNTS
     return Servers(
         nodes=nodes,
         s3_port=s3_port,
         s3_credentials=str(credentials),
         s3_process=s3_process,
-        accounts=str(accounts) if accounts.exists() else "",
+        accounts=str(keys) if keys.exists() else "",
     )
 
 

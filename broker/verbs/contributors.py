@@ -80,7 +80,8 @@ def invite(
     )
     link = invitation.link()
     if json:
-        screen.show_json({"name": name, "run": card.run, "link": link})
+        actor = roster.find(name).actor
+        screen.show_json({"name": name, "run": card.run, "actor": actor, "link": link})
         return
     # Not cut and not wrapped: it is copied as a whole.
     typer.echo(link)
@@ -152,7 +153,7 @@ def gate(
     """
     import asyncio
 
-    from broker.gate.card import read_card
+    from broker.gate.card import wait_for_card
     from broker.gate.service import serve_gate
     from broker.program import screen
     from broker.program.logs import log_to_stderr
@@ -161,10 +162,11 @@ def gate(
     log_to_stderr(logging.INFO)
     connection = _with_accounts(settings, servers)
 
-    async def read(broker: Broker) -> tuple[RunCard, IntakeSettings]:
-        return await read_card(broker, run, reach or connection.nats, _pem(tls_ca))
+    async def read(broker: Broker) -> RunCard:
+        nats = reach or connection.nats
+        return await wait_for_card(broker, run, nats, _pem(tls_ca), screen.show_line)
 
-    card, _ = ask(connection, read, servers)
+    card = ask(connection, read, servers)
     folder = Path(connection.accounts)
     asyncio.run(serve_gate(connection.nats, folder, card, limits, screen.show_line))
 

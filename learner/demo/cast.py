@@ -18,17 +18,25 @@ def broker(verb: str, *arguments: str) -> list[str]:
     return [_script("broker"), verb, *arguments]
 
 
-def actor(card: Path, home: Path) -> list[str]:
-    return [_script("actor"), "start", str(card), "--home", str(home)]
+def gate(run: str, settings: Path) -> list[str]:
+    return broker("gate", run, "--settings", str(settings))
 
 
-def liar(card: Path, home: Path) -> list[str]:
+def invite(name: str, run: str, settings: Path) -> list[str]:
+    return broker("invite", name, "--run", run, "--settings", str(settings), "--json")
+
+
+def join(link: str, home: Path) -> list[str]:
+    return [_script("actor"), "join", link, "--home", str(home)]
+
+
+def actor(run: str, home: Path) -> list[str]:
+    return [_script("actor"), "start", run, "--home", str(home)]
+
+
+def liar(run: str, home: Path) -> list[str]:
     """The same daemon, which claims reward 1 for everything."""
-    return [sys.executable, str(_LIAR), str(card), "--home", str(home)]
-
-
-def actor_id(home: Path) -> list[str]:
-    return [_script("actor"), "id", "--home", str(home)]
+    return [sys.executable, str(_LIAR), run, "--home", str(home)]
 
 
 def _script(name: str) -> str:

@@ -44,10 +44,10 @@ async def perform(
 ) -> Performance:
     """Run to the last step, kill whom the plan says, and tell everybody to stop."""
     watch = Watch(stage.settings.trainer.num_steps)
-    processes = stage.processes()
+    lab, contributors = stage.lab(), stage.contributors()
+    processes = (*lab, *contributors)
     players: dict[str, Player] = {each.name: each for each in (*servers, *processes)}
-    ids = {name: actor for actor, name in stage.actors.items()}
-    strikes = Strikes(kills, watch, players, ids, screen)
+    strikes = Strikes(kills, watch, players, stage.ids, screen)
     run = stage.settings.name
     broker = await login(stage.settings.connection, *OPERATOR, run=run, name="demo")
     try:
@@ -68,7 +68,7 @@ async def perform(
     finally:
         screen.look(watch)
         try:
-            await _stop(processes)
+            await _stop(contributors, lab)
         finally:
             await broker.close()
     died = [
@@ -92,16 +92,16 @@ async def _keep_looking(watch: Watch, screen: Screen) -> None:
         await watch.change(timeout_s=_REDRAW_S)
 
 
-async def _stop(processes: Sequence[Process]) -> None:
+async def _stop(contributors: Sequence[Process], lab: Sequence[Process]) -> None:
     """Let everybody end what is in hand, or kill them all when this is cancelled.
 
     Actors end first: what they finish is still judged.
     """
     try:
-        for some in (processes[2:], processes[:2]):
+        for some in (contributors, lab):
             await asyncio.gather(*(each.stop(grace_s=_GRACE_S) for each in some))
     finally:
-        await asyncio.gather(*(each.stop(grace_s=0) for each in processes))
+        await asyncio.gather(*(each.stop(grace_s=0) for each in (*contributors, *lab)))
 
 
 async def _until_first(

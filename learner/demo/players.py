@@ -7,7 +7,7 @@ waits for  the process to end
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -36,13 +36,22 @@ class Player(Protocol):
 class Process:
     """One command, kept running."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, events: EventLog) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        events: EventLog,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`prepare` comes before its first life."""
         self.name = name
         self.deaths: list[int] = []
         """Exit statuses of lives that ended unasked."""
         self._command = command
         self._log = log
         self._events = events
+        self._prepare = prepare
         self._process: asyncio.subprocess.Process | None = None
         self._struck = False
         self._stopping = False
@@ -52,7 +61,10 @@ class Process:
 
         Raises:
             PlayerLost: too many lives have ended by themselves.
+            TributaryError: it could not be prepared.
         """
+        if self._prepare is not None:
+            await self._prepare()
         while True:
             status = await self._live()
             if status == 0 or self._stopping:

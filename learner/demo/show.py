@@ -1,7 +1,7 @@
 """The whole demo, from an empty folder to checked promises.
 
     stage        servers up, initial policy, run opened
-    performance  coordinator, trainer, three honest actors and a liar work; kills by plan
+    performance  coordinator, trainer, gate, three honest actors and a liar work; kills by plan
     ending       audit and replay, report, summary
 
 Whatever happens, nothing is left running: every process dies with this one.
@@ -79,10 +79,9 @@ async def show(stage: Stage, screen: Screen, kills: Sequence[Kill]) -> Sequence[
 async def _show(stage: Stage, screen: Screen, kills: Sequence[Kill]) -> Sequence[Checked]:
     screen.say("starting the servers")
     servers = await stage.start_servers(screen.say)
-    await stage.name_actors()
     screen.say("making the initial policy by supervised fine-tuning")
     await stage.open_run(screen)
-    screen.say("coordinator, trainer, three honest actors and a liar")
+    screen.say("coordinator, trainer and gate; three honest actors and a liar, each invited")
     performance = await perform(stage, servers, screen, kills)
     screen.say("the run is over: audit and replay, each in a process of its own")
     return await end(stage, performance, screen)

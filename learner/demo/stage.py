@@ -1,9 +1,10 @@
-"""What the demo plays on: a fresh folder, both servers, keys of the actors, and an opened run."""
+"""What the demo plays on: a fresh folder, both servers, an opened run, and who works for it."""
 
 import asyncio
 import contextlib
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from broker.embedded import servers
 from broker.program.process import free_ports, last_line
 from learner.demo import cast, plan
 from learner.demo.folder import servers_folder
+from learner.demo.joining import invite, join
 from learner.demo.phases import Phase
 from learner.demo.players import Process, run_to_end
 from learner.demo.screen import Screen
@@ -24,6 +26,7 @@ from schemas.errors import TributaryError
 from schemas.resolve import to_toml
 from schemas.settings import LearnerSettings
 
+GATE: Final = "gate"
 _SFT_STEP: Final = re.compile(r"step \d+ of .*, reward (\d\.\d+) of \S+")
 
 
@@ -37,6 +40,8 @@ class Stage:
         self.events = EventLog(self.folder.events)
         self.actors: dict[str, str] = {}
         """Ids to names."""
+        self.ids: dict[str, str] = {}
+        """Names to ids."""
         self._servers = servers_folder(self.folder.path)
 
     async def start_servers(self, say: Callable[[str], None]) -> list[Server]:
@@ -44,7 +49,7 @@ class Stage:
 
         `say` takes a line when one of them ends unasked.
         """
-        started = servers.launch(self._servers, *free_ports(2), detached=False)
+        started = servers.launch(self._servers, *free_ports(2), accounts=True, detached=False)
         try:
             await asyncio.to_thread(servers.wait, self._servers, started)
         except BaseException:
@@ -58,16 +63,6 @@ class Stage:
         """Stop what runs of them."""
         with contextlib.suppress(TributaryError):
             servers.down(self._servers)
-
-    async def name_actors(self) -> None:
-        """Let every actor make its key, and write down who is who."""
-        for name in plan.ACTORS:
-            said: list[str] = []
-            log = self.log(name)
-            if await run_to_end(cast.actor_id(self.home(name)), log, said.append):
-                raise TributaryError(f"{name} has no key: {last_line(log)}")
-            self.actors[said[-1]] = name
-            self.events.write(ActorNamed(actor=said[-1], name=name, honest=name != plan.LIAR))
 
     async def open_run(self, screen: Screen) -> None:
         """Make the initial policy by supervised fine-tuning, and open the run with it."""
@@ -83,19 +78,35 @@ class Stage:
         if await run_to_end(command, log, show):
             raise TributaryError(f"the run was not opened: {last_line(log)}")
 
-    def processes(self) -> list[Process]:
-        """Everybody that is kept running: the learner's two first, then the actors."""
-        settings, card = ("@", str(self.folder.settings)), self.folder.card
+    def lab(self) -> list[Process]:
+        """The operator's own daemons, which are kept running."""
+        settings = self.folder.settings
         commands = {
-            names.COORDINATOR: cast.learner(names.COORDINATOR, *settings),
-            names.TRAINER: cast.learner(names.TRAINER, *settings),
-            **{name: cast.actor(card, self.home(name)) for name in plan.HONEST},
-            plan.LIAR: cast.liar(card, self.home(plan.LIAR)),
+            names.COORDINATOR: cast.learner(names.COORDINATOR, "@", str(settings)),
+            names.TRAINER: cast.learner(names.TRAINER, "@", str(settings)),
+            GATE: cast.gate(self.settings.name, settings),
         }
         return [
             Process(name, command, self.log(name), self.events)
             for name, command in commands.items()
         ]
+
+    def contributors(self) -> list[Process]:
+        """The actors, which are kept running; each joins first."""
+        return [self._contributor(name) for name in plan.ACTORS]
+
+    def _contributor(self, name: str) -> Process:
+        make = cast.liar if name == plan.LIAR else cast.actor
+        command = make(self.settings.name, self.home(name))
+        return Process(name, command, self.log(name), self.events, partial(self._let_in, name))
+
+    async def _let_in(self, name: str) -> None:
+        """Invite somebody, write down who he is, and have him join."""
+        log = self.log(name)
+        invited = await invite(name, self.settings.name, self.folder.settings, log)
+        self.ids[name], self.actors[invited.actor] = invited.actor, name
+        self.events.write(ActorNamed(actor=invited.actor, name=name, honest=name != plan.LIAR))
+        await join(invited, self.home(name), log)
 
     def home(self, actor: str) -> Path:
         return self.folder.path / "actors" / actor

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from learner.demo.plan import Kill, step_of
+from learner.demo.plan import ACTORS, Kill, step_of
 from learner.demo.players import Player
 from learner.demo.screen import Screen
 from learner.demo.watch import Watch
@@ -27,7 +27,7 @@ class Strikes:
         ids: Mapping[str, str],
         screen: Screen,
     ) -> None:
-        """`players` by name; `ids` maps the names of actors to their ids."""
+        """`players` by name; `ids` maps the names of the actors that have come to their ids."""
         self.came_back: list[str] = []
         self._kills = kills
         self._watch = watch
@@ -40,9 +40,11 @@ class Strikes:
         await asyncio.gather(*(self._strike(kill) for kill in self._kills))
 
     async def _strike(self, kill: Kill) -> None:
-        watch, who = self._watch, self._ids.get(kill.who, kill.who)
-        step = step_of(kill, watch.num_steps)
+        watch, step = self._watch, step_of(kill, self._watch.num_steps)
         await watch.until(lambda: watch.step >= step)
+        if kill.who in ACTORS:
+            await watch.until(lambda: watch.state_of(self._ids.get(kill.who, "")) is not None)
+        who = self._ids.get(kill.who, kill.who)
         await asyncio.sleep(kill.after_s)
         if kill.during is not None:
             await watch.until(lambda: watch.state_of(who) is kill.during)

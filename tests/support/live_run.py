@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +19,13 @@ import msgspec
 from broker.audit import audit_run
 from broker.embedded import servers
 from broker.interface import StreamState
-from broker.jetstream import NatsBroker
+from broker.login import OPERATOR, login
 from broker.objects.s3 import S3Store
 from broker.program.process import bound, last_line
 from learner.demo import cast
+from learner.demo.joining import invite, join
 from learner.demo.players import run_to_end
+from learner.demo.stage import GATE
 from learner.demo.watch import Watch
 from learner.metrics_file import follow_steps
 from learner.run_folder import RunFolder
@@ -77,7 +79,7 @@ class LiveRun:
         self.folder = RunFolder(settings)
         self.folder.logs.mkdir(parents=True)
         self.servers_folder = self.folder.path / "servers"
-        started = servers.up(self.servers_folder, detached=False)
+        started = servers.up(self.servers_folder, accounts=True, detached=False)
         self.settings = msgspec.structs.replace(settings, connection=started.connection())
         self.folder.settings.write_text(to_toml(self.settings), encoding="utf-8")
         self.watch = Watch(settings.trainer.num_steps)
@@ -89,16 +91,11 @@ class LiveRun:
         self._running: dict[str, asyncio.subprocess.Process] = {}
 
     async def open(self, initial: Path) -> None:
-        """Open the run with a policy, let every actor make its key, and connect."""
-        for name in self.actors:
-            said: list[str] = []
-            assert not await run_to_end(
-                cast.actor_id(self._home(name)), self.log(name), said.append
-            )
-            self.ids[name] = said[-1]
+        """Open the run with a policy, connect, and open the gate."""
         opening = cast.learner("open", "--initial", str(initial), "@", str(self.folder.settings))
         assert not await run_to_end(opening, self.log("open")), last_line(self.log("open"))
-        self.broker = await NatsBroker.connect(self.settings.connection.nats, name="watch")
+        self.broker = await login(self.settings.connection, *OPERATOR, name="watch")
+        await self._spawn(GATE, cast.gate(self.settings.name, self.folder.settings))
 
     async def look(self) -> None:
         """Watch logs and heartbeats, for ever."""
@@ -123,21 +120,31 @@ class LiveRun:
     # What happens to it
 
     async def start(self, *who: str) -> None:
-        """Start daemons; who ends is not started again."""
+        """Start daemons, actors when they have joined; who ends is not started again."""
         for name in who:
-            with open(self.log(name), "ab") as log:  # noqa: ASYNC230 (opening a local file is quick)
-                self._running[name] = await asyncio.create_subprocess_exec(
-                    *bound(self._command(name)),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    process_group=0,
-                )
+            if name not in self.actors:
+                await self._spawn(name, cast.learner(name, "@", str(self.folder.settings)))
+        newcomers = [name for name in who if name in self.actors and name not in self.ids]
+        await asyncio.gather(*(self._let_in(name) for name in newcomers))
+        for name in who:
+            if name in self.actors:
+                await self._spawn(name, cast.actor(self.settings.name, self._home(name)))
 
-    def _command(self, who: str) -> list[str]:
-        if who in self.actors:
-            return cast.actor(self.folder.card, self._home(who))
-        return cast.learner(who, "@", str(self.folder.settings))
+    async def _let_in(self, actor: str) -> None:
+        log = self.log(actor)
+        invited = await invite(actor, self.settings.name, self.folder.settings, log)
+        self.ids[actor] = invited.actor
+        await join(invited, self._home(actor), log)
+
+    async def _spawn(self, name: str, command: Sequence[str]) -> None:
+        with open(self.log(name), "ab") as log:  # noqa: ASYNC230 (opening a local file is quick)
+            self._running[name] = await asyncio.create_subprocess_exec(
+                *bound(command),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
 
     async def kill(self, who: str) -> None:
         process = self._running.pop(who)
