@@ -23,6 +23,10 @@ _TAKEN_BACK: Final = "this invitation was taken back"
 _log = structlog.get_logger(__name__)
 
 
+class NotGood(UserError):
+    """An invitation lets nobody in; the sentence is for who holds it, who is a stranger."""
+
+
 class Admission:
     """Lets contributors of one run in."""
 
@@ -60,16 +64,13 @@ class Admission:
             if invited is None or invited.run != self._card.run:
                 return JoinReply(refusal="this run knows no such invitation")
             joined = self._roster.change(invited.name, lambda one: _join(one, request.user))
-        except (Rejected, UserError) as error:
-            return JoinReply(refusal=str(error)[:500])
-        except OSError as error:
-            return _not_now(error)
-        try:
             await self.let_in(joined)
-        except UserError as error:
+        except (Rejected, NotGood) as error:
             return JoinReply(refusal=str(error)[:500])
-        except BrokerError as error:
-            return _not_now(error)
+        except (BrokerError, OSError, UserError) as error:
+            # It may name files of the operator's, or other contributors.
+            _log.warning("not let in for now", why=str(error))
+            return JoinReply(refusal="the run cannot let anybody in for now", for_now=True)
         _log.info("joined", name=joined.name, actor=joined.actor, shard=joined.shard)
         return JoinReply(token=self._user_token(joined), card=self._card)
 
@@ -77,7 +78,8 @@ class Admission:
         """Make the server know the account; it may know it already.
 
         Raises:
-            UserError: he was thrown out meanwhile.
+            NotGood: he was thrown out meanwhile.
+            UserError: his file cannot be read any more.
             BrokerError
         """
         keyring, actor = self._keyring, contributor.actor
@@ -86,7 +88,7 @@ class Admission:
         if self._roster.find(contributor.name).revoked:
             # The word that he is out may have come to the server before this one.
             await revoke(keyring, self._push_account, contributor)
-            raise UserError(_TAKEN_BACK)
+            raise NotGood(_TAKEN_BACK)
 
     def _user_token(self, contributor: Contributor) -> str:
         may = rights.contributor(contributor.run, contributor.shard, contributor.actor)
@@ -95,19 +97,14 @@ class Admission:
         )
 
 
-def _not_now(error: Exception) -> JoinReply:
-    _log.warning("not let in for now", why=str(error))
-    return JoinReply(refusal="the run cannot let anybody in for now", for_now=True)
-
-
 def _join(one: Contributor, user: str) -> Contributor:
-    """Raises UserError when the invitation is not good for this key, or not any more."""
+    """Raises NotGood when the invitation is not good for this key, or not any more."""
     if one.revoked:
-        raise UserError(_TAKEN_BACK)
+        raise NotGood(_TAKEN_BACK)
     if one.user == user:
         return one  # He asks again: the answer was lost.
     if one.user:
-        raise UserError("this invitation was used already, with another key")
+        raise NotGood("this invitation was used already, with another key")
     if time.time() > one.expires:
-        raise UserError("this invitation has expired: ask the run's operator for another one")
+        raise NotGood("this invitation has expired: ask the run's operator for another one")
     return replace(one, user=user, joined=time.time())
