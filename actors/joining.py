@@ -1,13 +1,22 @@
-"""`actor join`: makes a key on this machine, and has its public half let in."""
+"""`actor join`: makes a key on this machine, and has its public half let in.
 
+consumes    an invitation
+produces    a membership in the home
+waits for   a run that cannot let anybody in for now; until the invitation ends
+"""
+
+import asyncio
+import itertools
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 
 from actors.identity import make_private
 from actors.membership import Membership, check_not_joined, joining_key, save_membership
+from broker import retry
 from broker.accounts import jwt
 from broker.accounts.credentials import Credentials
 from broker.accounts.invitation import Invitation
@@ -15,16 +24,19 @@ from broker.accounts.nkey import Kind, Nkey
 from broker.jetstream import NatsBroker
 from broker.program.private_file import write_private
 from schemas import names, wire
-from schemas.errors import BrokerError, NoResponders, Rejected, UserError
+from schemas.errors import BrokerError, NoResponders, Rejected, ServerMissing, UserError
 from schemas.join import JoinReply, JoinRequest
 
 _TIMEOUT_S: Final = 10.0
+
+_log = structlog.get_logger(__name__)
 
 
 async def join(invitation: Invitation, home: Path) -> Membership:
     """Join the run of an invitation, and keep what is needed for it in the home.
 
-    It may be called again when it did not come to its end: the same key asks again.
+    A run that cannot let anybody in for now is asked again until the invitation ends. It may be
+    called again when it did not come to its end: the same key asks again.
 
     Raises:
         UserError: the machine has joined already, the invitation is not good (any more), the run
@@ -33,7 +45,7 @@ async def join(invitation: Invitation, home: Path) -> Membership:
     check_not_joined(home, invitation.run)
     invitation.check_time()
     key = _key(home, invitation.run)
-    reply = await _ask(invitation, key)
+    reply = await _ask_until_settled(invitation, key)
     if reply.card is None or not reply.token:
         raise UserError(f"not joined: {reply.refusal or 'no reason given'}")
     if reply.card.run_key != invitation.run_key or reply.card.run != invitation.run:
@@ -48,14 +60,29 @@ async def join(invitation: Invitation, home: Path) -> Membership:
     return membership
 
 
+async def _ask_until_settled(invitation: Invitation, key: Nkey) -> JoinReply:
+    """An answer that stands, after growing pauses.
+
+    Raises:
+        UserError: the invitation has ended meanwhile; and what `_ask` raises.
+    """
+    for attempt in itertools.count(1):
+        reply = await _ask(invitation, key)
+        if not reply.for_now:
+            return reply
+        if attempt == 1:
+            _log.warning(
+                "not let in yet: asking again until the invitation ends; Ctrl-C ends it sooner, "
+                "and the same link goes on later",
+                why=reply.refusal,
+            )
+        await asyncio.sleep(retry.full_jitter_s(attempt))
+        invitation.check_time()
+    raise AssertionError("the count has no end")
+
+
 async def _ask(invitation: Invitation, key: Nkey) -> JoinReply:
-    broker = await NatsBroker.connect(
-        invitation.nats,
-        name="actor join",
-        connect_timeout_s=_TIMEOUT_S,
-        credentials=invitation.guest_credentials(),
-        tls_ca=invitation.tls_ca,
-    )
+    broker = await _enter(invitation)
     request = wire.encode(JoinRequest(ticket=invitation.ticket, user=key.public))
     try:
         answer = await broker.request(
@@ -71,6 +98,27 @@ async def _ask(invitation: Invitation, key: Nkey) -> JoinReply:
         raise UserError(f"not joined: {error}") from None
     finally:
         await broker.close()
+
+
+async def _enter(invitation: Invitation) -> NatsBroker:
+    """Connect as a guest. Raises UserError."""
+    try:
+        return await NatsBroker.connect(
+            invitation.nats,
+            name="actor join",
+            connect_timeout_s=_TIMEOUT_S,
+            credentials=invitation.guest_credentials(),
+            tls_ca=invitation.tls_ca,
+        )
+    except ServerMissing as error:
+        if error.refuses:
+            raise UserError(
+                "not joined: the run's server does not take this invitation, which has expired, or "
+                "was changed on its way: ask the run's operator for another one"
+            ) from None
+        raise UserError(
+            f"not joined: {error}; try again later with the same link, or ask the run's operator"
+        ) from None
 
 
 def _key(home: Path, run: str) -> Nkey:

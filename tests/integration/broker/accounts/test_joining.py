@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from actors.arrival import arrive
 from actors.joining import join
@@ -21,7 +22,7 @@ from broker.gate.throwing_out import throw_out
 from broker.jetstream import NatsBroker
 from broker.publisher import Publisher
 from schemas import names, wire
-from schemas.errors import BrokerError, NotLetIn, ServerMissing, UserError
+from schemas.errors import BrokerError, BrokerUnavailable, NotLetIn, ServerMissing, UserError
 from schemas.join import JoinReply, JoinRequest
 from schemas.run_card import RunCard
 from schemas.settings import Connection, IntakeSettings
@@ -66,6 +67,12 @@ async def gate(guarded, admission):
     await admission.serve(broker)
     yield broker
     await broker.close()
+
+
+@pytest.fixture
+def log_lines():
+    with capture_logs() as lines:
+        yield lines
 
 
 async def login(membership):
@@ -143,7 +150,7 @@ async def test_an_expired_invitation_is_refused_by_clock_server_and_gate(
     await asyncio.sleep(1.5)
     # Whose clock is behind is refused by the server, whose credentials for guests have ended.
     late = replace(invitation, expires=time.time() + 60)
-    with pytest.raises(UserError, match=r"(?i)authentication|authorization"):
+    with pytest.raises(UserError, match="does not take this invitation, which has expired"):
         await join(late, tmp_path / "server")
     # And whoever gets to the gate all the same, by the gate.
     fresh = inviting()
@@ -154,6 +161,44 @@ async def test_an_expired_invitation_is_refused_by_clock_server_and_gate(
 async def test_a_closed_gate_says_so(guarded, inviting, tmp_path):
     with pytest.raises(UserError, match="gate is closed"):
         await join(inviting(), tmp_path)
+
+
+async def test_who_is_refused_for_now_asks_again_and_is_let_in(
+    guarded, card, inviting, tmp_path, log_lines
+):
+    """The server takes no accounts at first, as while it starts again."""
+    async with guarded.system() as system:
+        num_asked = 0
+
+        async def push_late(token):
+            nonlocal num_asked
+            num_asked += 1
+            if num_asked <= 3:
+                raise BrokerUnavailable("the server is away")
+            await push_account(system, token)
+
+        gate = await guarded.login(Role.GATE)
+        await Admission(card, guarded.keyring, guarded.roster, push_late).serve(gate)
+        membership = await join(inviting(), tmp_path)
+        await (await login(membership)).close()
+        await gate.close()
+    assert num_asked == 4
+    said = [line for line in log_lines if line["event"].startswith("not let in yet")]
+    assert [line["why"] for line in said] == ["the run cannot let anybody in for now"]
+
+
+async def test_who_is_refused_for_now_waits_no_longer_than_the_invitation(
+    guarded, card, inviting, tmp_path
+):
+    async def away(token):
+        raise BrokerUnavailable("the server is away")
+
+    gate = await guarded.login(Role.GATE)
+    await Admission(card, guarded.keyring, guarded.roster, away).serve(gate)
+    with pytest.raises(UserError, match="has expired"):
+        await join(inviting(lifetime_s=2.0), tmp_path)
+    await gate.close()
+    assert list(tmp_path.rglob("*.joining"))
 
 
 async def test_who_answers_with_another_key_is_not_the_run(gate, inviting, tmp_path):
