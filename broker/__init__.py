@@ -6,7 +6,7 @@
 | behind them, over servers | `jetstream`, `objects`, `embedded` |
 | behind them, in memory | `memory` |
 | a run's streams | `streams`, `inventory`, `subjects`, `fence`, `fenced_log`, `heard` |
-| what its logs say | `logbook`, `tally`, `purged` |
+| what its logs say | `logbook`, `tally`, `purged`, `removed` |
 | what leaves a queue unjudged | `removal` |
 | who is let in | `accounts`, `login`, `gate` |
 | weights on their way | `policies` |

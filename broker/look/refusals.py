@@ -1,4 +1,5 @@
-"""What was refused in a run: by reason, by actor, by time, with a kept sample of each.
+"""What was refused in a run: by reason, by actor, by time, with a kept sample of each. And what was
+purged, which nobody has looked at and no verdict tells of.
 
 Of the first messages of each actor and reason the coordinator keeps the bytes, in object storage:
 a sample is named by its message, which `broker show` takes, and by the key of its object.
@@ -14,9 +15,11 @@ from broker.inventory import short_name
 from broker.logbook import LogItem
 from broker.look.fields import REASONS
 from broker.look.subjects import the_actor
+from broker.removed import Removals, Removed
 from schemas import ledger, names
 from schemas.errors import UserError
 from schemas.nearest import instead
+from schemas.purge import PurgeReason
 
 _MOST_SPANS: Final = 12
 _LENGTHS_S: Final = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200)
@@ -68,6 +71,16 @@ class Span(Struct, frozen=True, kw_only=True):
     reasons: dict[str, int]
 
 
+class ByPurge(Struct, frozen=True, kw_only=True):
+    """All that was purged of one actor, or of several at once, for one reason."""
+
+    actor: str | None
+    """None: of several, and nothing says how many of each."""
+    reason: PurgeReason
+    num_messages: int
+    last_time: float
+
+
 class Refused(Struct, frozen=True, kw_only=True):
     """What `broker refused --json` prints."""
 
@@ -78,6 +91,10 @@ class Refused(Struct, frozen=True, kw_only=True):
     """Those with the most refusals first; so are actors."""
     by_actor: tuple[ByActor, ...]
     by_time: tuple[Span, ...]
+    num_purged: int = 0
+    """Removed without a verdict: none of them are among those above."""
+    by_purge: tuple[ByPurge, ...] = ()
+    """Those with the most messages first."""
 
 
 class Timed(NamedTuple):
@@ -96,41 +113,70 @@ class Timed(NamedTuple):
                 return ""
 
 
+class Purge(NamedTuple):
+    """What a purge took, and when that was told."""
+
+    time: float
+    removed: Removed
+
+
 class Verdicts:
-    """All verdicts of a log, with their times. One that is said twice counts once."""
+    """All verdicts and purges of a log, with their times. What is said twice counts once."""
 
     def __init__(self) -> None:
         self._all: dict[tuple[str, int, str], Timed] = {}
+        self._removals = Removals()
+        self.purges: list[Purge] = []
 
     def add(self, item: LogItem) -> None:
         """Enter the next record of LOG."""
         if not isinstance(item.content, ledger.LedgerEntry):
             return
         for event in item.content.events:
-            if isinstance(event, ledger.VerdictEvent):
-                identity = (event.stream, event.sequence, event.sha256)
-                self._all.setdefault(identity, Timed(item.time, event))
+            match event:
+                case ledger.GroupAccepted() | ledger.GroupRefused():
+                    identity = (event.stream, event.sequence, event.sha256)
+                    self._all.setdefault(identity, Timed(item.time, event))
+                case ledger.PurgeBegun() | ledger.MessagesPurged():
+                    if removed := self._removals.enter(event):
+                        self.purges.append(Purge(item.time, removed))
+                case _:
+                    pass
 
     def __iter__(self) -> Iterator[Timed]:
         return iter(self._all.values())
 
 
-def refused(run: str, verdicts: Sequence[Timed], *, actor: str = "", reason: str = "") -> Refused:
-    """Count refusals: all, or those of one actor, or for one reason.
+def refused(
+    run: str,
+    verdicts: Sequence[Timed],
+    purges: Sequence[Purge] = (),
+    *,
+    actor: str = "",
+    reason: str = "",
+) -> Refused:
+    """Count refusals and purges: all, or those of one actor, or for one reason.
 
     Raises:
         UserError: nobody of this name got a verdict, or nothing is refused for such a reason.
     """
-    if reason and reason not in REASONS:
-        raise UserError(f"a run refuses nothing for {reason[:80]}; {instead(reason, REASONS)}")
+    reasons = {*REASONS, *map(str, PurgeReason)}
+    if reason and reason not in reasons:
+        raise UserError(f"a run refuses nothing for {reason[:80]}; {instead(reason, reasons)}")
     if actor:
-        actor = the_actor(actor, {each.event.actor for each in verdicts})
+        judged = {each.event.actor for each in verdicts}
+        actor = the_actor(actor, judged | {who for _, one in purges if (who := one.actor)})
     chosen = [
         each
         for each in verdicts
         if actor in ("", each.event.actor) and (not reason or each.reason in ("", reason))
     ]
     bad = [each for each in chosen if each.reason]
+    gone = [
+        each
+        for each in purges
+        if actor in ("", each.removed.actor) and reason in ("", each.removed.reason)
+    ]
     return Refused(
         run=run,
         num_judged=len(chosen),
@@ -144,7 +190,25 @@ def refused(run: str, verdicts: Sequence[Timed], *, actor: str = "", reason: str
             for who, _ in Counter(each.event.actor for each in bad).most_common()
         ),
         by_time=tuple(_spans(chosen)) if bad else (),
+        num_purged=sum(each.removed.num_messages for each in gone),
+        by_purge=tuple(_by_purge(gone)),
     )
+
+
+def _by_purge(purges: Iterable[Purge]) -> list[ByPurge]:
+    alike: dict[tuple[str | None, PurgeReason], list[Purge]] = {}
+    for each in purges:
+        alike.setdefault((each.removed.actor, each.removed.reason), []).append(each)
+    found = [
+        ByPurge(
+            actor=actor,
+            reason=reason,
+            num_messages=sum(each.removed.num_messages for each in of_it),
+            last_time=of_it[-1].time,
+        )
+        for (actor, reason), of_it in alike.items()
+    ]
+    return sorted(found, key=lambda each: -each.num_messages)
 
 
 def _by_reason(run: str, reason: str, bad: Sequence[Timed]) -> ByReason:

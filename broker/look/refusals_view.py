@@ -1,8 +1,9 @@
 """`broker refused` as tables."""
 
 import time
+from collections.abc import Sequence
 
-from broker.look.refusals import Refused, Sample
+from broker.look.refusals import ByPurge, Refused, Sample
 from broker.look.short_keys import short_keys
 from broker.program.screen import Column, show_line, show_table
 from broker.program.words import counted, since, utc
@@ -11,9 +12,32 @@ from broker.program.words import counted, since, utc
 def show_refused(refused: Refused) -> None:
     judged = counted(refused.num_judged, "verdict")
     show_line(f"{refused.run}: {refused.num_refused:,} of {judged} refused a message")
-    if not refused.num_refused:
-        return
     now = time.time()
+    if refused.num_refused:
+        _show_refusals(refused, now)
+    if refused.num_purged:
+        show_line()
+        show_line(f"{counted(refused.num_purged, 'message')} purged, without a verdict")
+        _show_purges(refused.by_purge, now)
+
+
+def _show_purges(purges: Sequence[ByPurge], now: float) -> None:
+    show_table(
+        "Purged",
+        [Column("actor"), Column("messages", right=True), Column("last", right=True), Column("")],
+        [
+            [
+                "several" if each.actor is None else short_keys(each.actor),
+                each.num_messages,
+                f"{since(each.last_time, now=now)} ago",
+                each.reason,
+            ]
+            for each in purges
+        ],
+    )
+
+
+def _show_refusals(refused: Refused, now: float) -> None:
     right = [Column(name, right=True) for name in ("messages", "actors", "first", "last")]
     show_line()
     show_table(

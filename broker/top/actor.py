@@ -25,6 +25,7 @@ class Actor:
         self.num_bytes = 0
         self.refused: Counter[str] = Counter()
         """By reason."""
+        self.num_purged = 0
         self.num_open_leases = 0
         self.window = Window()
         self.staleness: deque[int] = deque(maxlen=RECENT)
@@ -65,6 +66,7 @@ class Actor:
                 ReasonCount(reason=reason, count=count)
                 for reason, count in self.refused.most_common()
             ),
+            num_purged=self.num_purged,
             num_open_leases=self.num_open_leases,
             staleness=statistics.fmean(self.staleness) if self.staleness else None,
             latency_s=statistics.median(self._latencies_s) if self._latencies_s else None,

@@ -3,7 +3,8 @@
 >>> def actor(actor, num_refused, staleness=None):
 ...     return ActorView(actor=actor, name="", tier="", state=None, waiting_for="", policy=None,
 ...         rates=Rates(), num_bytes=0, num_accepted=1, num_refused=num_refused, reasons=(),
-...         num_open_leases=0, staleness=staleness, latency_s=None, last_verdict_s=None)
+...         num_purged=0, num_open_leases=0, staleness=staleness, latency_s=None,
+...         last_verdict_s=None)
 >>> actors = [actor("ALICE", 0), actor("BOB", 2, 0.5), actor("CAROL", 1, 1.5)]
 >>> def order(*how):
 ...     return [view.actor for view in arranged(actors, *how)]
@@ -85,6 +86,7 @@ COLUMNS: Final = (
     _number(Sort.BYTES, "bytes", lambda view: view.num_bytes, size),
     _number(Sort.ACCEPTED, "accepted", lambda view: view.num_accepted, "{:,}".format),
     _number(Sort.REFUSED, "refused", lambda view: view.num_refused, "{:,}".format),
+    _number(Sort.PURGED, "purged", lambda view: view.num_purged or None, "{:,}".format),
     _number(Sort.LEASES, "leases", lambda view: view.num_open_leases, "{:,}".format),
     _number(Sort.STALENESS, "staleness", lambda view: view.staleness, "{:.1f}".format),
     _number(Sort.LATENCY, "latency", lambda view: view.latency_s, "{:.1f} s".format),

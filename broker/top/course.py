@@ -25,6 +25,7 @@ class Course:
         self.policy: PolicyId | None = None
         self.window = Window()
         self.queue: QueueView | None = None
+        self.num_purged = 0
         self._step = 0
         self._num_rows = 0
         """In all batches."""
@@ -73,6 +74,7 @@ class Course:
             coordinator=_daemon(heard, names.COORDINATOR),
             trainer=_daemon(heard, names.TRAINER),
             rates=self.window.rates(now),
+            num_purged=self.num_purged,
         )
 
     def _who_waits(self, num_waiting: int, num_open_leases: int) -> str:

@@ -73,6 +73,7 @@ def _who(view: ActorView) -> Text:
         "holds": "" if view.policy is None else f"policy {view.policy}",
         "groups": f"{accepted:,} accepted, {size(view.num_bytes)}; {refused:,} refused{share}",
         "refused for": reasons,
+        "purged": f"{counted(view.num_purged, 'message')}, unjudged" if view.num_purged else "",
         "leases": f"{counted(view.num_open_leases, 'open lease')}",
         "rates": f"{view.rates.groups_per_min:,.1f} groups/min, "
         f"{view.rates.tokens_per_s:,.0f} tokens/s, {size(int(view.rates.bytes_per_s))}/s",

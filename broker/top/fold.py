@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from broker.heard import Heard
 from broker.interface import StreamState
 from broker.logbook import LogItem, PolicyItem
+from broker.removed import Removals
 from broker.top.actor import NO_BADGE, Actor
 from broker.top.course import Course
 from broker.top.view import ActorView, Badge, HeadView, Judged, QueueView
@@ -42,6 +43,7 @@ class Fold:
         self._open: dict[int, _Issued] = {}
         self._waiting: set[int] = set()
         """Leases of accepted groups with signal that no batch has taken."""
+        self._removals = Removals()
         self._num_strangers = 0
         """Rows of who had no lease when they were made."""
         self.num_unlisted = 0
@@ -119,6 +121,14 @@ class Fold:
                 self._judge(time, event)
             case ledger.GroupsDropped(lease_ids=lease_ids):
                 self._waiting.difference_update(lease_ids)
+            case ledger.PurgeBegun() | ledger.MessagesPurged():
+                self._purge(event)
+
+    def _purge(self, event: ledger.PurgeBegun | ledger.MessagesPurged) -> None:
+        if removed := self._removals.enter(event):
+            self.course.num_purged += removed.num_messages
+            if removed.actor and (actor := self._row_of(removed.actor, removed.num_messages)):
+                actor.num_purged += removed.num_messages
 
     def _judge(self, time: float, event: ledger.VerdictEvent) -> None:
         self.course.judge(time, event)
@@ -133,11 +143,11 @@ class Fold:
         if actor := self._row_of(event.actor):
             actor.judge(time, event, issued.time if issued and is_own else None)
 
-    def _row_of(self, sender: str) -> Actor | None:
-        """The row of who sent a message, which may be anybody."""
+    def _row_of(self, sender: str, num_messages: int = 1) -> Actor | None:
+        """The row of who sent messages, which may be anybody."""
         if sender not in self._actors:
             if self._num_strangers == _MAX_STRANGERS:
-                self.num_unlisted += 1
+                self.num_unlisted += num_messages
                 return None
             self._num_strangers += 1
             self._actors[sender] = Actor(sender)

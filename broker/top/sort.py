@@ -18,6 +18,8 @@ class Sort(StrEnum):
     BYTES = "bytes"
     ACCEPTED = "accepted"
     REFUSED = "refused"
+    PURGED = "purged"
+    """Removed from a queue without a verdict."""
     LEASES = "leases"
     """Open ones."""
     STALENESS = "staleness"

@@ -58,6 +58,8 @@ class ActorView(Struct, frozen=True, kw_only=True):
     num_refused: int
     reasons: tuple[ReasonCount, ...]
     """Of the refusals, the most frequent first."""
+    num_purged: int
+    """Removed from a queue without a verdict."""
     num_open_leases: int
     staleness: float | None
     """Mean over its last rows in batches; None before the first."""
@@ -137,6 +139,8 @@ class HeadView(Struct, frozen=True, kw_only=True):
     trainer: DaemonView
     rates: Rates
     """Of all actors together."""
+    num_purged: int
+    """Of all, those of purges that name no actor too."""
 
 
 class TopView(Struct, frozen=True, kw_only=True):

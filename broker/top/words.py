@@ -44,7 +44,10 @@ def queue(head: HeadView, now: float) -> str:
 
 def groups(head: HeadView) -> str:
     open_leases = words.counted(head.num_open_leases, "open lease")
-    return f"{open_leases}, {words.counted(head.num_waiting, 'waiting group')}"
+    said = [open_leases, words.counted(head.num_waiting, "waiting group")]
+    if head.num_purged:
+        said.append(f"{words.counted(head.num_purged, 'message')} purged")
+    return ", ".join(said)
 
 
 def rates(head: HeadView) -> str:

@@ -58,9 +58,8 @@ def refused(
         known = (await logs(broker)).run
         fold = verdicts.setdefault(known, LogFold(known, refusals.Verdicts))
         state = await broker.state(names.log_stream(known))
-        return refusals.refused(
-            known, [*await fold.up_to(broker, state)], actor=actor, reason=reason
-        )
+        found = await fold.up_to(broker, state)
+        return refusals.refused(known, [*found], found.purges, actor=actor, reason=reason)
 
     look(Where(nats, settings, servers), count, show_refused, json=json, watch=watch)
 

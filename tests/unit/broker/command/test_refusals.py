@@ -7,7 +7,8 @@ from broker.look.refusals import ByActor, Sample, Verdicts, refused
 from broker.look.refusals_view import show_refused
 from schemas import names
 from schemas.errors import UserError
-from schemas.ledger import LedgerEntry
+from schemas.ledger import LedgerEntry, MessagesPurged, PurgeBegun, Span
+from schemas.purge import PurgeReason
 from schemas.verdict import Outcome, Reason
 from schemas.wire import encode
 from tests.support import hand_built
@@ -122,3 +123,46 @@ async def test_in_words(capsys) -> None:
     ):
         assert line in out
     assert "\x1b" not in out
+
+
+async def purged() -> SyntheticRun:
+    """Two messages of EVE went, then three of anybody; the second end is said twice."""
+    run = await lied()
+    for purge, actor, spans in (0, "EVE", (Span(9, 10),)), (1, "*", (Span(11, 12), Span(14, 14))):
+        begun = PurgeBegun(
+            purge=purge,
+            stream="ROLLOUTS_lied_s0",
+            subject=f"rollouts.lied.s0.*.{actor}",
+            first=9,
+            through=14,
+            num_messages=3,
+            reason=PurgeReason.CUT_OFF if actor == "EVE" else PurgeReason.PURGED,
+        )
+        told = MessagesPurged(purge=purge, stream=begun.stream, reason=begun.reason, spans=spans)
+        await run.say(begun)
+        await run.say(told)
+    await run.say(told)
+    return run
+
+
+async def found_in(run: SyntheticRun, **options: str):
+    state = await run.broker.state(names.log_stream(run.name))
+    verdicts = await LogFold(run.name, Verdicts).up_to(run.broker, state)
+    return refused(run.name, [*verdicts], verdicts.purges, **options)
+
+
+async def test_what_was_purged_is_told_beside_the_refusals(capsys) -> None:
+    run = await purged()
+    found = await found_in(run)
+    assert (found.num_judged, found.num_refused, found.num_purged) == (6, 5, 5)
+    assert [(each.actor, each.reason, each.num_messages) for each in found.by_purge] == [
+        (None, "purged", 3),
+        ("EVE", "cut-off", 2),
+    ]
+    assert (await found_in(run, actor="EVE")).num_purged == 2
+    assert (await found_in(run, actor="ALICE")).num_purged == 0
+    assert (await found_in(run, reason="purged")).num_purged == 3
+    show_refused(found)
+    out = capsys.readouterr().out
+    assert "5 messages purged, without a verdict" in out
+    assert "several" in out

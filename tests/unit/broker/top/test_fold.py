@@ -4,11 +4,13 @@ from msgspec.structs import replace
 
 from broker.heard import Heard
 from broker.logbook import LogItem, PolicyItem
+from broker.top import words
 from broker.top.fold import Fold
 from broker.top.view import ActorView, Badge, QueueView, ReasonCount
 from schemas import ledger
 from schemas.heartbeat import Heartbeat, State
 from schemas.policy import PolicyId
+from schemas.purge import PurgeReason
 from schemas.verdict import Outcome, Reason
 from schemas.wire import encode
 from tests.support import hand_built
@@ -102,6 +104,31 @@ def test_a_record_that_comes_again_changes_nothing():
     for item in hand_built.items(hand_built.contents()):
         fold.add_log(item)
     assert view_of(fold, "ALICE") == before
+
+
+def test_what_was_purged_is_counted_once_and_of_whom_it_was():
+    log = hand_built.contents()
+    for purge, actor in enumerate(("BOB", "MALLORY", "*")):
+        spans = (ledger.Span(13, 14),)
+        begun = ledger.PurgeBegun(
+            purge=purge,
+            stream=hand_built.QUEUE,
+            subject=f"rollouts.demo.s0.*.{actor}",
+            first=13,
+            through=14,
+            num_messages=2,
+            reason=PurgeReason.PURGED,
+        )
+        told = ledger.MessagesPurged(
+            purge=purge, stream=begun.stream, reason=begun.reason, spans=spans
+        )
+        log += [hand_built.entry(begun), hand_built.entry(told), hand_built.entry(told)]
+    fold = fold_of(log)
+    purged = {view.actor: view.num_purged for view in fold.actors(silence(), {}, NOW)}
+    assert purged == {"ALICE": 0, "BOB": 2, "MALLORY": 2}
+    head = fold.head(silence(), NOW)
+    assert head.num_purged == 6
+    assert "6 messages purged" in words.groups(head)
 
 
 def test_verdicts_are_kept_newest_first_and_bounded():
