@@ -146,9 +146,9 @@ async def purged() -> SyntheticRun:
 
 
 async def found_in(run: SyntheticRun, **options: str):
-    state = await run.broker.state(names.log_stream(run.name))
-    verdicts = await LogFold(run.name, Verdicts).up_to(run.broker, state)
-    return refused(run.name, [*verdicts], verdicts.purges, **options)
+    state = await run.broker.state(names.log_stream("lied"))
+    verdicts = await LogFold("lied", Verdicts).up_to(run.broker, state)
+    return refused("lied", [*verdicts], verdicts.purges, **options)
 
 
 async def test_what_was_purged_is_told_beside_the_refusals(capsys) -> None:
