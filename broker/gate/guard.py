@@ -79,14 +79,16 @@ class Guard:
         """Look once.
 
         Raises:
-            BrokerError
+            BrokerError: what was sent cannot be read.
+            NotLetIn: the servers do not let the gate in any more.
         """
         there = {one.actor: one for one in self._of_run() if one.joined and not one.revoked}
         if not there:
             return
         traffic = await self._traffic.read(list(there))
-        for actor, why in self._meter.look(time.monotonic(), traffic).items():
-            await self._cut(there[actor], why)
+        over = self._meter.look(time.monotonic(), traffic)
+        # At once: a server that is slow about one of them keeps no other in.
+        await asyncio.gather(*(self._cut(there[actor], why) for actor, why in over.items()))
 
     async def clean_up(self) -> None:
         """Keep out who was thrown out, and have removed what he left behind, for ever."""
@@ -112,6 +114,12 @@ class Guard:
             _log.error("cannot be noted", name=contributor.name, why=str(error))
         try:
             await revoke(self._keyring, self._push_account, contributor)
+        except NotLetIn:
+            raise
+        except BrokerError as error:
+            # `clean_up` tries again.
+            _log.error("not out yet", name=contributor.name, why=str(error))
+            return
         finally:
             self._cut_one.set()
         _log.warning("cut off", name=contributor.name, actor=contributor.actor, why=why)

@@ -18,17 +18,16 @@ async def throw_out(
     """Cut his connections and let him in no more. What he has published is judged as ever.
 
     Raises:
-        UserError: nobody of that name was invited, or the server does not do it.
+        UserError: nobody of that name was invited, or the server does not do it now.
     """
-    name = roster.find(name).name
-    async with open_system(connection.nats, Path(connection.accounts)) as system:
-        # First the list, or the gate lets him in again when he asks meanwhile.
-        contributor = roster.revoke(name, why or "revoked")
-        try:
+    # First the list: the gate lets him in no more, and tells the server if this process cannot.
+    contributor = roster.revoke(roster.find(name).name, why or "revoked")
+    try:
+        async with open_system(connection.nats, Path(connection.accounts)) as system:
             await revoke(keyring, partial(push_account, system), contributor)
-        except BrokerError as error:
-            raise UserError(
-                f"{name} is noted as revoked, and not out yet: {error}; say it again, or let "
-                "`broker gate` do it"
-            ) from None
+    except (BrokerError, UserError) as error:
+        raise UserError(
+            f"{contributor.name} is noted as revoked, and not out yet: {error}; `broker gate` "
+            "throws him out as soon as it reaches the server, or say it again then"
+        ) from None
     return contributor

@@ -16,9 +16,14 @@ from broker.accounts.inviting import invite
 from broker.accounts.resolver import push_account
 from broker.accounts.rights import Role
 from broker.accounts.tier import Tier
+from broker.gate import service
 from broker.gate.admission import Admission
+from broker.gate.guard import Guard
+from broker.gate.meter import FloodLimits, Meter
+from broker.gate.purging import purge_contributor
 from broker.gate.revoking import revoke
 from broker.gate.throwing_out import throw_out
+from broker.gate.traffic import TrafficReader
 from broker.jetstream import NatsBroker
 from broker.publisher import Publisher
 from schemas import names, wire
@@ -300,6 +305,38 @@ async def test_who_asks_again_while_he_is_thrown_out_is_not_let_in_by_that(
             await broker.close()
     with pytest.raises(ServerMissing, match=r"[Rr]evoked|[Aa]uthorization"):
         await login(membership)
+
+
+async def test_who_is_revoked_while_the_server_is_away_is_noted_and_kept_out_by_the_gate(
+    guarded, gate, inviting, tmp_path, monkeypatch
+):
+    membership = await join(inviting(), tmp_path)
+    name = guarded.roster.find(membership.actor).name
+    monkeypatch.setattr(service, "_CONNECT_S", 0.5)
+    away = Connection(nats="nats://127.0.0.1:1", accounts=str(guarded.accounts))
+    with pytest.raises(UserError, match=r"noted as revoked, and not out yet: .*`broker gate`"):
+        await throw_out(away, guarded.keyring, guarded.roster, name, "rude")
+    assert guarded.roster.find(name).why == "rude"
+    await (await login(membership)).close()
+    async with guarded.system() as system:
+        guard = Guard(
+            run=RUN,
+            keyring=guarded.keyring,
+            roster=guarded.roster,
+            push_account=partial(push_account, system),
+            traffic=TrafficReader(system),
+            meter=Meter(FloodLimits()),
+            purge=partial(purge_contributor, gate),
+        )
+        cleaning = asyncio.create_task(guard.clean_up())
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await (await login(membership)).close()
+                except ServerMissing:
+                    break
+        cleaning.cancel()
+        await asyncio.gather(cleaning, return_exceptions=True)
 
 
 async def test_a_gate_makes_a_server_without_memory_know_who_has_joined(
