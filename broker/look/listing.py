@@ -6,7 +6,8 @@ first. So LOG, read as far as its count went, knows a verdict on all that has le
 batch of every policy that is shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -17,8 +18,11 @@ from broker.look.backlog import Backlog, backlog
 from broker.look.read_on import RunLogs
 from broker.tally import fates
 from schemas import names
+from schemas.errors import PermissionDenied
 from schemas.ledger import RunOpened
 from schemas.policy import PolicyAnnouncement, PolicyId
+
+T = TypeVar("T")
 
 
 class StreamView(Struct, frozen=True, kw_only=True):
@@ -79,6 +83,8 @@ class Listing(Struct, frozen=True, kw_only=True):
 
     runs: tuple[RunView, ...]
     streams: tuple[StreamView, ...]
+    unseen: tuple[str, ...] = ()
+    """Names of streams that the server does not let be seen with these credentials."""
 
 
 async def list_server(
@@ -86,10 +92,12 @@ async def list_server(
 ) -> Listing:
     """All runs and streams, or those of one run; a run's streams in the order of the flow.
 
-    What has been read of the logs stays in `known`, and is not read again.
+    What has been read of the logs stays in `known`, and is not read again. An observer may look at
+    one run, and hears the names of all.
 
     Raises:
         UserError: there is no such run.
+        PermissionDenied: one is named, and it may not be seen.
     """
     known = {} if known is None else known
     inventory = await read_inventory(broker)
@@ -99,19 +107,44 @@ async def list_server(
     own = [stream for name in runs for stream in inventory.own(name)]
     strays = [] if run else [stream for stream in inventory.streams if stream not in own]
     logs_last = sorted(own, key=lambda name: names.run_of_log_stream(name) is not None)
-    backlogs = {
-        name: backlog(await broker.subjects(name)) for one in runs for name in inventory.queues(one)
-    }
-    states = {name: await broker.state(name) for name in (*logs_last, *strays)}
-    views = [await view_run(broker, known.setdefault(n, RunLogs(n)), states) for n in runs]
+    queues = [name for one in runs for name in inventory.queues(one)]
+    may_hide = not run
+    subjects = await _seen(broker.subjects, queues, may_hide=may_hide)
+    states = await _seen(broker.state, (*logs_last, *strays), may_hide=may_hide)
+    views = [
+        await view_run(broker, known.setdefault(name, RunLogs(name)), states)
+        for name in runs
+        if names.log_stream(name) in states
+    ]
     announced = {view.run: view.policy for view in views}
+    backlogs = {name: backlog(counts) for name, counts in subjects.items()}
     return Listing(
         runs=tuple(views),
         streams=tuple(
             view_stream(inventory, states[name], backlogs.get(name), announced)
             for name in (*own, *strays)
+            if name in states
         ),
+        unseen=tuple(name for name in (*own, *strays) if name not in states),
     )
+
+
+async def _seen(
+    ask: Callable[[str], Awaitable[T]], streams: Iterable[str], *, may_hide: bool
+) -> dict[str, T]:
+    """What the server says of each stream, in this order; without those that it hides, if it may.
+
+    Raises:
+        PermissionDenied: it hides one and may not.
+    """
+    found: dict[str, T] = {}
+    for name in streams:
+        try:
+            found[name] = await ask(name)
+        except PermissionDenied:
+            if not may_hide:
+                raise
+    return found
 
 
 async def view_run(broker: Broker, logs: RunLogs, states: Mapping[str, StreamState]) -> RunView:

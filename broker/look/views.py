@@ -12,6 +12,7 @@ from broker.look.sight import GroupView, Sight, VerdictView
 from broker.look.stream_views import lag_words
 from broker.program import words
 from broker.program.screen import Column, show_line, show_table
+from schemas.listed import listed
 
 
 def show_health(health: Health) -> None:
@@ -26,9 +27,16 @@ def show_health(health: Health) -> None:
 
 
 def show_listing(listing: Listing) -> None:
-    if not listing.streams:
+    if listing.streams:
+        _show_streams(listing)
+    elif not listing.unseen:
         show_line("There is no run on this server: open one with `learner open`.")
-        return
+    if listing.unseen:
+        show_line()
+        show_line(f"These credentials do not let one see {listed(listing.unseen, 'and')}.")
+
+
+def _show_streams(listing: Listing) -> None:
     right = [Column(name, right=True) for name in ("step", "open leases", "waiting groups")]
     show_table(
         "Runs",

@@ -120,7 +120,7 @@ async def test_json_keys_are_stable(broker, store, capsys) -> None:
         return list(document[0] if isinstance(document, list) else document)
 
     listing = await list_server(broker)
-    assert keys(listing) == ["runs", "streams"]
+    assert keys(listing) == ["runs", "streams", "unseen"]
     assert keys(listing.runs) == [
         "run",
         "policy",

@@ -137,7 +137,8 @@ def test_programs_get_a_document_on_each_line(capsys) -> None:
             lines.away("the \x1b[31mserver is away")
         lines.answer(Listing(runs=(), streams=()))
     out, err = capsys.readouterr()
-    assert [json.loads(line) for line in out.splitlines()] == [{"runs": [], "streams": []}] * 2
+    nothing = {"runs": [], "streams": [], "unseen": []}
+    assert [json.loads(line) for line in out.splitlines()] == [nothing] * 2
     first, last = err.splitlines()
     assert first.endswith(r"the \x1b[31mserver is away; waiting for it")
     assert last.endswith("there are answers again")
