@@ -11,4 +11,5 @@ signs users, and nothing in the server's configuration changes when somebody com
 | logging in | `credentials`, `access` |
 | what a server is told | `server_config`, `resolver` |
 | contributors | `tier`, `roster`, `invitation`, `inviting` |
+| two processes at once | `folder_lock` |
 """

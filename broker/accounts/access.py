@@ -13,6 +13,7 @@ from typing import Final
 
 from broker.accounts import jwt, rights
 from broker.accounts.credentials import Credentials
+from broker.accounts.folder_lock import locked
 from broker.accounts.keyring import Keyring, is_keyring
 from broker.accounts.rights import Rights, Role
 from broker.accounts.server_config import write_server_config
@@ -24,6 +25,7 @@ SERVER_CONFIG: Final = "accounts.conf"
 _FOLDER: Final = "credentials"
 _RESOLVER: Final = Path("/var/lib/nats/jwt")
 """Where a server keeps accounts, beside its streams."""
+_LOCK: Final = ".lock"
 
 
 def make_credentials(
@@ -49,13 +51,16 @@ def make_credentials(
         }
         for role, may in of_run.items():
             wanted[_path(folder, role, run)] = (accounts.core, may, f"{role}-{run}")
+    if all(_says(path, may) for path, (_, may, _) in wanted.items()):
+        return []  # Without a lock: nobody need be able to write the folder.
     written: list[Path] = []
-    for path, (account, may, name) in wanted.items():
-        if not _says(path, may):
-            path.unlink(missing_ok=True)
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            keyring.new_user(account, may, name=name).save(path)
-            written.append(path)
+    with locked(folder / _FOLDER / _LOCK):
+        for path, (account, may, name) in wanted.items():
+            if not _says(path, may):
+                path.unlink(missing_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                keyring.new_user(account, may, name=name).save(path)
+                written.append(path)
     return written
 
 
@@ -71,18 +76,26 @@ def make_run_credentials(folder: str, run: str, shards: Sequence[str]) -> None:
 
 def found_authority(folder: str) -> bool:
     """Make an operator's keys, and the part of a server's configuration that trusts them, in a
-    folder that is not there yet; True when that was done.
+    folder that is not there yet; True when that was done. If another process is about it, it has
+    done all of it before this returns.
 
     Raises:
         UserError, OSError: the folder cannot be written.
     """
     path = Path(folder)
-    if not folder or path.exists():
+    # There while somebody is about it, or was and was ended: then this one goes on.
+    founding = path.parent / f".{path.name}.founding"
+    if not folder or (path.exists() and not founding.exists()):
         return False
-    keyring = Keyring.open(path)
-    make_credentials(keyring, path)
-    write_server_config(path / SERVER_CONFIG, keyring, _RESOLVER)
-    return True
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(founding):
+        is_new = not (path / SERVER_CONFIG).exists()
+        if is_new:
+            keyring = Keyring.open(path)
+            make_credentials(keyring, path)
+            write_server_config(path / SERVER_CONFIG, keyring, _RESOLVER)
+        founding.unlink(missing_ok=True)
+    return is_new
 
 
 def find_credentials(folder: str | Path, *roles: Role, run: str = "") -> Credentials | None:

@@ -8,7 +8,6 @@ The keys of the accounts themselves sign nothing: they are made for their public
 names, and forgotten.
 """
 
-import contextlib
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,6 +16,7 @@ from msgspec import Struct
 
 from broker.accounts import claims, jwt
 from broker.accounts.credentials import Credentials, inboxes
+from broker.accounts.folder_lock import locked
 from broker.accounts.nkey import Kind, Nkey
 from broker.accounts.rights import Rights
 from schemas.atomic_file import write_atomically
@@ -25,6 +25,7 @@ from schemas.errors import UserError
 _OPERATOR: Final = "operator.nk"
 _SIGNER: Final = "signer.nk"
 _ACCOUNTS: Final = "accounts.json"
+_LOCK: Final = ".keys.lock"
 
 
 class Accounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,21 +54,12 @@ class Keyring:
         Raises:
             UserError: the folder cannot be written, or a file in it is damaged or others can read.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise UserError(f"cannot make {folder}: {error.strerror}") from None
-        path = folder / _ACCOUNTS
-        if not path.exists():
-            # The keys first: accounts.json says that all is there.
-            for name, kind in ((_OPERATOR, Kind.OPERATOR), (_SIGNER, Kind.ACCOUNT)):
-                if not (folder / name).exists():
-                    # Whoever is faster wins.
-                    with contextlib.suppress(UserError):
-                        Nkey.generate(kind).save(folder / name)
-            system, core, join = (new_account() for _ in range(3))
-            accounts = Accounts(system=system, core=core, join=join)
-            write_atomically(path, msgspec.json.format(msgspec.json.encode(accounts)) + b"\n")
+        if not is_keyring(folder):
+            try:
+                with locked(folder / _LOCK):
+                    _make(folder)
+            except OSError as error:
+                raise UserError(f"cannot make {folder}: {error.strerror}") from None
         return cls.load(folder)
 
     @classmethod
@@ -128,6 +120,20 @@ class Keyring:
 def is_keyring(folder: Path) -> bool:
     """Whether the folder has an operator's keys; on other machines there are credentials alone."""
     return (folder / _ACCOUNTS).exists()
+
+
+def _make(folder: Path) -> None:
+    """Make what a keyring lacks, while no other process does."""
+    if is_keyring(folder):
+        return
+    # The keys first: accounts.json says that all is there.
+    for name, kind in ((_OPERATOR, Kind.OPERATOR), (_SIGNER, Kind.ACCOUNT)):
+        if not (folder / name).exists():
+            Nkey.generate(kind).save(folder / name)
+    system, core, join = (new_account() for _ in range(3))
+    accounts = Accounts(system=system, core=core, join=join)
+    text = msgspec.json.format(msgspec.json.encode(accounts)) + b"\n"
+    write_atomically(folder / _ACCOUNTS, text)
 
 
 def new_account() -> str:

@@ -4,11 +4,9 @@ The gate and the operator's command may change it at the same moment; each chang
 the folder.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from broker.accounts.folder_lock import locked
 from broker.accounts.keyring import new_account
 from broker.accounts.tier import Tier
 from schemas.atomic_file import write_atomically
@@ -130,7 +129,7 @@ class Roster:
             token(contributor.name)
         except ValueError as error:
             raise UserError(str(error)) from None
-        with self._locked():
+        with locked(self._folder / _LOCK):
             path = self._path(contributor.name)
             if path.exists():
                 raise UserError(
@@ -144,7 +143,7 @@ class Roster:
 
         What `change` raises is passed on, and nothing is changed.
         """
-        with self._locked():
+        with locked(self._folder / _LOCK):
             path = self._path(name)
             changed = change(_read(path))
             _write(path, changed)
@@ -162,13 +161,6 @@ class Roster:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(self._folder / _LOCK, "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def ticket_sha256(ticket: str) -> str:
