@@ -36,8 +36,13 @@ _TUNING: Final = frozenset(
     }
 )
 """Another value makes the run slower, or less well guarded, and loses nothing."""
-_FOR_EVER: Final = frozenset({"name", "storage", "retention", "mirror", "sealed", "persist_mode"})
-"""What no update changes."""
+_FOR_EVER: Final = frozenset(
+    {
+        *("name", "storage", "retention", "mirror", "sealed", "persist_mode"),
+        *("allow_msg_ttl", "allow_msg_schedules", "allow_msg_counter"),
+    }
+)
+"""What no update changes, or takes back."""
 
 
 class Difference(Struct, frozen=True):

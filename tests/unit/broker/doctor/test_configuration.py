@@ -21,7 +21,7 @@ SETTINGS = RunSettings(name="demo")
 COMMANDS = Commands(Connection(), Path("runs"))
 QUEUE, LOG, POLICIES = run_streams(SETTINGS)
 AS_A_SERVER_SAYS = {"max_consumers": -1, "max_age": 0, "metadata": {"_nats.ver": "2.15.1"}}
-LEFT_OUT = ("allow_msg_schedules", "allow_msg_counter", "allow_atomic")
+LEFT_OUT = ("allow_msg_schedules", "allow_msg_counter", "allow_atomic", "allow_batched", "no_ack")
 """What a server does not say when it is off."""
 
 
