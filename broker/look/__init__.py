@@ -12,5 +12,5 @@
 | show | `show`, `group` | `group_page` |
 | why | `life`, `moments` | `views` |
 | contributors | `contributors` | |
-| several | `identifier`, `short_keys`, `message`, `held`, `read_on` | |
+| several | `who`, `identifier`, `short_keys`, `message`, `held`, `read_on` | |
 """

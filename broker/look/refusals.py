@@ -6,7 +6,7 @@ a sample is named by its message, which `broker show` takes, and by the key of i
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from msgspec import Struct
 from broker.inventory import short_name
 from broker.logbook import LogItem
 from broker.look.fields import REASONS
-from broker.look.subjects import the_actor
+from broker.look.who import NOBODY, the_actor
 from broker.removed import Removals, Removed
 from schemas import ledger, names
 from schemas.errors import UserError
@@ -154,6 +154,7 @@ def refused(
     *,
     actor: str = "",
     reason: str = "",
+    called: Mapping[str, str] = NOBODY,
 ) -> Refused:
     """Count refusals and purges: all, or those of one actor, or for one reason.
 
@@ -165,7 +166,7 @@ def refused(
         raise UserError(f"a run refuses nothing for {reason[:80]}; {instead(reason, reasons)}")
     if actor:
         judged = {each.event.actor for each in verdicts}
-        actor = the_actor(actor, judged | {who for _, one in purges if (who := one.actor)})
+        actor = the_actor(actor, judged | {who for _, one in purges if (who := one.actor)}, called)
     chosen = [
         each
         for each in verdicts

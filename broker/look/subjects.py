@@ -3,14 +3,16 @@
 A group's subject is its sender's word: nothing of it is verified.
 """
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from broker.interface import Broker
 from broker.inventory import Inventory, read_inventory
 from broker.look.read_on import RunLogs
+from broker.look.who import NOBODY, the_actor
 from schemas import names
-from schemas.errors import Rejected, UserError
-from schemas.nearest import instead
+from schemas.errors import Rejected
 from schemas.policy import PolicyId
 
 
@@ -28,7 +30,12 @@ class SubjectView(Struct, frozen=True, kw_only=True):
 
 
 async def view_subjects(
-    broker: Broker, logs: RunLogs, *, stream: str = "", actor: str = ""
+    broker: Broker,
+    logs: RunLogs,
+    *,
+    stream: str = "",
+    actor: str = "",
+    called: Mapping[str, str] = NOBODY,
 ) -> list[SubjectView]:
     """Subjects by stream, those with the most messages first; of all queues where none is named.
 
@@ -48,28 +55,8 @@ async def view_subjects(
     if not actor:
         return views
     known = await _actors(broker, logs, inventory) | {view.actor for view in views if view.actor}
-    actor = the_actor(actor, known)
+    actor = the_actor(actor, known, called)
     return [view for view in views if view.actor == actor]
-
-
-def the_actor(typed: str, known: set[str]) -> str:
-    """The actor that is meant: by his id, or by a beginning of it that nobody else's has.
-
-    >>> the_actor("UAL", {"UALICE", "UBOB"})
-    'UALICE'
-
-    Raises:
-        UserError: there is none, or several; says which one may be meant.
-    """
-    if typed in known:
-        return typed
-    match sorted(actor for actor in known if actor.startswith(typed)):
-        case [only]:
-            return only
-        case []:
-            raise UserError(f"the run has no actor {typed[:80]}; {instead(typed, known)}")
-        case several:
-            raise UserError(f"{len(several)} actors begin with {typed[:80]}; type more of it")
 
 
 async def _actors(broker: Broker, logs: RunLogs, inventory: Inventory) -> set[str]:

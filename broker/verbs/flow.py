@@ -49,9 +49,11 @@ def refused(
     from broker.look import refusals
     from broker.look.read_on import LogFold
     from broker.look.refusals_view import show_refused
+    from broker.look.who import called_in
     from schemas import names
 
-    logs = logs_of(run)
+    asked, logs = Where(nats, settings, servers), logs_of(run)
+    called = called_in(asked.connection().accounts) if actor else {}
     verdicts: dict[str, LogFold[refusals.Verdicts]] = {}
 
     async def count(broker: Broker) -> refusals.Refused:
@@ -59,9 +61,11 @@ def refused(
         fold = verdicts.setdefault(known, LogFold(known, refusals.Verdicts))
         state = await broker.state(names.log_stream(known))
         found = await fold.up_to(broker, state)
-        return refusals.refused(known, [*found], found.purges, actor=actor, reason=reason)
+        return refusals.refused(
+            known, [*found], found.purges, actor=actor, reason=reason, called=called
+        )
 
-    look(Where(nats, settings, servers), count, show_refused, json=json, watch=watch)
+    look(asked, count, show_refused, json=json, watch=watch)
 
 
 def tail(

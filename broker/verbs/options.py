@@ -33,7 +33,7 @@ Watch = Annotated[
 ]
 Run = Annotated[str, typer.Argument(help="Name of the run; may be left out if there is one.")]
 RunOption = Annotated[str, typer.Option("--run", help="Name of the run, if there are several.")]
-Actor = Annotated[str, typer.Option(help="One actor: his id, or the beginning of it.")]
+Actor = Annotated[str, typer.Option(help="One actor: his id, the beginning of it, or his name.")]
 
 
 def named_file(settings: str) -> list[str]:

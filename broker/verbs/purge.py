@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.addresses import SERVERS_DIRECTORY, find_connection
-from broker.interface import Broker
 from broker.program.command import Servers
 from broker.verbs.options import Json, Nats, Run, RunOption, SettingsFile, ask, named_file
 from schemas import names
@@ -21,12 +20,14 @@ if TYPE_CHECKING:
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for a confirmation.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")]
-Whom = Annotated[str, typer.Argument(help="The actor's whole id.")]
+Whom = Annotated[str, typer.Argument(help="The actor: his id, the beginning of it, or his name.")]
 
 
 def purge(
     run: Run = "",
-    actor: Annotated[str, typer.Option(help="Of one actor: its whole id.")] = "",
+    actor: Annotated[
+        str, typer.Option(help="Of one actor: his id, the beginning of it, or his name.")
+    ] = "",
     shard: Annotated[str, typer.Option(help="In one queue.")] = "",
     version: Annotated[
         str, typer.Option(help="Made with one policy, as its incarnation and version: 1-7.")
@@ -43,10 +44,11 @@ def purge(
     Whoever sent them may go on. The number that goes is to be typed before anything does.
     """
     connection = find_connection(named_file(settings), nats=nats, directory=servers)
+    meant = _run(connection, run)
     asked = PurgeRequest(
-        run=_run(connection, run),
+        run=meant,
         reason=PurgeReason.PURGED,
-        actor=_named(actor, "actor"),
+        actor=_who(connection, meant, actor) if actor else None,
         shard=_named(shard, "shard"),
         policy=_policy(version),
     )
@@ -68,9 +70,9 @@ def cut_off(
     What was accepted of it stays. `broker let-in` undoes it; its connections stay open: see revoke.
     """
     connection = find_connection(named_file(settings), nats=nats, directory=servers)
-    asked = PurgeRequest(
-        run=_run(connection, run), reason=PurgeReason.CUT_OFF, actor=_named(actor, "actor")
-    )
+    meant = _run(connection, run)
+    whom = _who(connection, meant, actor)
+    asked = PurgeRequest(run=meant, reason=PurgeReason.CUT_OFF, actor=whom)
     _carry_out(connection, asked, dry_run=dry_run, yes=yes, json=json)
 
 
@@ -82,17 +84,14 @@ def let_in(
     servers: Servers = SERVERS_DIRECTORY,
 ) -> None:
     """Let an actor that was cut off work again."""
-    from broker.inventory import the_run
     from broker.program import screen
     from broker.removal import let_in as let
 
     connection = find_connection(named_file(settings), nats=nats, directory=servers)
-
-    async def ask_for_it(broker: Broker) -> None:
-        await let(broker, await the_run(broker, run), str(_named(actor, "actor")))
-
-    ask(connection, ask_for_it)
-    screen.show_line(f"{actor} may work again.")
+    meant = _run(connection, run)
+    whom = _who(connection, meant, actor)
+    ask(connection, lambda broker: let(broker, meant, whom))
+    screen.show_line(f"{whom} may work again.")
 
 
 def _carry_out(
@@ -131,6 +130,21 @@ def _run(connection: Connection, run: str) -> str:
     from broker.inventory import the_run
 
     return ask(connection, lambda broker: the_run(broker, run))
+
+
+def _who(connection: Connection, run: str, typed: str) -> str:
+    """The whole id of the actor that is meant, which is said where it is not what was typed.
+
+    Raises:
+        UserError: the run has no such actor, or several.
+    """
+    from broker.look.who import actors_of, called_in, the_actor
+
+    known = ask(connection, lambda broker: actors_of(broker, run))
+    whole = the_actor(typed, known, called_in(connection.accounts))
+    if whole != typed:
+        typer.echo(f"The actor is {whole}.", err=True)
+    return whole
 
 
 def _named(text: str, what: str) -> str | None:

@@ -48,13 +48,16 @@ def subjects(
     """Count the messages of each subject: who sent them, made with which policy."""
     from broker.look import stream_views
     from broker.look.subjects import SubjectView, view_subjects
+    from broker.look.who import called_in
 
-    logs = logs_of(run)
+    where, logs = Where(nats, settings, servers), logs_of(run)
+    called = called_in(where.connection().accounts) if actor else {}
 
     async def count(broker: Broker) -> list[SubjectView]:
-        return await view_subjects(broker, await logs(broker), stream=stream, actor=actor)
+        return await view_subjects(
+            broker, await logs(broker), stream=stream, actor=actor, called=called
+        )
 
-    where = Where(nats, settings, servers)
     look(where, count, stream_views.show_subjects, json=json, watch=watch)
 
 
