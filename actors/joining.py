@@ -24,10 +24,14 @@ from broker.accounts.nkey import Kind, Nkey
 from broker.jetstream import NatsBroker
 from broker.program.private_file import write_private
 from schemas import names, wire
-from schemas.errors import BrokerError, NoResponders, Rejected, ServerMissing, UserError
+from schemas.errors import BrokerError, NoResponders, NotLetIn, Rejected, ServerMissing, UserError
 from schemas.join import JoinReply, JoinRequest
 
 _TIMEOUT_S: Final = 10.0
+_NOT_TAKEN: Final = (
+    "not joined: the run's server does not take this invitation, which has expired, or was changed "
+    "on its way: ask the run's operator for another one"
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -94,6 +98,8 @@ async def _ask(invitation: Invitation, key: Nkey) -> JoinReply:
             "not joined: the run's gate is closed at the moment; try again later, or ask its "
             "operator to run `broker gate`"
         ) from None
+    except NotLetIn:  # It has ended since we are connected.
+        raise UserError(_NOT_TAKEN) from None
     except (BrokerError, Rejected) as error:
         raise UserError(f"not joined: {error}") from None
     finally:
@@ -112,10 +118,7 @@ async def _enter(invitation: Invitation) -> NatsBroker:
         )
     except ServerMissing as error:
         if error.refuses:
-            raise UserError(
-                "not joined: the run's server does not take this invitation, which has expired, or "
-                "was changed on its way: ask the run's operator for another one"
-            ) from None
+            raise UserError(_NOT_TAKEN) from None
         raise UserError(
             f"not joined: {error}; try again later with the same link, or ask the run's operator"
         ) from None
