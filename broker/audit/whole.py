@@ -20,7 +20,8 @@ from broker.audit.queues import check_queue
 from broker.audit.report import POLICIES_UNREAD, AuditReport, Check, Violation
 from broker.interface import Broker, StreamState
 from broker.inventory import read_inventory
-from broker.logbook import LogItem, read_log
+from broker.logbook import LogItem
+from broker.look.read_on import LogFold
 from broker.store import Store
 from broker.tally import Tally, tally
 from schemas import names
@@ -43,8 +44,12 @@ def audit(
     return _audit(run, states, states | {state.name: state for state in after}, tally(items), gone)
 
 
-async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> AuditReport:
+async def audit_run(
+    broker: Broker, run: str, *, store: Store | None = None, known: LogFold[Tally] | None = None
+) -> AuditReport:
     """Read the states, the log, the states again, and check them; with a store also the archive.
+
+    Who audits again gives the same `known`, which then reads only what is new.
 
     Raises:
         UserError: there is no such run.
@@ -52,17 +57,16 @@ async def audit_run(broker: Broker, run: str, *, store: Store | None = None) -> 
     inventory = await read_inventory(broker)
     inventory.require(run)
     states = {name: await broker.state(name) for name in inventory.own(run)}
-    log = Tally()
-    async for item in read_log(broker, run):
-        log.add(item)
+    known = known or LogFold(run, Tally)
+    log_stream = names.log_stream(run)
+    await known.up_to(broker, await broker.state(log_stream))
     gone = {
         name: frozenset(await _not_found(broker, state))
         for name, state in states.items()
         if name in inventory.queues(run)
     }
     # What has gone from a stream while we looked for it has its verdict in the log since.
-    async for item in read_log(broker, run, first=log.last_sequence + 1):
-        log.add(item)
+    log = await known.up_to(broker, await broker.state(log_stream))
     after = {name: await broker.state(name) for name in states}
     report = _audit(run, states, after, log, gone)
     if store is None:

@@ -90,18 +90,21 @@ def audit(
     from broker.audit import AuditReport, audit_run
     from broker.inventory import the_run
     from broker.look import views
+    from broker.look.read_on import LogFold
     from broker.objects.s3 import S3Store
+    from broker.tally import Tally
 
-    asked = Where(nats, settings, servers)
+    asked, logs = Where(nats, settings, servers), dict[str, LogFold[Tally]]()
     connection = asked.connection()
 
     async def check(broker: Broker) -> AuditReport:
         name = await the_run(broker, run)
+        known = logs.setdefault(name, LogFold(name, Tally))
         if not deep:
-            return await audit_run(broker, name)
+            return await audit_run(broker, name, known=known)
         store = S3Store.open(connection)
         try:
-            return await audit_run(broker, name, store=store)
+            return await audit_run(broker, name, store=store, known=known)
         finally:
             await store.close()
 

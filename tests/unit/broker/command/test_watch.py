@@ -9,11 +9,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from broker.audit import audit_run
 from broker.look import views
 from broker.look.listing import Listing, list_server
-from broker.look.read_on import RunLogs
+from broker.look.read_on import LogFold, RunLogs
 from broker.memory import MemoryBroker, MemoryServer
 from broker.program.page import InPlace, Lines, OneByOne, page
+from broker.tally import Tally
 from broker.verbs.looking import Looking, Where, again, look
 from broker.verbs.options import Watch
 from schemas.errors import StoreUnavailable, UserError
@@ -215,3 +217,21 @@ async def test_a_log_that_was_made_again_is_read_from_its_beginning() -> None:
     server.streams.clear()
     await hand_built.fill(broker)
     assert (await list_server(broker, "demo", known)).runs == before.runs
+
+
+async def test_an_audit_that_is_repeated_reads_only_what_is_new(broker, monkeypatch) -> None:
+    firsts: list[int] = []
+    read = broker.read
+
+    def noted(stream: str, **where: int):
+        firsts.append(where["first"])
+        return read(stream, **where)
+
+    monkeypatch.setattr(broker, "read", noted)
+    known = LogFold("demo", Tally)
+    report = await audit_run(broker, "demo", known=known)
+    end = (await broker.state("LOG_demo")).last_sequence
+    assert firsts == [1, end + 1]
+    assert await audit_run(broker, "demo", known=known) == report
+    assert firsts[2:] == [end + 1] * 2
+    assert await audit_run(broker, "demo") == report
