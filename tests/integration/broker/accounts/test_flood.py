@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 QUIET_S, FLOOD_S = 1.5, 1.0
 PATIENCE_S = 20.0
-"""In the same queue, what the server has taken of the flood is stored first, a sync for each message:
-16,000 of them took 4 s. (An actor's publisher sends again after 5 s, and the first one counts.)"""
+"""In the same queue, what the server has taken of the flood is stored first, with a sync for each
+message: 16,000 took 4 s. (An actor's publisher sends again after 5 s, and the first one counts.)"""
 FLOODER = """
 import asyncio, itertools, sys
 import nats
