@@ -6,7 +6,6 @@ waits for   a run that cannot let anybody in for now; until the invitation ends
 """
 
 import asyncio
-import itertools
 from pathlib import Path
 from typing import Final
 
@@ -70,10 +69,9 @@ async def _ask_until_settled(invitation: Invitation, key: Nkey) -> JoinReply:
     Raises:
         UserError: the invitation has ended meanwhile; and what `_ask` raises.
     """
-    for attempt in itertools.count(1):
-        reply = await _ask(invitation, key)
-        if not reply.for_now:
-            return reply
+    attempt = 0
+    while (reply := await _ask(invitation, key)).for_now:
+        attempt += 1
         if attempt == 1:
             _log.warning(
                 "not let in yet: asking again until the invitation ends; Ctrl-C ends it sooner, "
@@ -82,7 +80,7 @@ async def _ask_until_settled(invitation: Invitation, key: Nkey) -> JoinReply:
             )
         await asyncio.sleep(retry.full_jitter_s(attempt))
         invitation.check_time()
-    raise AssertionError("the count has no end")
+    return reply
 
 
 async def _ask(invitation: Invitation, key: Nkey) -> JoinReply:

@@ -74,8 +74,8 @@ class Roster:
             UserError: a file is damaged or cannot be read.
         """
         known = self.readable()
-        for error in self.damaged:
-            raise error
+        if self.damaged:
+            raise self.damaged[0]
         return known
 
     def readable(self) -> Sequence[Contributor]:
@@ -103,8 +103,8 @@ class Roster:
         for one in known:
             if name in (one.name, one.actor):
                 return one
-        for error in self.damaged:
-            raise error  # It may be his.
+        if self.damaged:
+            raise self.damaged[0]  # It may be his.
         near = nearest(name, [one.name for one in known])
         hint = f"; the nearest is {near}" if near else ""
         raise UserError(f"nobody called {name[:80]!r} was invited{hint}")
@@ -119,8 +119,8 @@ class Roster:
         for one in self.readable():
             if one.ticket_sha256 == digest:
                 return one
-        for error in self.damaged:
-            raise error
+        if self.damaged:
+            raise self.damaged[0]
         return None
 
     def add(self, contributor: Contributor) -> None:

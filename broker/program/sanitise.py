@@ -14,8 +14,8 @@ import re
 MAX_LENGTH = 500
 _MORE = "…"
 
-_MARKUP = re.compile(r"\[(?=[a-z#/@])")
-"""What may open a tag of rich's markup."""
+_MARKUP = re.compile(r"(?<=\\)\[|\[(?=[a-z#/@])")
+"""What may open a tag of rich's markup, and what rich takes the backslash from."""
 _EMOJI = re.compile(r":(?=(?:100|1234|(?!\d+:)[^\s:/]+):)")
 """What may open an emoji code of rich; a time such as 12:30:45 and a URL do not. Of all numbers
 only :100: and :1234: are codes."""

@@ -17,6 +17,8 @@ Message 6 answers lease 0 again, 7 does not decode, 11 is stale; 13 has no verdi
 
 from msgspec.structs import replace
 
+from broker.accounts.roster import Contributor
+from broker.accounts.tier import Tier
 from broker.interface import Broker, StreamKind, StreamSpec, StreamState
 from broker.logbook import LogItem
 from broker.policies.signing import RunKey, sign_announcement
@@ -42,6 +44,18 @@ from schemas.settings import BatchSettings, LeaseSettings, RunSettings
 from schemas.trainer_events import IncarnationStarted, Numerics, TrainerEntry, TrainerStarted
 from schemas.verdict import Outcome, Reason
 from schemas.wire import encode, sha256_hex
+
+CONTRIBUTOR = Contributor(
+    name="alice",
+    actor="ALICE",
+    run="demo",
+    shard="s0",
+    tier=Tier.TRUSTED,
+    ticket_sha256="0" * 64,
+    invited=1.0,
+    expires=2.0,
+)
+"""Invited, and not there yet."""
 
 KEY = RunKey(bytes(32))
 RUN, QUEUE = "demo", "ROLLOUTS_demo_s0"

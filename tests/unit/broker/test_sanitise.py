@@ -26,6 +26,7 @@ GOLDEN = [
     ("[bold]loud[/bold]", r"\x5bbold]loud\x5b/bold]"),
     ("[link=http://a]b", r"\x5blink=http://a]b"),
     ("[1, 2] stays, [X] too", "[1, 2] stays, [X] too"),
+    (r"\[ and \\[", r"\\x5b and \\\x5b"),
     (":warning: 12:30:45 s0:12", r"\x3awarning: 12:30:45 s0:12"),
     (":100: :1234:", r"\x3a100: \x3a1234:"),
     ("nats://127.0.0.1:4222: no answer", "nats://127.0.0.1:4222: no answer"),

@@ -4,7 +4,6 @@ import time
 
 from msgspec.structs import replace
 
-from broker.accounts.roster import Contributor
 from broker.accounts.tier import Tier
 from broker.look.contributors import Contributions, list_contributors, show_contributors
 from broker.look.read_on import LogFold
@@ -13,17 +12,7 @@ from schemas.ledger import LedgerEntry
 from schemas.wire import encode
 from tests.support import hand_built
 
-ALICE = Contributor(
-    name="alice",
-    actor="ALICE",
-    run="demo",
-    shard="s0",
-    tier=Tier.TRUSTED,
-    ticket_sha256="0" * 64,
-    invited=1.0,
-    expires=2.0,
-    joined=1.5,
-)
+ALICE = replace(hand_built.CONTRIBUTOR, joined=1.5)
 BOB = replace(ALICE, name="bob", actor="BOB", tier=Tier.STRANGER, revoked=3.0, why="\x1b[31mflood")
 CAROL = replace(ALICE, name="carol", actor="CAROL", joined=0.0)
 DAVE = replace(CAROL, name="dave", actor="DAVE", expires=time.time() + 1000)

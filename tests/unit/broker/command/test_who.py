@@ -1,12 +1,13 @@
 """Which actor a verb is about."""
 
 import pytest
+from msgspec.structs import replace
 
-from broker.accounts.roster import Contributor, Roster
-from broker.accounts.tier import Tier
+from broker.accounts.roster import Roster
 from broker.look.who import actors_of, called_in, the_actor
 from schemas.errors import UserError
 from schemas.ledger import ActorCutOff
+from tests.support import hand_built
 from tests.support.runs import SyntheticRun
 
 KNOWN = {"UALICE", "UBOB", "UBORIS"}
@@ -52,18 +53,7 @@ def test_names_are_those_of_the_roster(tmp_path) -> None:
     assert called_in("") == {}
     roster = Roster(tmp_path / "contributors")
     (tmp_path / "contributors").mkdir()
-    roster.add(
-        Contributor(
-            name="alice",
-            actor=KEY,
-            run="demo",
-            shard="s0",
-            tier=Tier.TRUSTED,
-            ticket_sha256="0" * 64,
-            invited=1.0,
-            expires=2.0,
-        )
-    )
+    roster.add(replace(hand_built.CONTRIBUTOR, actor=KEY))
     assert called_in(str(tmp_path)) == {"alice": KEY}
 
 
